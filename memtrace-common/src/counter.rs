@@ -1,0 +1,57 @@
+//! Everything the BPF side counts, by name. Nothing is dropped without one of these.
+
+/// Declares [`Counter`] from one list of name and sentence.
+macro_rules! counters {
+    ($($variant:ident $name:literal $sentence:literal;)*) => {
+        /// One counter; the number is its slot in the `COUNTERS` map.
+        #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+        #[repr(u32)]
+        pub enum Counter {
+            $(#[doc = $sentence] $variant,)*
+        }
+
+        impl Counter {
+            /// Every counter, in the order of the slots.
+            pub const ALL: &[Self] = &[$(Self::$variant),*];
+
+            /// A short name for machines.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+
+            /// What it means, for people.
+            pub const fn sentence(self) -> &'static str {
+                match self { $(Self::$variant => $sentence,)* }
+            }
+        }
+    };
+}
+
+counters! {
+    Hits "hits" "Probe hits of the target, all programs together.";
+    TimedHits "timed_hits" "Hits whose run time was measured.";
+    TimedNs "timed_ns" "Run time in nanoseconds of the hits that were measured.";
+    Sent "sent" "Events put into the ring, stacks not included.";
+    StacksSent "stacks_sent" "Stacks put into the ring.";
+    LostAllocations "lost_allocations" "Allocations that found the ring full.";
+    LostBytes "lost_bytes" "Requested bytes of the allocations that found the ring full.";
+    LostFrees "lost_frees" "Frees that found the ring full; they are remembered and applied later.";
+    ForgottenFrees "forgotten_frees" "Frees that found both the ring and the memory for lost frees full.";
+    LostOther "lost_other" "Records of lifecycle or failed calls that found the ring full.";
+    StacksLost "stacks_lost" "Events without a stack because the ring was full.";
+    ScratchTaken "scratch_taken" "Events without a stack because another task took the scratch memory over.";
+    StacksDeep "stacks_deep" "Events whose stack is cut at the depth limit.";
+    StacksBroken "stacks_broken" "Events whose stack ends early because the chain of frame pointers broke.";
+    Nested "nested" "Calls inside another call of the allocator; they belong to the outer one.";
+    Abandoned "abandoned" "Calls that never returned: the thread jumped out of the allocator.";
+    Unpaired "unpaired" "Returns without a known entry, for example of calls begun before attach.";
+    Failed "failed" "Allocator calls that returned no memory.";
+    BadPointer "bad_pointer" "Results that could not be read from the memory of the target.";
+    ThreadsFull "threads_full" "Calls not followed because too many threads are known at once.";
+    BadCookie "bad_cookie" "Hits of an attach point whose cookie is not understood.";
+}
+
+impl Counter {
+    /// How many there are.
+    pub const COUNT: usize = Self::ALL.len();
+}

@@ -1,0 +1,246 @@
+//! The records of the ring buffer.
+//!
+//! Order is the contract: one ring for all processors, a free is sent at the *entry* of the call and an
+//! allocation at its *return*. Between the two lies the allocator's own work, so a reused address can never
+//! be seen allocated before it was seen freed. What gives memory back and may still fail (`realloc`,
+//! `mremap`, `munmap`) sends a *begin* at its entry, which sets the block aside, and an *end* that commits
+//! or restores it. A stack is sent before the first event that names it.
+
+use crate::limits::MAX_FRAMES;
+
+/// Declares the kinds of records with the type of each.
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $variant:ident = $value:literal;)*) => {
+        /// Tells a record's type; the first byte of every record. Never reuse a number.
+        #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+        #[repr(u8)]
+        pub enum Kind {
+            $($(#[$doc])* $variant = $value,)*
+        }
+
+        impl Kind {
+            /// The kind of a number from the wire, or `None` for one this version does not know.
+            pub const fn from_u8(value: u8) -> Option<Self> {
+                match value {
+                    $($value => Some(Self::$variant),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// [`Stack`]
+    Stack = 1;
+    /// [`Alloc`]
+    Alloc = 2;
+    /// [`Free`]
+    Free = 3;
+    /// [`Free`]: a block was given to `realloc`
+    ReallocBegin = 4;
+    /// [`Realloc`]
+    ReallocEnd = 5;
+    /// [`Map`]
+    Map = 6;
+    /// [`Unmap`]: a range was given to `munmap`
+    UnmapBegin = 7;
+    /// [`Unmap`]: the call failed, the range is still mapped; not sent when it succeeded
+    UnmapFailed = 8;
+    /// [`Unmap`]: a range was given to `mremap`
+    RemapBegin = 9;
+    /// [`Remap`]
+    RemapEnd = 10;
+    /// [`Break`]
+    Break = 11;
+    /// [`Header`] alone: the process replaced its program; the header has the new incarnation
+    Exec = 12;
+}
+
+/// Bits of [`Header::flags`].
+pub mod flag {
+    /// The call failed; nothing was allocated and the old block, if any, is still there.
+    pub const FAILED: u16 = 1;
+    /// `realloc` to size 0 that freed the old block and allocated nothing.
+    pub const FREED: u16 = 2;
+    /// The record's begin could not be sent (ring full): the end must take the old block out itself.
+    pub const BEGIN_LOST: u16 = 4;
+    /// The stack could not be sent (ring full) or its scratch was taken over: `stack` is 0.
+    pub const STACK_LOST: u16 = 8;
+    /// The stack is cut at the depth limit.
+    pub const STACK_DEEP: u16 = 16;
+    /// The stack ends early: the chain of frame pointers broke.
+    pub const STACK_BROKEN: u16 = 32;
+    /// The call was made by an allocator for itself; only [`super::Kind::Break`] carries it.
+    pub const NESTED: u16 = 64;
+    /// The mapping replaced whatever was in its range (`MAP_FIXED`).
+    pub const FIXED: u16 = 128;
+    /// The old range of an `mremap` stays mapped (`MREMAP_DONTUNMAP`, or old length 0).
+    pub const KEEP_OLD: u16 = 256;
+    /// The mapping is executable: the collector's list of mappings is out of date.
+    pub const EXECUTABLE: u16 = 512;
+}
+
+/// Start of every record.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
+#[repr(C)]
+pub struct Header {
+    /// [`Kind`] as its number.
+    pub kind: u8,
+    /// [`crate::Op`] as its number, or 0 where there is none.
+    pub op: u8,
+    /// Bits of [`flag`].
+    pub flags: u16,
+    /// Process id (tgid) in the initial namespace.
+    pub pid: u32,
+    /// Thread id in the initial namespace.
+    pub tid: u32,
+    /// Incarnation of the process: see [`crate::state::Process`].
+    pub incarnation: u32,
+    /// Kernel monotonic time in nanoseconds.
+    pub time_ns: u64,
+}
+
+/// An allocator call returned a block.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
+#[repr(C)]
+pub struct Alloc {
+    /// Common start; `op` is the hook.
+    pub header: Header,
+    /// Address of the block (avma).
+    pub address: u64,
+    /// Requested size in bytes.
+    pub size: u64,
+    /// Identity of the call stack, 0 for none.
+    pub stack: u64,
+}
+
+/// A block was given to `free`, or to `realloc`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
+#[repr(C)]
+pub struct Free {
+    /// Common start; `op` is the hook.
+    pub header: Header,
+    /// Address of the block (avma).
+    pub address: u64,
+}
+
+/// A `realloc` returned.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
+#[repr(C)]
+pub struct Realloc {
+    /// Common start; `FAILED`, `FREED` and `BEGIN_LOST` apply.
+    pub header: Header,
+    /// The old block (avma), or 0 when there was none.
+    pub old: u64,
+    /// The new block (avma), or 0 when none was returned.
+    pub address: u64,
+    /// Requested size in bytes.
+    pub size: u64,
+    /// Identity of the call stack, 0 for none.
+    pub stack: u64,
+}
+
+/// An `mmap` succeeded.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
+#[repr(C)]
+pub struct Map {
+    /// Common start; `op` tells memory, file or reserved; `FIXED` and `EXECUTABLE` apply.
+    pub header: Header,
+    /// Start of the range (avma).
+    pub address: u64,
+    /// Length in bytes as asked for; the kernel maps whole pages.
+    pub size: u64,
+    /// Identity of the call stack, 0 for none.
+    pub stack: u64,
+}
+
+/// A range was given to `munmap` or `mremap`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
+#[repr(C)]
+pub struct Unmap {
+    /// Common start.
+    pub header: Header,
+    /// Start of the range (avma).
+    pub address: u64,
+    /// Length in bytes as asked for.
+    pub size: u64,
+}
+
+/// An `mremap` returned.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
+#[repr(C)]
+pub struct Remap {
+    /// Common start; `FAILED`, `KEEP_OLD` and `BEGIN_LOST` apply.
+    pub header: Header,
+    /// Start of the old range (avma).
+    pub old: u64,
+    /// Old length in bytes as asked for.
+    pub old_size: u64,
+    /// Start of the new range (avma), 0 on failure.
+    pub address: u64,
+    /// New length in bytes as asked for.
+    pub size: u64,
+    /// Identity of the call stack, 0 for none.
+    pub stack: u64,
+}
+
+/// A `brk` returned.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
+#[repr(C)]
+pub struct Break {
+    /// Common start; `NESTED` applies.
+    pub header: Header,
+    /// The program break after the call (avma).
+    pub address: u64,
+    /// Identity of the call stack, 0 for none.
+    pub stack: u64,
+}
+
+/// A call stack, sent before the first event that names it. On the wire only the first `count` frames
+/// are present.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(C)]
+pub struct Stack {
+    /// Fixed part.
+    pub head: StackHead,
+    /// Addresses (avma), leaf first. Frame 0 is an instruction; all others are return addresses.
+    pub frames: [u64; MAX_FRAMES],
+}
+
+/// The fixed part of a [`Stack`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
+#[repr(C)]
+pub struct StackHead {
+    /// Common start; the `STACK_` flags apply.
+    pub header: Header,
+    /// The identity of the frames: [`crate::identity::Identity::id`].
+    pub id: u64,
+    /// Frames that follow.
+    pub count: u32,
+    /// Keeps the layout free of implicit padding.
+    pub reserved: u32,
+}
+
+const _: () = {
+    assert!(size_of::<Header>() == 24);
+    assert!(size_of::<Alloc>() == 48);
+    assert!(size_of::<Free>() == 32);
+    assert!(size_of::<Realloc>() == 56);
+    assert!(size_of::<Map>() == 48);
+    assert!(size_of::<Unmap>() == 40);
+    assert!(size_of::<Remap>() == 64);
+    assert!(size_of::<Break>() == 40);
+    assert!(size_of::<StackHead>() == 40);
+    assert!(size_of::<Stack>() == 40 + 8 * MAX_FRAMES);
+    assert!(core::mem::offset_of!(Stack, frames) == 40);
+};

@@ -1,0 +1,28 @@
+//! The wire contract between memtrace's BPF programs and its collector.
+//!
+//! Every byte that crosses from the kernel to user space has its type here: the records of the ring
+//! buffer ([`event`]), the cookie that an attach point carries ([`cookie`]), the settings the loader
+//! writes into the object ([`config`]), the values of the maps ([`state`]) and the counters
+//! ([`counter`]). Decisions that the BPF side takes and that need no kernel live here as plain
+//! functions, so that they are tested on the host ([`request`], [`identity`]).
+//!
+//! Layout rules: `repr(C)`, explicit padding, no `bool`, and an assertion on every size.
+
+#![no_std]
+#![expect(
+    clippy::inline_always,
+    reason = "the BPF side wants these in line: a call there spills registers and is verified on its own"
+)]
+
+pub mod config;
+pub mod cookie;
+pub mod counter;
+pub mod event;
+pub mod identity;
+pub mod limits;
+pub mod op;
+mod pod;
+pub mod request;
+pub mod state;
+
+pub use self::{cookie::Cookie, counter::Counter, op::Op};

@@ -1,0 +1,37 @@
+//! Capacities, with the reason for each and the relations between them.
+
+/// Deepest call stack that is walked, in frames. The kernel's own limit for user stacks is 127 too
+/// (`PERF_MAX_STACK_DEPTH`, `include/uapi/linux/perf_event.h`).
+pub const MAX_FRAMES: usize = 127;
+
+/// Threads that can have a call in flight; a value is about 200 bytes and made on first use.
+pub const MAX_THREADS: u32 = 65_536;
+
+/// Processes traced at once.
+pub const MAX_PROCESSES: u32 = 4_096;
+
+/// Slots of the filter that keeps a stack from being sent twice. A conflict only sends a stack again.
+pub const SEEN_SLOTS: u32 = 1 << 16;
+
+/// Frees that could not be sent and are remembered until the collector has applied them, in each of two maps.
+pub const MAX_LOST_FREES: u32 = 65_536;
+
+/// Default size of the ring buffer in bytes. The kernel wants a power of two and whole pages.
+pub const RING_BYTES: u32 = 8 << 20;
+
+/// Smallest ring that can be asked for, in bytes: several stack records must fit.
+pub const RING_BYTES_MIN: u32 = 64 << 10;
+
+/// Largest step from one frame pointer to the next that is believed, in bytes. Linux gives a main
+/// thread 8 MiB of stack by default; a larger step is a register that held something else.
+pub const MAX_FRAME_BYTES: u64 = 8 << 20;
+
+/// Of how many hits one is timed to estimate the run time of the programs. A power of two.
+pub const TIMED_HITS: u64 = 64;
+
+const _: () = {
+    assert!(SEEN_SLOTS.is_power_of_two());
+    assert!(TIMED_HITS.is_power_of_two());
+    assert!(RING_BYTES.is_power_of_two() && RING_BYTES >= RING_BYTES_MIN);
+    assert!((RING_BYTES_MIN as usize) > 16 * size_of::<crate::event::Stack>());
+};

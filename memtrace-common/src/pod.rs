@@ -1,0 +1,21 @@
+//! `aya::Pod` for what lives in maps. Here rather than in the collector because of the orphan rule.
+
+#![cfg(feature = "user")]
+
+use crate::{
+    config::Config,
+    state::{LostFree, LostKey, Process, Thread},
+};
+
+macro_rules! pods {
+    ($($type:ty),*) => {
+        $(
+            #[expect(unsafe_code, reason = "`Pod` is an unsafe trait, and only the type's crate may implement it")]
+            // SAFETY: `repr(C)`, `Copy`, made of integers only and without padding (the sizes are asserted
+            // where the type is declared), so every bit pattern is a value and every byte is initialised.
+            unsafe impl aya::Pod for $type {}
+        )*
+    };
+}
+
+pods!(Config, LostFree, LostKey, Process, Thread);

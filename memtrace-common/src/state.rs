@@ -1,0 +1,122 @@
+//! Values and keys of the BPF maps.
+
+/// A traced process; the key is its pid (tgid).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(C)]
+pub struct Process {
+    /// Grows by one with every `exec`, and is unique in a session: (incarnation, address) names a block.
+    pub incarnation: u32,
+    /// Keeps the layout free of implicit padding.
+    pub reserved: u32,
+}
+
+/// What is in flight on one thread; the key is pid and tid as `bpf_get_current_pid_tgid` gives them.
+///
+/// Only the outermost allocator call is kept: calls nested in it are recognised by their stack pointer and
+/// belong to it, so nothing can be overwritten by nesting.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct Thread {
+    /// The allocator call in flight; `sp` 0 when there is none.
+    pub call: Call,
+    /// The mapping system call in flight; `op` 0 when there is none.
+    pub syscall: Syscall,
+    /// The last block that the thread gave to a `free`.
+    pub freeing: Freeing,
+    /// Registers at the entry of the C library's wrapper of a mapping call; `sp` 0 when there are none.
+    pub wrapper: Registers,
+}
+
+/// The outermost allocator call of a thread, from its entry to its return.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct Call {
+    /// Stack pointer at the entry: where the return address lies.
+    pub sp: u64,
+    /// Requested size in bytes.
+    pub size: u64,
+    /// The block to be replaced, or 0.
+    pub old: u64,
+    /// Where `posix_memalign` stores its result, or 0.
+    pub out: u64,
+    /// Identity of the call stack, or 0 when it could not be taken.
+    pub stack: u64,
+    /// The hook's cookie.
+    pub cookie: u64,
+    /// [`crate::event::flag`] bits found at the entry.
+    pub flags: u64,
+}
+
+/// A call of a function that frees, to recognise the same block on its way through several allocators: a `free` that is
+/// wrapped by another.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct Freeing {
+    /// Address of the block (avma).
+    pub address: u64,
+    /// Stack pointer at the entry.
+    pub sp: u64,
+    /// The hook's cookie.
+    pub cookie: u64,
+}
+
+/// A mapping system call, from its entry to its exit.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct Syscall {
+    /// The call's first address argument.
+    pub address: u64,
+    /// The call's length argument; for `mremap` the old length.
+    pub size: u64,
+    /// [`crate::Op`] as its number, or 0.
+    pub op: u32,
+    /// [`crate::event::flag`] bits found at the entry.
+    pub event_flags: u32,
+    /// For `mremap` the new length.
+    pub new_size: u64,
+}
+
+/// The registers a frame-pointer walk starts from.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct Registers {
+    /// Instruction pointer (avma).
+    pub ip: u64,
+    /// Stack pointer.
+    pub sp: u64,
+    /// Frame pointer.
+    pub bp: u64,
+}
+
+/// Key of a free that could not be sent.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[repr(C)]
+pub struct LostKey {
+    /// Address of the freed block or of the unmapped range (avma).
+    pub address: u64,
+    /// The process incarnation.
+    pub incarnation: u32,
+    /// Keeps the layout free of implicit padding.
+    pub reserved: u32,
+}
+
+/// A free that could not be sent: when it happened and what it took back.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct LostFree {
+    /// Kernel monotonic time in nanoseconds.
+    pub time_ns: u64,
+    /// Length in bytes of an unmapped range; 0 for a block.
+    pub size: u64,
+}
+
+const _: () = {
+    assert!(size_of::<Process>() == 8);
+    assert!(size_of::<Call>() == 56);
+    assert!(size_of::<Syscall>() == 32);
+    assert!(size_of::<Registers>() == 24);
+    assert!(size_of::<Freeing>() == 24);
+    assert!(size_of::<Thread>() == 136);
+    assert!(size_of::<LostKey>() == 16);
+    assert!(size_of::<LostFree>() == 16);
+};
