@@ -1,0 +1,82 @@
+//! Entry of functions that allocate, and of the wrappers of mapping calls.
+
+use aya_ebpf::{EbpfContext, helpers::generated::bpf_get_attach_cookie, programs::ProbeContext};
+use aya_log_ebpf::debug;
+use memtrace_common::{
+    Cookie, Counter,
+    event::{Free, Kind, flag},
+    request,
+    state::Call,
+};
+
+use crate::{
+    emit, filter, inflight,
+    unwind::{self, At},
+};
+
+/// The cookie of the attach point that was hit.
+#[inline(always)]
+pub(crate) fn cookie(ctx: &impl EbpfContext) -> u64 {
+    // SAFETY: the context belongs to the running program.
+    unsafe { bpf_get_attach_cookie(ctx.as_ptr()) }
+}
+
+/// Takes arguments and stack of an outermost call.
+#[inline(always)]
+pub(crate) fn alloc(ctx: &ProbeContext) -> Result<(), Counter> {
+    let Some(task) = filter::current() else { return Ok(()) };
+    let cookie = cookie(ctx);
+    let Some(Cookie { op, .. }) = Cookie::unpack(cookie) else {
+        debug!(ctx, "cookie {} is not understood", cookie);
+        return Err(Counter::BadCookie);
+    };
+    let thread = inflight::thread(task)?;
+    let registers = unwind::registers(ctx);
+    if inflight::nested(thread, registers.sp, cookie) {
+        return Err(Counter::Nested);
+    }
+    let arguments = [
+        ctx.arg(0).unwrap_or(0),
+        ctx.arg(1).unwrap_or(0),
+        ctx.arg(2).unwrap_or(0),
+    ];
+    let request = request::read(op, arguments);
+    let stack = unwind::take(task, registers, At::Entry);
+    let mut flags = stack.flags;
+    if op.is_realloc() && request.old != 0 {
+        let begin = Free {
+            header: emit::header(Kind::ReallocBegin, Some(op), 0, task),
+            address: request.old,
+        };
+        if !emit::record(begin) {
+            emit::remember(task, request.old, 0, begin.header.time_ns);
+            flags |= flag::BEGIN_LOST;
+        }
+    }
+    thread.call = Call {
+        sp: registers.sp,
+        size: request.size,
+        old: request.old,
+        out: request.out,
+        stack: stack.id,
+        cookie,
+        flags: u64::from(flags),
+    };
+    Ok(())
+}
+
+/// Remembers where the caller of a mapping call's wrapper stands. Such wrappers keep no frame pointer, so from inside
+/// the system call their caller could not be found.
+#[inline(always)]
+pub(crate) fn wrapper(ctx: &ProbeContext) -> Result<(), Counter> {
+    let Some(task) = filter::current() else { return Ok(()) };
+    let thread = inflight::thread(task)?;
+    let registers = unwind::registers(ctx);
+    // Inside an allocator call the mapping is the allocator's own. `sbrk` calls `brk`, and has used the frame pointer
+    // for something else by then: the outer wrapper is the one that counts.
+    let from_allocator = thread.call.sp != 0 && registers.sp < thread.call.sp;
+    if !from_allocator && !unwind::called_from(registers.sp, thread.wrapper.ip) {
+        thread.wrapper = registers;
+    }
+    Ok(())
+}

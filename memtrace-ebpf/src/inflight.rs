@@ -1,0 +1,105 @@
+//! What is in flight on the current thread.
+//!
+//! Only the outermost allocator call of a thread counts, so only that one is kept. A call nested in it runs on the
+//! same stack further down: its stack pointer is lower. The stack pointer is equal in one case, a tail call from one
+//! hook into another (`reallocarray` into `realloc`): then the hooks differ. In any other case the call on record
+//! never returned (the thread jumped out of it) and is given up. It is given up, too, when its return address is no
+//! longer the one that the kernel's return probe has put there: the stack was used for something else since.
+
+use aya_ebpf::{bindings::BPF_NOEXIST, helpers::bpf_probe_read_user};
+use memtrace_common::{
+    Cookie, Counter,
+    state::{Call, Freeing, Registers, Syscall, Thread},
+};
+
+use crate::{filter::Task, maps::THREADS, stats};
+
+const EMPTY: Thread = Thread {
+    call: Call {
+        sp: 0,
+        size: 0,
+        old: 0,
+        out: 0,
+        stack: 0,
+        cookie: 0,
+        flags: 0,
+    },
+    syscall: Syscall {
+        address: 0,
+        size: 0,
+        op: 0,
+        event_flags: 0,
+        new_size: 0,
+    },
+    freeing: Freeing {
+        address: 0,
+        sp: 0,
+        cookie: 0,
+    },
+    wrapper: Registers { ip: 0, sp: 0, bp: 0 },
+};
+
+/// The state of a thread that was seen before.
+#[inline(always)]
+pub(crate) fn known(task: Task) -> Option<&'static mut Thread> {
+    let thread = THREADS.get_ptr_mut(task.key)?;
+    // SAFETY: the entry's key is the current thread, only that thread's programs write to it, and they do not nest;
+    // it is removed only when this thread ends.
+    Some(unsafe { &mut *thread })
+}
+
+/// The state of a thread, made when it is new.
+#[inline(always)]
+pub(crate) fn thread(task: Task) -> Result<&'static mut Thread, Counter> {
+    if let Some(thread) = known(task) {
+        return Ok(thread);
+    }
+    THREADS
+        .insert(task.key, EMPTY, u64::from(BPF_NOEXIST))
+        .map_err(|_full| Counter::ThreadsFull)?;
+    known(task).ok_or(Counter::ThreadsFull)
+}
+
+/// Ends of the address spaces of 4-level and 5-level page tables (`TASK_SIZE_MAX`, `arch/x86/include/asm/page_64.h`).
+/// The kernel maps the page that probed functions return to right below (`xol_add_vma`, kernel/events/uprobes.c).
+const TASK_ENDS: [u64; 2] = [(1 << 47) - 4096, (1 << 56) - 4096];
+
+/// Whether the return address on the stack at `sp` is that of the kernel's return probe. What cannot be read is taken
+/// for it.
+#[inline(always)]
+fn returns_to_probe(sp: u64) -> bool {
+    // SAFETY: the helper checks the address and fails on memory that cannot be read.
+    let Ok(address) = (unsafe { bpf_probe_read_user(sp as *const u64) }) else {
+        return true;
+    };
+    let page = address & !4095;
+    page == TASK_ENDS[0] - 4096 || page == TASK_ENDS[1] - 4096
+}
+
+/// Whether a free is only passed on: the thread has given the same block to another allocator's `free` further up the
+/// stack, whose own work this is. Notes the free otherwise.
+#[inline(always)]
+pub(crate) fn passed_on(thread: &mut Thread, address: u64, sp: u64, cookie: u64) -> bool {
+    let outer = thread.freeing;
+    let other_allocator = outer.cookie >> Cookie::ALLOCATOR_SHIFT != cookie >> Cookie::ALLOCATOR_SHIFT;
+    if outer.address == address && sp < outer.sp && other_allocator {
+        return true;
+    }
+    thread.freeing = Freeing { address, sp, cookie };
+    false
+}
+
+/// Whether a call that starts with stack pointer `sp` is part of the allocator call on record.
+#[inline(always)]
+pub(crate) fn nested(thread: &mut Thread, sp: u64, cookie: u64) -> bool {
+    let call = &mut thread.call;
+    if call.sp == 0 {
+        return false;
+    }
+    if (sp < call.sp || (sp == call.sp && cookie != call.cookie)) && returns_to_probe(call.sp) {
+        return true;
+    }
+    call.sp = 0;
+    stats::count(Counter::Abandoned);
+    false
+}

@@ -1,0 +1,37 @@
+//! Processes that replace their program, threads that end.
+
+use aya_ebpf::{bindings::BPF_EXIST, helpers::bpf_get_current_pid_tgid};
+use memtrace_common::{Counter, event::Kind, state::Process};
+
+use crate::{
+    emit,
+    filter::{self, Task},
+    maps::{PROCESSES, THREADS},
+    stats,
+};
+
+/// A traced process has a new program, new memory and one thread: nothing of the old is in flight any more.
+#[inline(always)]
+pub(crate) fn exec() -> u32 {
+    let Some(task) = filter::current() else { return 0 };
+    let incarnation = task.incarnation.wrapping_add(1);
+    let process = Process {
+        incarnation,
+        reserved: 0,
+    };
+    if PROCESSES.insert(task.pid(), process, u64::from(BPF_EXIST)).is_err() {
+        return 0;
+    }
+    let _unknown = THREADS.remove(task.key);
+    if !emit::urgent(emit::header(Kind::Exec, None, 0, Task { incarnation, ..task })) {
+        stats::count(Counter::LostOther);
+    }
+    0
+}
+
+/// A thread that dies inside the allocator leaves nothing behind.
+#[inline(always)]
+pub(crate) fn thread_exit() -> u32 {
+    let _unknown = THREADS.remove(bpf_get_current_pid_tgid());
+    0
+}

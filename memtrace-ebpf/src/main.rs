@@ -1,0 +1,102 @@
+//! The BPF programs: entry points only. Each shim runs a handler of its concern's module and counts the hit.
+
+#![no_std]
+#![no_main]
+#![expect(
+    unsafe_code,
+    reason = "BPF helpers, maps and contexts are raw pointers; each use says why it is sound"
+)]
+#![expect(
+    clippy::inline_always,
+    reason = "a call spills registers, is verified on its own, and cannot return what fits no register"
+)]
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "halves of the kernel's combined pid and tid, flag bits and registers are cut on purpose"
+)]
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "the attribute macros hand the context over by value"
+)]
+#![expect(
+    missing_docs,
+    unreachable_pub,
+    reason = "the attribute macros turn each entry point into an undocumented public function of the object"
+)]
+
+mod emit;
+mod enter;
+mod exit;
+mod filter;
+mod free;
+mod inflight;
+mod lifecycle;
+mod mapping;
+mod maps;
+mod stats;
+mod unwind;
+
+use aya_ebpf::{
+    macros::{tracepoint, uprobe, uretprobe},
+    programs::{ProbeContext, RetProbeContext, TracePointContext},
+};
+
+/// Entry of a function that allocates.
+#[uprobe]
+pub fn alloc_enter(ctx: ProbeContext) -> u32 {
+    stats::run(|| enter::alloc(&ctx))
+}
+
+/// Return of a function that allocates.
+#[uretprobe]
+pub fn alloc_exit(ctx: RetProbeContext) -> u32 {
+    stats::run(|| exit::alloc(&ctx))
+}
+
+/// Entry of a function that frees.
+#[uprobe]
+pub fn free_enter(ctx: ProbeContext) -> u32 {
+    stats::run(|| free::free(&ctx))
+}
+
+/// Entry of the C library's wrapper of a mapping system call: only remembers where the caller's stack begins.
+#[uprobe]
+pub fn wrapper_enter(ctx: ProbeContext) -> u32 {
+    stats::run(|| enter::wrapper(&ctx))
+}
+
+/// Entry of `mmap`, `munmap`, `mremap` and `brk`.
+#[tracepoint]
+pub fn mapping_enter(ctx: TracePointContext) -> u32 {
+    mapping::enter(&ctx)
+}
+
+/// Exit of the same. One program for all: it is large, and the kernel verifies each program by itself.
+#[tracepoint]
+pub fn mapping_exit(ctx: TracePointContext) -> u32 {
+    mapping::exit(&ctx)
+}
+
+/// A process replaced its program.
+#[tracepoint]
+pub fn process_exec(_ctx: TracePointContext) -> u32 {
+    lifecycle::exec()
+}
+
+/// A thread ended.
+#[tracepoint]
+pub fn thread_exit(_ctx: TracePointContext) -> u32 {
+    lifecycle::thread_exit()
+}
+
+/// GPL-only helpers are used: reading user memory, the current task's registers.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+
+#[cfg(not(test))]
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    // SAFETY: the verifier refuses any program that can reach a panic, so this is never executed.
+    unsafe { core::hint::unreachable_unchecked() }
+}
