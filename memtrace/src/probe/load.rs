@@ -1,0 +1,151 @@
+//! Loads the object and holds what came of it.
+
+use aya::{
+    Ebpf, EbpfLoader,
+    maps::{HashMap, Map, MapData},
+    programs::{Program, ProgramError},
+};
+use aya_log::EbpfLogger;
+use memtrace_common::{
+    config::{self, Config},
+    limits,
+    state::Process,
+};
+
+use super::{Counters, LostFrees, ProbeError, Ring, attach::Links};
+
+/// The BPF object, built by `cargo xtask ebpf` and kept in the tree.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../memtrace-ebpf/object/memtrace.bpf.o"
+));
+
+/// How to load.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Size of the ring buffer in bytes: a power of two, at least [`limits::RING_BYTES_MIN`].
+    pub ring_bytes: u32,
+    /// Whether the BPF side writes its diagnostics to the log.
+    pub diagnostics: bool,
+}
+
+/// The loaded programs and maps, and whatever is attached.
+pub struct Probes {
+    pub(super) ebpf: Ebpf,
+    pub(super) links: Links,
+    processes: HashMap<MapData, u32, Process>,
+}
+
+impl Probes {
+    /// Loads and verifies the programs. Nothing is attached yet.
+    ///
+    /// # Errors
+    /// Missing privileges, a kernel that refuses a program, or an object of another version.
+    pub fn load(options: Options) -> Result<Self, ProbeError> {
+        let config = Config {
+            // A quarter: the collector then has three more to come back in.
+            wakeup_bytes: u64::from(options.ring_bytes / 4),
+            max_frames: u32::try_from(limits::MAX_FRAMES).unwrap_or(u32::MAX),
+            reserved: 0,
+        };
+        let log_level = if options.diagnostics {
+            aya_log::Level::Trace as u8
+        } else {
+            0
+        };
+        let mut ebpf = EbpfLoader::new()
+            .map_max_entries("EVENTS", options.ring_bytes)
+            .override_global(config::SYMBOL, &config, true)
+            .override_global(aya_log::LEVEL, &log_level, true)
+            .load(OBJECT)
+            .map_err(ProbeError::load)?;
+        for (name, program) in ebpf.programs_mut() {
+            load_program(program).map_err(|source| ProbeError::new(name, source))?;
+        }
+        let processes = HashMap::try_from(take(&mut ebpf, "PROCESSES")?)
+            .map_err(|source| ProbeError::map("open the map of processes", source))?;
+        Ok(Self {
+            ebpf,
+            links: Links::default(),
+            processes,
+        })
+    }
+
+    /// Starts to listen to a process. Programs ignore every other one.
+    ///
+    /// # Errors
+    /// When the kernel does not take the entry.
+    pub fn trace(&mut self, pid: u32, incarnation: u32) -> Result<(), ProbeError> {
+        self.processes
+            .insert(
+                pid,
+                Process {
+                    incarnation,
+                    reserved: 0,
+                },
+                0,
+            )
+            .map_err(|source| ProbeError::map("add the process to those traced", source))
+    }
+
+    /// Stops listening to a process: one store, so that no free can be missed that follows an allocation seen.
+    pub fn ignore(&mut self, pid: u32) {
+        // Only an entry that is already gone can fail to be removed.
+        if let Err(error) = self.processes.remove(&pid) {
+            log::debug!("process {pid} was no longer in the map: {error}");
+        }
+    }
+
+    /// The ring buffer; can be taken once.
+    ///
+    /// # Errors
+    /// When it was taken before, or cannot be mapped into memory.
+    pub fn ring(&mut self) -> Result<Ring, ProbeError> {
+        Ring::new(take(&mut self.ebpf, "EVENTS")?)
+    }
+
+    /// The counters; can be taken once.
+    ///
+    /// # Errors
+    /// When they were taken before.
+    pub fn counters(&mut self) -> Result<Counters, ProbeError> {
+        Counters::new(take(&mut self.ebpf, "COUNTERS")?)
+    }
+
+    /// The frees that found the ring full; can be taken once.
+    ///
+    /// # Errors
+    /// When they were taken before.
+    pub fn lost_frees(&mut self) -> Result<LostFrees, ProbeError> {
+        let maps = [
+            take(&mut self.ebpf, "LOST_FREES_A")?,
+            take(&mut self.ebpf, "LOST_FREES_B")?,
+        ];
+        LostFrees::new(maps, take(&mut self.ebpf, "LOST_ACTIVE")?)
+    }
+
+    /// The reader of the BPF side's diagnostics, for whoever polls it.
+    ///
+    /// # Errors
+    /// When the object has no log map.
+    pub fn diagnostics(&mut self) -> Result<EbpfLogger<&'static dyn log::Log>, ProbeError> {
+        EbpfLogger::init(&mut self.ebpf).map_err(|source| ProbeError::Kernel {
+            doing: "read the BPF side's diagnostics".into(),
+            source: Box::new(source),
+        })
+    }
+}
+
+fn take(ebpf: &mut Ebpf, name: &str) -> Result<Map, ProbeError> {
+    ebpf.take_map(name).ok_or_else(|| ProbeError::Object {
+        what: format!("map {name} left to take"),
+    })
+}
+
+fn load_program(program: &mut Program) -> Result<(), ProgramError> {
+    match program {
+        Program::UProbe(probe) => probe.load(),
+        Program::TracePoint(probe) => probe.load(),
+        _ => Err(ProgramError::UnexpectedProgramType),
+    }
+}

@@ -1,0 +1,21 @@
+//! The kernel side, seen from user space: load the object, attach its programs, read its maps.
+//!
+//! The only module that names aya. Everything attached here is owned by a file descriptor of this process, so
+//! the kernel detaches it when the process ends, however it ends.
+
+mod attach;
+mod counters;
+mod error;
+mod load;
+mod lost;
+mod ring;
+mod tracefs;
+
+pub use self::{
+    attach::{Point, Role},
+    counters::Counters,
+    error::ProbeError,
+    load::{Options, Probes},
+    lost::LostFrees,
+    ring::{Ring, RingRecord},
+};
