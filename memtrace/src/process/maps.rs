@@ -1,0 +1,98 @@
+//! `/proc/PID/maps`, parsed. Pure and total: lines that are not understood are left out.
+
+/// One line: a mapping.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Mapping<'a> {
+    /// First address (avma).
+    pub start: u64,
+    /// End (avma).
+    pub end: u64,
+    /// Whether it can be executed.
+    pub executable: bool,
+    /// Offset in the file, in bytes.
+    pub offset: u64,
+    /// Device as the kernel prints it, `major:minor` in hex.
+    pub device: &'a str,
+    /// Inode; 0 where there is no file.
+    pub inode: u64,
+    /// Path or name in brackets; empty for anonymous memory. The kernel writes newlines in it as `\012`.
+    pub name: &'a str,
+}
+
+impl Mapping<'_> {
+    /// The path without the mark that the kernel adds when the file was unlinked (`fs/d_path.c`).
+    pub fn path(&self) -> &str {
+        self.name.strip_suffix(" (deleted)").unwrap_or(self.name)
+    }
+}
+
+/// The mappings of a text, in its order: by address.
+pub fn parse(text: &str) -> impl Iterator<Item = Mapping<'_>> {
+    text.lines().filter_map(line)
+}
+
+fn line(line: &str) -> Option<Mapping<'_>> {
+    let mut rest = line;
+    let mut field = || {
+        let trimmed = rest.trim_start_matches(' ');
+        let (field, after) = trimmed.split_once(' ').unwrap_or((trimmed, ""));
+        rest = after;
+        (!field.is_empty()).then_some(field)
+    };
+    let (start, end) = field()?.split_once('-')?;
+    let permissions = field()?;
+    let offset = field()?;
+    let device = field()?;
+    let inode = field()?;
+    let hex = |text| u64::from_str_radix(text, 16).ok();
+    let (start, end) = (hex(start)?, hex(end)?);
+    (start < end).then_some(())?;
+    Some(Mapping {
+        start,
+        end,
+        executable: permissions.as_bytes().get(2) == Some(&b'x'),
+        offset: hex(offset)?,
+        device,
+        inode: inode.parse().ok()?,
+        name: rest.trim_start_matches(' '),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const TEXT: &str = "\
+55e8a0a00000-55e8a0a02000 r--p 00000000 fe:00 1311 /usr/bin/with space
+55e8a0a02000-55e8a0a07000 r-xp 00002000 fe:00 1311 /usr/bin/with space
+55e8a1c00000-55e8a1c21000 rw-p 00000000 00:00 0                          [heap]
+7f0000000000-7f0000001000 rwxp 00000000 00:00 0 
+7f1d5c000000-7f1d5c001000 r-xp 00001000 00:2a 77 /tmp/a\\012b.so (deleted)
+7ffd4e3f8000-7ffd4e3fa000 r-xp 00000000 00:00 0                          [vdso]
+nonsense
+";
+
+    #[test]
+    fn names_devices_and_marks() {
+        let all: Vec<_> = parse(TEXT).collect();
+        assert_eq!(all.len(), 6);
+        assert_eq!(all[1].name, "/usr/bin/with space");
+        assert!(all[1].executable && !all[0].executable);
+        assert_eq!((all[1].offset, all[1].device, all[1].inode), (0x2000, "fe:00", 1311));
+        assert_eq!(all[2].name, "[heap]");
+        assert_eq!(all[3].name, "");
+        assert_eq!(all[4].path(), "/tmp/a\\012b.so");
+        assert_eq!(all[5].name, "[vdso]");
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_survived(text in "\\PC{0,200}") {
+            for mapping in parse(&text) {
+                prop_assert!(mapping.start < mapping.end);
+            }
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! The address space of a target: which code lies where.
+
+use std::{fs, io, ops::Range, sync::Arc};
+
+use rustc_hash::FxHashMap;
+
+use super::{
+    Location,
+    maps::{self, Mapping},
+    module::Module,
+};
+
+/// Executable memory from one mapping.
+#[derive(Clone, Copy, Debug)]
+struct Code {
+    start: u64,
+    end: u64,
+    offset: u64,
+    module: u32,
+}
+
+/// What tells one module from another: device, inode and name.
+type Key = (String, u64, String);
+
+/// The mappings of one process. Modules are only added, and stay open, so that addresses seen once can be named when
+/// the process has unmapped them, or is gone.
+#[derive(Debug)]
+pub struct AddressSpace {
+    pid: u32,
+    code: Vec<Code>,
+    modules: Vec<Arc<Module>>,
+    by_key: FxHashMap<Key, u32>,
+    heap_end: Option<u64>,
+    outdated: bool,
+    /// The text that was read last, to see that nothing has changed.
+    text: String,
+}
+
+impl AddressSpace {
+    /// Reads the mappings of a process and opens the files of its code.
+    ///
+    /// # Errors
+    /// When the process is gone or may not be looked at.
+    pub fn read(pid: u32) -> io::Result<Self> {
+        let mut space = Self {
+            pid,
+            code: Vec::new(),
+            modules: Vec::new(),
+            by_key: FxHashMap::default(),
+            heap_end: None,
+            outdated: false,
+            text: String::new(),
+        };
+        space.refresh()?;
+        Ok(space)
+    }
+
+    /// Reads the mappings again; `true` when they have changed. When the process is gone, those it had are kept.
+    ///
+    /// # Errors
+    /// As [`AddressSpace::read`].
+    pub fn refresh(&mut self) -> io::Result<bool> {
+        // Paths need not be UTF-8; a replaced character only shows in a name.
+        let bytes = fs::read(format!("/proc/{}/maps", self.pid))?;
+        let text = String::from_utf8_lossy(&bytes);
+        self.outdated = false;
+        if text.is_empty() {
+            return Err(io::Error::other("the process has no memory any more"));
+        }
+        if *text == self.text {
+            return Ok(false);
+        }
+        let text = text.into_owned();
+        self.take(&text);
+        self.text = text;
+        Ok(true)
+    }
+
+    fn take(&mut self, text: &str) {
+        self.code.clear();
+        self.heap_end = None;
+        for mapping in maps::parse(text) {
+            if mapping.name == "[heap]" {
+                self.heap_end = Some(mapping.end);
+            }
+            if mapping.executable && mapping.name != "[vsyscall]" {
+                let module = self.intern(&mapping);
+                let Mapping { start, end, offset, .. } = mapping;
+                self.code.push(Code {
+                    start,
+                    end,
+                    offset,
+                    module,
+                });
+            }
+        }
+    }
+
+    fn intern(&mut self, mapping: &Mapping<'_>) -> u32 {
+        let key = (mapping.device.to_owned(), mapping.inode, mapping.name.to_owned());
+        if let Some(&module) = self.by_key.get(&key) {
+            return module;
+        }
+        let module = u32::try_from(self.modules.len()).unwrap_or(u32::MAX);
+        self.modules.push(Arc::new(Module::open(self.pid, mapping)));
+        self.by_key.insert(key, module);
+        module
+    }
+
+    /// Says that code was mapped since the last reading.
+    pub const fn outdated(&mut self) {
+        self.outdated = true;
+    }
+
+    /// Where an address (avma) belongs, or `None` when no known code is there.
+    pub fn locate(&mut self, address: u64) -> Option<Location> {
+        if self.outdated
+            && let Err(error) = self.refresh()
+        {
+            self.outdated = false;
+            log::debug!("the mappings of process {} stay as they were: {error}", self.pid);
+        }
+        let after = self.code.partition_point(|code| code.start <= address);
+        let code = self.code[..after].last().filter(|code| address < code.end)?;
+        let file = self.modules[code.module as usize].has_file();
+        let address = if file {
+            address - code.start + code.offset
+        } else {
+            address
+        };
+        Some(Location {
+            module: code.module,
+            address,
+        })
+    }
+
+    /// All modules so far; a location refers to them by index.
+    pub fn modules(&self) -> &[Arc<Module>] {
+        &self.modules
+    }
+
+    /// Indices of the modules that are mapped now.
+    pub fn mapped(&self) -> impl Iterator<Item = u32> {
+        let mut all: Vec<u32> = self.code.iter().map(|code| code.module).collect();
+        all.sort_unstable();
+        all.dedup();
+        all.into_iter()
+    }
+
+    /// Where the heap ended when the mappings were read: the program break, when there is one.
+    pub const fn heap_end(&self) -> Option<u64> {
+        self.heap_end
+    }
+
+    /// Addresses (avma) of the dynamic loader, right after `exec`: besides the executable it is the only file there.
+    pub fn interpreter(&self) -> Option<Range<u64>> {
+        let executable = self
+            .code
+            .iter()
+            .find(|code| self.modules[code.module as usize].name.starts_with('/'))?;
+        let mut loader = self.code.iter().filter(|code| {
+            code.module != executable.module && self.modules[code.module as usize].name.starts_with('/')
+        });
+        let first = loader.next()?;
+        let end = loader
+            .filter(|code| code.module == first.module)
+            .map(|code| code.end)
+            .max()
+            .unwrap_or(first.end);
+        Some(first.start..end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_finds_its_own_code_by_file_offset() {
+        let mut space = AddressSpace::read(std::process::id()).unwrap();
+        let own: fn() = this_process_finds_its_own_code_by_file_offset;
+        let address = own as usize as u64;
+        let location = space.locate(address).unwrap();
+        let module = &space.modules()[location.module as usize];
+        assert_eq!(module.name, std::env::current_exe().unwrap().to_str().unwrap());
+        assert!(module.has_file() && location.address < 1 << 32, "{location:?}");
+        assert_eq!(space.locate(0), None);
+    }
+
+    #[test]
+    fn the_vdso_is_kept_as_an_elf_image() {
+        let space = AddressSpace::read(std::process::id()).unwrap();
+        let vdso = space.modules().iter().find(|module| module.name == "[vdso]").unwrap();
+        assert!(fs::read(vdso.path().unwrap()).unwrap().starts_with(b"\x7fELF"));
+    }
+
+    #[test]
+    fn a_process_that_is_not_there_is_an_error() {
+        assert!(AddressSpace::read(u32::MAX - 7).is_err());
+    }
+}

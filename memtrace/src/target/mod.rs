@@ -1,0 +1,174 @@
+//! The process that is to be observed: may it be, and what is known of it before.
+
+pub mod launch;
+
+use std::{fs, io};
+
+use thiserror::Error;
+
+/// What is known of a process before it is touched.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct TargetInfo {
+    /// Process id.
+    pub pid: u32,
+    /// Name of the main thread.
+    pub command: String,
+    /// Path of the executable as the process sees it.
+    pub executable: String,
+    /// Seccomp mode: 0 off, 1 strict, 2 filter (proc(5)).
+    pub seccomp: u32,
+}
+
+/// Why a process cannot be observed.
+#[derive(Debug, Error)]
+pub enum TargetError {
+    /// Nobody has this number.
+    #[error("no process {0} (has it ended? `pgrep -l NAME` finds one by name)")]
+    NoSuchProcess(u32),
+    /// The number is that of a thread.
+    #[error("{tid} is a thread of process {pid}: use --pid {pid}")]
+    Thread {
+        /// What was given.
+        tid: u32,
+        /// Whose thread it is.
+        pid: u32,
+    },
+    /// Ended, not yet collected by its parent.
+    #[error("process {0} has ended already and waits for its parent (a zombie): there is nothing to observe")]
+    Zombie(u32),
+    /// A thread of the kernel.
+    #[error("process {0} ({1}) is a kernel thread: it has no allocator of its own to observe")]
+    Kernel(u32, String),
+    /// memtrace itself.
+    #[error("process {0} is memtrace itself, which cannot observe its own allocations")]
+    Itself(u32),
+    /// Not an x86-64 program.
+    #[error("process {pid} runs {what}, which is not supported yet: memtrace observes 64-bit x86 programs")]
+    Architecture {
+        /// Process id.
+        pid: u32,
+        /// What it runs.
+        what: &'static str,
+    },
+    /// No right to look.
+    #[error(
+        "no permission to look at process {0}: memtrace needs root (`sudo memtrace ...`; `memtrace doctor` lists what is missing)"
+    )]
+    Permission(u32),
+    /// Anything else.
+    #[error("failed to look at process {pid}: {source}")]
+    Io {
+        /// Process id.
+        pid: u32,
+        /// The system's answer.
+        source: io::Error,
+    },
+}
+
+/// Looks at a process and says whether it can be observed.
+///
+/// # Errors
+/// Why it cannot be.
+pub fn check(pid: u32) -> Result<TargetInfo, TargetError> {
+    if pid == std::process::id() {
+        return Err(TargetError::Itself(pid));
+    }
+    let failed = |source: io::Error| match source.kind() {
+        // ESRCH comes from files that were opened before the process went.
+        _ if source.raw_os_error() == Some(libc::ESRCH) => TargetError::NoSuchProcess(pid),
+        io::ErrorKind::NotFound => TargetError::NoSuchProcess(pid),
+        io::ErrorKind::PermissionDenied => TargetError::Permission(pid),
+        _ => TargetError::Io { pid, source },
+    };
+    // Names may be any bytes.
+    let status = fs::read(format!("/proc/{pid}/status")).map_err(failed)?;
+    let status = String::from_utf8_lossy(&status);
+    let field = |name: &str| {
+        status
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+            .map(str::trim)
+            .unwrap_or_default()
+    };
+    let command = field("Name").to_owned();
+    match field("Tgid").parse() {
+        Ok(tgid) if tgid != pid => return Err(TargetError::Thread { tid: pid, pid: tgid }),
+        _ => {}
+    }
+    if field("State").starts_with(['Z', 'X']) {
+        return Err(TargetError::Zombie(pid));
+    }
+    // Kernel threads have no memory of their own; a program always has.
+    if field("VmSize").is_empty() {
+        return Err(TargetError::Kernel(pid, command));
+    }
+    let executable = fs::read_link(format!("/proc/{pid}/exe"))
+        .map_err(failed)?
+        .to_string_lossy()
+        .into_owned();
+    check_architecture(pid, &fs::File::open(format!("/proc/{pid}/exe")).map_err(failed)?)?;
+    Ok(TargetInfo {
+        pid,
+        command,
+        executable,
+        seccomp: field("Seccomp").parse().unwrap_or(0),
+    })
+}
+
+/// Reads the first bytes of the executable: class and machine (ELF specification, "ELF header").
+fn check_architecture(pid: u32, executable: &fs::File) -> Result<(), TargetError> {
+    use std::os::unix::fs::FileExt as _;
+
+    let mut header = [0; 20];
+    executable
+        .read_exact_at(&mut header, 0)
+        .map_err(|source| TargetError::Io { pid, source })?;
+    let what = match header {
+        [0x7f, b'E', b'L', b'F', 2, .., 62, 0] => return Ok(()),
+        [0x7f, b'E', b'L', b'F', 1, ..] => "a 32-bit program",
+        [0x7f, b'E', b'L', b'F', ..] => "a program for another processor",
+        _ => "something that is not an ELF program",
+    };
+    Err(TargetError::Architecture { pid, what })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_observed_is_told_apart() {
+        assert!(matches!(check(u32::MAX - 7), Err(TargetError::NoSuchProcess(_))));
+        assert!(matches!(check(std::process::id()), Err(TargetError::Itself(_))));
+        let tid = std::thread::spawn(|| rustix::thread::gettid().as_raw_nonzero().get().cast_unsigned()).join();
+        // The thread has ended by now or not yet; both are refused.
+        assert!(matches!(
+            check(tid.unwrap()),
+            Err(TargetError::Thread { .. } | TargetError::NoSuchProcess(_))
+        ));
+    }
+
+    #[test]
+    fn a_zombie_is_not_observed() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        while !matches!(check(child.id()), Err(TargetError::Zombie(_))) {
+            std::thread::yield_now();
+        }
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn a_running_program_is_described() {
+        let mut child = std::process::Command::new("sleep").arg("100").spawn().unwrap();
+        let info = loop {
+            match check(child.id()) {
+                Ok(info) if info.command == "sleep" => break info,
+                _ => std::thread::yield_now(),
+            }
+        };
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!((info.pid, info.seccomp), (child.id(), 0));
+        assert!(info.executable.ends_with("sleep"), "{info:?}");
+    }
+}
