@@ -1,0 +1,47 @@
+//! Events back to the bytes of the ring: for tests and benchmarks, which have no kernel.
+
+use bytemuck::bytes_of;
+use memtrace_common::event::{Header, StackHead};
+use memtrace_common::{event::Kind, identity::Identity};
+
+use super::Event;
+
+/// The record of an event, as the BPF side would send it. Of a header only the kind is set here.
+pub fn encode(event: &Event<'_>) -> Vec<u8> {
+    let (kind, mut bytes) = match event {
+        Event::Stack(stack) => {
+            let mut bytes = bytes_of(&stack.head).to_vec();
+            bytes.extend_from_slice(stack.frames);
+            (Kind::Stack, bytes)
+        }
+        Event::Alloc(record) => (Kind::Alloc, bytes_of(record).to_vec()),
+        Event::Free(record) => (Kind::Free, bytes_of(record).to_vec()),
+        Event::ReallocBegin(record) => (Kind::ReallocBegin, bytes_of(record).to_vec()),
+        Event::ReallocEnd(record) => (Kind::ReallocEnd, bytes_of(record).to_vec()),
+        Event::Map(record) => (Kind::Map, bytes_of(record).to_vec()),
+        Event::UnmapBegin(record) => (Kind::UnmapBegin, bytes_of(record).to_vec()),
+        Event::UnmapFailed(record) => (Kind::UnmapFailed, bytes_of(record).to_vec()),
+        Event::RemapBegin(record) => (Kind::RemapBegin, bytes_of(record).to_vec()),
+        Event::RemapEnd(record) => (Kind::RemapEnd, bytes_of(record).to_vec()),
+        Event::Break(record) => (Kind::Break, bytes_of(record).to_vec()),
+        Event::Exec(record) => (Kind::Exec, bytes_of(record).to_vec()),
+    };
+    bytes[0] = kind as u8;
+    bytes
+}
+
+/// The record of a stack.
+pub fn encode_stack(header: Header, frames: &[u64]) -> Vec<u8> {
+    let head = StackHead {
+        header: Header {
+            kind: Kind::Stack as u8,
+            ..header
+        },
+        id: Identity::of(header.incarnation, frames).id,
+        count: u32::try_from(frames.len()).unwrap_or(u32::MAX),
+        reserved: 0,
+    };
+    let mut bytes = bytes_of(&head).to_vec();
+    bytes.extend(frames.iter().flat_map(|frame| frame.to_le_bytes()));
+    bytes
+}

@@ -1,0 +1,141 @@
+//! Bytes of the ring to [`Event`]s. Total: any bytes give an event or an error, never a panic.
+
+mod encode;
+
+use bytemuck::AnyBitPattern;
+use memtrace_common::{
+    Op,
+    event::{Alloc, Break, Free, Header, Kind, Map, Realloc, Remap, StackHead, Unmap},
+    identity::Identity,
+    limits::MAX_FRAMES,
+};
+use thiserror::Error;
+
+pub use self::encode::{encode, encode_stack};
+
+/// One record.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Event<'a> {
+    /// A call stack, before the first event that names it.
+    Stack(Stack<'a>),
+    /// A block was allocated.
+    Alloc(Alloc),
+    /// A block was freed.
+    Free(Free),
+    /// A block was given to `realloc`.
+    ReallocBegin(Free),
+    /// A `realloc` returned.
+    ReallocEnd(Realloc),
+    /// A range was mapped.
+    Map(Map),
+    /// A range was given to `munmap`.
+    UnmapBegin(Unmap),
+    /// The `munmap` failed.
+    UnmapFailed(Unmap),
+    /// A range was given to `mremap`.
+    RemapBegin(Unmap),
+    /// An `mremap` returned.
+    RemapEnd(Remap),
+    /// The program break was set or asked for.
+    Break(Break),
+    /// The process replaced its program.
+    Exec(Header),
+}
+
+/// A stack record; its frames stay in the ring's memory until they are asked for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Stack<'a> {
+    /// The fixed part.
+    pub head: StackHead,
+    frames: &'a [u8],
+}
+
+impl Stack<'_> {
+    /// The addresses (avma), leaf first.
+    pub fn frames(&self) -> impl ExactSizeIterator<Item = u64> {
+        self.frames.chunks_exact(8).map(bytemuck::pod_read_unaligned)
+    }
+}
+
+/// Why a record is not an event.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+pub enum Malformed {
+    /// A kind that this version does not know.
+    #[error("kind {0} is unknown")]
+    Kind(u8),
+    /// An operation that this version does not know.
+    #[error("operation {0} is unknown")]
+    Op(u8),
+    /// Not as long as its kind wants it.
+    #[error("a record of kind {kind} cannot be {length} bytes long")]
+    Length {
+        /// Number of the kind.
+        kind: u8,
+        /// Length of the record in bytes.
+        length: usize,
+    },
+    /// The frames do not have the identity that the record says: its memory was overwritten while it was copied.
+    #[error("the frames of a stack do not match its identity")]
+    Identity,
+}
+
+/// Reads one record.
+///
+/// # Errors
+/// Bytes that the BPF side of this version does not send.
+pub fn decode(record: &[u8]) -> Result<Event<'_>, Malformed> {
+    let Some((&number, _)) = record.split_first() else {
+        return Err(Malformed::Length { kind: 0, length: 0 });
+    };
+    let kind = Kind::from_u8(number).ok_or(Malformed::Kind(number))?;
+    let event = match kind {
+        Kind::Stack => return stack(record).map(Event::Stack),
+        Kind::Alloc => Event::Alloc(read(record)?),
+        Kind::Free => Event::Free(read(record)?),
+        Kind::ReallocBegin => Event::ReallocBegin(read(record)?),
+        Kind::ReallocEnd => Event::ReallocEnd(read(record)?),
+        Kind::Map => Event::Map(read(record)?),
+        Kind::UnmapBegin => Event::UnmapBegin(read(record)?),
+        Kind::UnmapFailed => Event::UnmapFailed(read(record)?),
+        Kind::RemapBegin => Event::RemapBegin(read(record)?),
+        Kind::RemapEnd => Event::RemapEnd(read(record)?),
+        Kind::Break => Event::Break(read(record)?),
+        Kind::Exec => return read(record).map(Event::Exec),
+    };
+    // The second byte of every record is the operation's number.
+    let op = record.get(1).copied().unwrap_or(0);
+    if Op::from_u8(op).is_some() {
+        Ok(event)
+    } else {
+        Err(Malformed::Op(op))
+    }
+}
+
+fn read<T: AnyBitPattern>(record: &[u8]) -> Result<T, Malformed> {
+    bytemuck::try_pod_read_unaligned(record).map_err(|_length| length(record))
+}
+
+fn length(record: &[u8]) -> Malformed {
+    Malformed::Length {
+        kind: record.first().copied().unwrap_or(0),
+        length: record.len(),
+    }
+}
+
+fn stack(record: &[u8]) -> Result<Stack<'_>, Malformed> {
+    let (head, frames) = record
+        .split_at_checked(size_of::<StackHead>())
+        .ok_or_else(|| length(record))?;
+    let head: StackHead = read(head)?;
+    let count = head.count as usize;
+    if count > MAX_FRAMES || frames.len() != 8 * count {
+        return Err(length(record));
+    }
+    let stack = Stack { head, frames };
+    let mut identity = Identity::new(head.header.incarnation);
+    stack.frames().for_each(|frame| identity.push(frame));
+    if identity.finish().id != head.id {
+        return Err(Malformed::Identity);
+    }
+    Ok(stack)
+}

@@ -1,0 +1,68 @@
+//! Distinct call stacks, each stored once.
+
+use rustc_hash::FxHashMap;
+
+use crate::process::Location;
+
+/// A stack as it is kept.
+#[derive(Debug)]
+struct Kept {
+    check: u64,
+    locations: Box<[Location]>,
+}
+
+/// Stacks by their 64-bit identity.
+#[derive(Debug, Default)]
+pub struct Stacks {
+    by_id: FxHashMap<u64, Kept>,
+    limit: usize,
+    /// Stacks that were not kept because there were too many.
+    pub overflow: u64,
+    /// Different stacks that met under one identity.
+    pub collisions: u64,
+}
+
+impl Stacks {
+    pub(super) fn new(limit: usize) -> Self {
+        Self {
+            limit,
+            ..Self::default()
+        }
+    }
+
+    /// Keeps a stack. A stack that comes again is the same, or a collision, which the second value shows.
+    pub(super) fn insert(&mut self, id: u64, check: u64, locations: Vec<Location>) {
+        if let Some(kept) = self.by_id.get(&id) {
+            if kept.check != check {
+                self.collisions += 1;
+            }
+            return;
+        }
+        if self.by_id.len() >= self.limit {
+            self.overflow += 1;
+            return;
+        }
+        self.by_id.insert(
+            id,
+            Kept {
+                check,
+                locations: locations.into(),
+            },
+        );
+    }
+
+    /// The locations of a stack, leaf first.
+    pub fn get(&self, id: u64) -> Option<&[Location]> {
+        self.by_id.get(&id).map(|kept| &*kept.locations)
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+}
