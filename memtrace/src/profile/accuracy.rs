@@ -1,0 +1,128 @@
+//! One verdict out of the counters of [`Health`]: can the numbers be believed?
+
+use serde::Serialize;
+
+use super::{Health, StackHealth};
+use crate::units::count;
+
+/// What can be said of a profile's numbers.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct Accuracy {
+    /// Whether bytes and counts are exact and under their right stack.
+    pub exact: bool,
+    /// One line for people, such as `exact: nothing was lost`.
+    pub summary: String,
+}
+
+impl Health {
+    /// The verdict. Frees that were applied late or matched nothing leave numbers exact, and so do stacks
+    /// that are not complete: those are told as a remark.
+    pub fn accuracy(&self) -> Accuracy {
+        let StackHealth {
+            distinct: _,
+            deep,
+            broken,
+            lost,
+            overflow,
+            collisions,
+        } = self.stacks;
+        let faults = clauses([
+            (self.lost_allocations, "allocation lost", "allocations lost"),
+            (self.forgotten_frees, "free lost", "frees lost"),
+            (self.lost_other, "other record lost", "other records lost"),
+            (self.conflicts, "missed free", "missed frees"),
+            (self.malformed, "record not understood", "records not understood"),
+            (lost, "stack lost", "stacks lost"),
+            (overflow, "stack without room", "stacks without room"),
+            (collisions, "stack mixed up", "stacks mixed up"),
+        ]);
+        let remarks = clauses([
+            (deep, "stack cut at the depth limit", "stacks cut at the depth limit"),
+            (broken, "stack ends early", "stacks end early"),
+        ]);
+        let exact = faults.is_empty();
+        let mut summary = if exact {
+            "exact: nothing was lost".to_owned()
+        } else {
+            format!("incomplete: {}", faults.join(", "))
+        };
+        if exact && !remarks.is_empty() {
+            summary = format!("{summary}, but {}", remarks.join(", "));
+        }
+        Accuracy { exact, summary }
+    }
+}
+
+/// The counters that are not zero, in words.
+fn clauses<const N: usize>(counters: [(u64, &str, &str); N]) -> Vec<String> {
+    let said = counters.into_iter().filter(|&(value, ..)| value > 0);
+    said.map(|(value, one, many)| format!("{} {}", count(value), if value == 1 { one } else { many }))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quiet_observation_is_exact() {
+        let health = Health {
+            events: 9,
+            unmatched_frees: 3,
+            recovered_frees: 2,
+            ..Health::default()
+        };
+        assert_eq!(
+            health.accuracy(),
+            Accuracy {
+                exact: true,
+                summary: "exact: nothing was lost".into()
+            }
+        );
+    }
+
+    #[test]
+    fn short_stacks_are_a_remark() {
+        let stacks = StackHealth {
+            broken: 1,
+            deep: 1200,
+            ..StackHealth::default()
+        };
+        let found = Health {
+            stacks,
+            ..Health::default()
+        }
+        .accuracy();
+        assert!(found.exact);
+        assert_eq!(
+            found.summary,
+            "exact: nothing was lost, but 1,200 stacks cut at the depth limit, 1 stack ends early"
+        );
+    }
+
+    #[test]
+    fn every_loss_is_named() {
+        let stacks = StackHealth {
+            lost: 1,
+            overflow: 2,
+            collisions: 3,
+            ..StackHealth::default()
+        };
+        let health = Health {
+            lost_allocations: 1204,
+            forgotten_frees: 1,
+            lost_other: 4,
+            conflicts: 5,
+            malformed: 6,
+            stacks,
+            ..Health::default()
+        };
+        let found = health.accuracy();
+        assert!(!found.exact);
+        assert_eq!(
+            found.summary,
+            "incomplete: 1,204 allocations lost, 1 free lost, 4 other records lost, 5 missed frees, \
+             6 records not understood, 1 stack lost, 2 stacks without room, 3 stacks mixed up"
+        );
+    }
+}

@@ -1,0 +1,240 @@
+//! [`Profile`]: the waist between collection and every output.
+//!
+//! A profile is an immutable value. Whoever makes it has already attributed, symbolized and judged;
+//! whoever renders it adds nothing but form, so a number shown in two outputs is the same number.
+//! Sizes are bytes, times are as their names say.
+
+pub mod accuracy;
+#[cfg(test)]
+pub(crate) mod fixture;
+pub mod growth;
+pub mod leak;
+mod plumbing;
+mod query;
+
+use std::time::Duration;
+
+use memtrace_common::op::{Class, Op};
+use serde::{Deserialize, Serialize};
+
+/// Where the live bytes of a target were allocated, over one observation.
+#[derive(Clone, Debug)]
+pub struct Profile {
+    /// What was observed.
+    pub target: Target,
+    /// From the first probe to the last event.
+    pub observed: Duration,
+    /// What the report was asked to show.
+    pub settings: Settings,
+    /// Sums over all sites, those not shown included.
+    pub totals: Totals,
+    /// Distinct frames; stacks refer to them by index.
+    pub frames: Vec<Frame>,
+    /// Distinct stacks, each leaf first.
+    pub stacks: Vec<Vec<FrameIndex>>,
+    /// All sites, most live bytes first, then most allocated bytes, then by stack, so the order is fixed.
+    pub sites: Vec<Site>,
+    /// How far the numbers can be trusted, and what they cost.
+    pub health: Health,
+}
+
+/// Index into [`Profile::frames`].
+pub type FrameIndex = u32;
+
+/// What was observed.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Target {
+    /// Process id.
+    pub pid: u32,
+    /// Name of the program's main thread (`comm`).
+    pub command: String,
+    /// Path of the executable as the target sees it.
+    pub executable: String,
+    /// Allocators that were hooked.
+    pub allocators: Vec<Allocator>,
+    /// Why the observation ended, or `None` while it goes on.
+    pub end: Option<End>,
+}
+
+/// An allocator found in the target.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Allocator {
+    /// Its name, for example `glibc`.
+    pub name: String,
+    /// The file it is in, as the target sees it.
+    pub path: String,
+    /// The functions that were hooked, by name.
+    pub hooks: Vec<String>,
+}
+
+/// Why an observation ended.
+#[derive(Clone, Debug, Eq, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case", tag = "reason", content = "status")]
+pub enum End {
+    /// The asked-for duration is over.
+    Duration,
+    /// The user stopped it.
+    Interrupted,
+    /// The target exited, with its exit status in words where it is known.
+    Exited(Option<String>),
+}
+
+/// What the report was asked to show.
+#[derive(Clone, Debug, Serialize)]
+pub struct Settings {
+    /// Rows in tables.
+    pub top: usize,
+    /// A block younger than this is never suspected.
+    pub min_age: Duration,
+    /// A site with fewer suspected bytes than this is not reported.
+    pub min_size: u64,
+}
+
+/// Bytes and blocks.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+pub struct Amount {
+    /// Requested bytes.
+    pub bytes: u64,
+    /// Blocks or mappings.
+    pub count: u64,
+}
+
+/// Sums over all sites.
+#[derive(Clone, Debug, Default)]
+pub struct Totals {
+    /// Live memory: heap and mapped.
+    pub live: Amount,
+    /// Memory ever allocated: heap and mapped.
+    pub allocated: Amount,
+    /// The largest live bytes at any moment, heap and mapped.
+    pub peak_live_bytes: u64,
+    /// Live amounts of each class, files and reserved address space included.
+    pub live_by_class: Vec<(Class, Amount)>,
+}
+
+/// A unique call stack and operation.
+#[derive(Clone, Debug)]
+pub struct Site {
+    /// The operation.
+    pub op: Op,
+    /// Index into [`Profile::stacks`], or `None` when the stack was lost.
+    pub stack: Option<usize>,
+    /// Not yet freed.
+    pub live: Amount,
+    /// Ever allocated.
+    pub allocated: Amount,
+    /// Live and at least [`Settings::min_age`] old.
+    pub aged: Amount,
+    /// Age of the oldest live block.
+    pub oldest: Option<Duration>,
+    /// Change of live bytes per second, by least squares over `history`.
+    pub growth_bytes_per_second: f64,
+    /// Live bytes at evenly spaced moments of the observation: (since its start, live bytes).
+    pub history: Vec<(Duration, u64)>,
+    /// Why it is suspected of leaking, or `None`.
+    pub suspicion: Option<Suspicion>,
+}
+
+/// Why a site is suspected.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct Suspicion {
+    /// What can be claimed.
+    pub verdict: Verdict,
+    /// The evidence, one clause each, strongest first.
+    pub reasons: Vec<String>,
+}
+
+/// What can be claimed of a suspected site, strongest first.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// The target exited and the blocks were still live.
+    Leaked,
+    /// Old blocks, and live bytes that keep growing.
+    Growing,
+    /// Old blocks without growth: a cache or something allocated once looks the same.
+    StillLive,
+}
+
+/// One level of a stack after symbolization; an inlined call is a frame of its own.
+#[derive(Clone, Debug, Eq, Hash, PartialEq, Deserialize, Serialize)]
+pub struct Frame {
+    /// Demangled function, or `None` when no symbol covers the address.
+    pub function: Option<String>,
+    /// File name of the module (`libc.so.6`), `[vdso]`, `[anon]`, or `[unknown]`.
+    pub module: String,
+    /// Offset in the module's file (or the avma where there is no file), for frames without a symbol.
+    pub offset: u64,
+    /// Source file, where debug information has it.
+    pub file: Option<String>,
+    /// Source line.
+    pub line: Option<u32>,
+    /// Whether this call was inlined into the next frame.
+    pub inlined: bool,
+}
+
+/// How far the numbers can be trusted, and what they cost.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Health {
+    /// Records taken from the ring, stacks included.
+    pub events: u64,
+    /// Allocations that were lost because the ring was full.
+    pub lost_allocations: u64,
+    /// Requested bytes of those.
+    pub lost_bytes: u64,
+    /// Frees that found the ring full, were remembered in the kernel and applied late.
+    pub recovered_frees: u64,
+    /// Frees that were lost for good: as many rows may show blocks that are no longer live.
+    pub forgotten_frees: u64,
+    /// Other records that were lost.
+    pub lost_other: u64,
+    /// Frees of blocks that were not known: allocated before attach, or lost.
+    pub unmatched_frees: u64,
+    /// Allocations at an address that was still live: their free was missed.
+    pub conflicts: u64,
+    /// Records that were not understood.
+    pub malformed: u64,
+    /// State of the call stacks.
+    pub stacks: StackHealth,
+    /// Distinct frames with a function name, of all distinct frames.
+    pub frames_symbolized: u64,
+    /// Distinct frames.
+    pub frames_total: u64,
+    /// Everything else that a reader must know, a sentence each.
+    pub notes: Vec<String>,
+    /// The BPF side's own counters by name, those that are not zero.
+    pub counters: Vec<(String, u64)>,
+    /// What observing cost.
+    pub cost: Cost,
+}
+
+/// State of the call stacks.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct StackHealth {
+    /// Distinct stacks kept.
+    pub distinct: u64,
+    /// Events whose stack was cut at the depth limit.
+    pub deep: u64,
+    /// Events whose stack ends early.
+    pub broken: u64,
+    /// Events whose stack was lost.
+    pub lost: u64,
+    /// Stacks not kept because the table was full; their bytes are under "no stack".
+    pub overflow: u64,
+    /// Different stacks that met under one identity.
+    pub collisions: u64,
+}
+
+/// What observing cost.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Cost {
+    /// Processor seconds of the tracer, user and system.
+    pub cpu_seconds: f64,
+    /// Largest resident memory of the tracer.
+    pub peak_memory_bytes: u64,
+    /// Run time of the BPF programs, estimated from the hits that were timed; the trap into the kernel
+    /// is not part of it.
+    pub bpf_seconds: f64,
+    /// Probe hits.
+    pub hits: u64,
+}

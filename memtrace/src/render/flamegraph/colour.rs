@@ -1,0 +1,107 @@
+//! Colours of the flame graph: whose code a frame is, always the same for the same name.
+
+use std::collections::BTreeMap;
+
+use inferno::flamegraph::color::{Color, PaletteMap};
+
+use crate::profile::{Frame, Profile};
+
+use crate::render::{escape, folded, label};
+
+/// Behind everything.
+pub(super) const BACKGROUND: Color = Color { r: 250, g: 250, b: 248 };
+/// The allocator and what passes requests on: there, but not what one looks for.
+const PLUMBING: Color = Color { r: 205, g: 205, b: 205 };
+/// A frame without a name.
+const UNNAMED: Color = Color { r: 226, g: 214, b: 226 };
+/// Bytes without a stack: something is missing.
+const NO_STACK: Color = Color { r: 240, g: 120, b: 120 };
+
+/// The bar under everything.
+const BASE: Color = Color { r: 222, g: 222, b: 218 };
+
+/// The colour of every name, as inferno will look it up.
+pub(super) fn palette(profile: &Profile) -> PaletteMap {
+    let executable = profile.target.executable.rsplit('/').next().unwrap_or_default();
+    let mut colours = BTreeMap::new();
+    for frame in &profile.frames {
+        // The first frame of a name decides; the order of frames is part of the profile.
+        colours
+            .entry(folded::name(frame))
+            .or_insert_with(|| colour(frame, executable));
+    }
+    let mut palette = PaletteMap::default();
+    for (name, colour) in colours {
+        palette.insert(name, colour);
+    }
+    palette.insert("", BASE);
+    for site in profile
+        .memory_sites()
+        .filter(|site| profile.stack(site).next().is_none())
+    {
+        palette.insert(label::no_stack(profile, site), NO_STACK);
+        palette.insert(escape::folded(site.op.name()), PLUMBING);
+    }
+    palette
+}
+
+/// Orange is the program itself, a hue from green to violet a library (one for each), grey the allocator.
+/// How light it is comes from the function's name, so that neighbours can be told apart.
+fn colour(frame: &Frame, executable: &str) -> Color {
+    let Some(function) = frame.function.as_deref() else {
+        return UNNAMED;
+    };
+    if frame.is_plumbing() {
+        return PLUMBING;
+    }
+    let lightness = 0.66 + f64::from(hash(function) % 16) * 0.008;
+    if frame.module == executable {
+        return hsl(24.0 + f64::from(hash(function) / 16 % 20), 0.85, lightness);
+    }
+    hsl(
+        110.0 + f64::from(hash(&frame.module) % 17) * 10.0,
+        0.50,
+        lightness + 0.04,
+    )
+}
+
+/// FNV-1a: small, and the same on every machine and in every version.
+fn hash(text: &str) -> u32 {
+    text.bytes().fold(0x811c_9dc5, |hash, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    })
+}
+
+/// Hue in degrees, saturation and lightness from 0 to 1.
+fn hsl(hue: f64, saturation: f64, lightness: f64) -> Color {
+    let chroma = (1.0 - (2.0 * lightness - 1.0).abs()) * saturation;
+    let channel = |offset: f64| {
+        let position = (offset + hue / 30.0) % 12.0;
+        let level = lightness - chroma / 2.0 * (position - 3.0).min(9.0 - position).clamp(-1.0, 1.0);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 255")]
+        let byte = (level * 255.0).round().clamp(0.0, 255.0) as u8;
+        byte
+    };
+    Color {
+        r: channel(0.0),
+        g: channel(8.0),
+        b: channel(4.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::fixture::frame;
+
+    #[test]
+    fn colours_are_what_they_are_called() {
+        assert_eq!(hsl(0.0, 1.0, 0.5), Color { r: 255, g: 0, b: 0 });
+        assert_eq!(hsl(120.0, 1.0, 0.5), Color { r: 0, g: 255, b: 0 });
+        assert_eq!(hsl(240.0, 1.0, 0.25), Color { r: 0, g: 0, b: 128 });
+        let app = colour(&frame("main", "app"), "app");
+        assert!(app.r > app.b, "the program is warm");
+        let library = colour(&frame("main", "lib.so"), "app");
+        assert!(library.r < library.g.max(library.b), "a library is cold");
+    }
+}

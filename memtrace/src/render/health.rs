@@ -1,0 +1,143 @@
+//! The last part of every text: how far the numbers can be trusted, and what they cost.
+
+use std::{
+    io::{self, Write},
+    iter,
+};
+
+use crate::{
+    profile::{Health, Profile},
+    units::{bytes, count, duration, percent, plural},
+};
+
+use super::{
+    escape,
+    label::fact,
+    layout::{COLUMNS, wrap},
+};
+
+/// Writes the health lines; the first is the verdict.
+pub(super) fn write(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
+    let health = &profile.health;
+    let verdict = format!("Health: {}", health.accuracy().summary);
+    for (indent, line) in iter::once(0).chain(iter::repeat(8)).zip(wrap(&verdict, COLUMNS - 8)) {
+        writeln!(out, "{:indent$}{line}", "")?;
+    }
+    writeln!(out, "{}", fact("observed", &duration(profile.observed)))?;
+    writeln!(out, "{}", fact("events", &count(health.events)))?;
+    writeln!(out, "{}", fact("lost", &lost(health)))?;
+    writeln!(out, "{}", fact("unmatched", &unmatched(health)))?;
+    writeln!(out, "{}", fact("conflicts", &conflicts(health)))?;
+    writeln!(out, "{}", fact("stacks", &stacks(health)))?;
+    writeln!(out, "{}", fact("symbols", &symbols(health)))?;
+    writeln!(out, "{}", fact("own cost", &cost(profile)))?;
+    if !health.counters.is_empty() {
+        let counters = health
+            .counters
+            .iter()
+            .map(|(name, value)| format!("{} {}", escape::text(name), count(*value)));
+        writeln!(out, "{}", fact("counters", &counters.collect::<Vec<_>>().join(", ")))?;
+    }
+    for note in &health.notes {
+        writeln!(out, "{}", fact("note", &escape::text(note)))?;
+    }
+    Ok(())
+}
+
+fn lost(health: &Health) -> String {
+    let mut clauses = Vec::new();
+    if health.lost_allocations > 0 {
+        clauses.push(format!(
+            "{} ({})",
+            plural(health.lost_allocations, "allocation"),
+            bytes(health.lost_bytes)
+        ));
+    }
+    if health.forgotten_frees > 0 {
+        clauses.push(format!(
+            "{}: as many blocks may be shown that are freed",
+            plural(health.forgotten_frees, "free")
+        ));
+    }
+    if health.lost_other > 0 {
+        clauses.push(plural(health.lost_other, "other record"));
+    }
+    if health.malformed > 0 {
+        clauses.push(format!("{} not understood", plural(health.malformed, "record")));
+    }
+    let mut text = if clauses.is_empty() {
+        "nothing".to_owned()
+    } else {
+        clauses.join("; ")
+    };
+    if health.recovered_frees > 0 {
+        text = format!("{text}; {} late, but applied", plural(health.recovered_frees, "free"));
+    }
+    text
+}
+
+fn unmatched(health: &Health) -> String {
+    match (health.unmatched_frees, health.lost_allocations) {
+        (0, _) => "0 frees".into(),
+        (frees, 0) => format!(
+            "{} of unknown blocks: from before, or of a thread's cache",
+            plural(frees, "free")
+        ),
+        (frees, _) => format!(
+            "{} of unknown blocks: from before, lost, or of a thread's cache",
+            plural(frees, "free")
+        ),
+    }
+}
+
+fn conflicts(health: &Health) -> String {
+    match health.conflicts {
+        0 => "0".into(),
+        conflicts => format!("{}: addresses allocated again without a free seen", count(conflicts)),
+    }
+}
+
+fn stacks(health: &Health) -> String {
+    let stacks = &health.stacks;
+    let mut text = format!("{} distinct", count(stacks.distinct));
+    let events = [
+        (stacks.deep, "cut at the depth limit"),
+        (stacks.broken, "end early"),
+        (stacks.lost, "lost"),
+        (stacks.overflow, "not kept: table full"),
+        (stacks.collisions, "met under one identity"),
+    ];
+    let truncated: Vec<_> = events
+        .iter()
+        .filter(|event| event.0 > 0)
+        .map(|&(value, what)| format!("{} {what}", count(value)))
+        .collect();
+    text.push_str("; ");
+    text.push_str(&if truncated.is_empty() {
+        "none truncated or lost".to_owned()
+    } else {
+        truncated.join(", ")
+    });
+    text
+}
+
+fn symbols(health: &Health) -> String {
+    if health.frames_total == 0 {
+        return "no frames".into();
+    }
+    let share = health.frames_symbolized as f64 / health.frames_total as f64;
+    let (named, all) = (count(health.frames_symbolized), plural(health.frames_total, "frame"));
+    format!("{named} of {all} have a function name ({})", percent(share))
+}
+
+fn cost(profile: &Profile) -> String {
+    let cost = &profile.health.cost;
+    format!(
+        "{:.2} s of CPU ({} of one), {} peak memory, about {:.2} s in BPF programs ({})",
+        cost.cpu_seconds,
+        percent(profile.cpu_share()),
+        bytes(cost.peak_memory_bytes),
+        cost.bpf_seconds,
+        plural(cost.hits, "hit"),
+    )
+}

@@ -1,0 +1,216 @@
+//! `leaks.json` and `profile.json`: one schema, the first with suspected sites only.
+//!
+//! Sizes are bytes, times seconds. `format_version` grows when a field changes its meaning or goes away;
+//! new fields do not change it.
+//!
+//! ```text
+//! memtrace_version   version of memtrace
+//! format_version     version of this schema
+//! target             pid, command, executable, allocators[{name, path, hooks[]}],
+//!                    end: null | {reason: "duration" | "interrupted" | "exited", status}
+//! observed_seconds   length of the observation
+//! settings           top, min_age_seconds, min_size
+//! totals             live{bytes, count}, allocated{bytes, count}, peak_live_bytes, live_by_class{class: {bytes, count}}
+//! sites[]            op                       the call: "malloc", "mmap" ...
+//!                    class                    "heap", "mapped", "file" or "reserved"
+//!                    verdict                  null, "leaked", "growing" or "still_live"
+//!                    reasons[]                why it is suspected, strongest first
+//!                    live, allocated, aged    {bytes, count}: not yet freed, ever, live and at least min_age old
+//!                    oldest_seconds           age of the oldest live block, or null
+//!                    growth_bytes_per_second  slope of the history
+//!                    history[[seconds, bytes]]
+//!                    stack[]                  leaf first {function, module, offset, file, line, inlined};
+//!                                             null when it was lost; function, file and line may be null
+//! health             exact, summary, and every counter of `profile::Health`
+//! ```
+//!
+//! Strings are exact: what must not reach a terminal is written as `\uXXXX` and read back as it was.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, Write},
+    time::Duration,
+};
+
+use serde::Serialize;
+use serde_json::Serializer;
+
+use crate::profile::{Amount, Frame, Health, Profile, Site, Target, Verdict, accuracy::Accuracy};
+
+use super::json_lines::Lines;
+
+/// Version of the schema.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// Which sites are written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Sites {
+    /// All, in the profile's order.
+    All,
+    /// The suspected ones, strongest verdict first.
+    Suspected,
+}
+
+/// Writes a profile as JSON.
+///
+/// # Errors
+///
+/// Only those of `out`.
+pub fn write(profile: &Profile, sites: Sites, out: &mut dyn Write) -> io::Result<()> {
+    document(profile, sites).serialize(&mut Serializer::with_formatter(&mut *out, Lines::default()))?;
+    writeln!(out)
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    memtrace_version: &'static str,
+    format_version: u32,
+    target: &'a Target,
+    observed_seconds: f64,
+    settings: SettingsFields,
+    totals: TotalsFields,
+    sites: Vec<SiteFields<'a>>,
+    health: HealthFields<'a>,
+}
+
+#[derive(Serialize)]
+struct SettingsFields {
+    top: usize,
+    min_age_seconds: f64,
+    min_size: u64,
+}
+
+#[derive(Serialize)]
+struct TotalsFields {
+    live: Amount,
+    allocated: Amount,
+    peak_live_bytes: u64,
+    live_by_class: BTreeMap<&'static str, Amount>,
+}
+
+#[derive(Serialize)]
+struct SiteFields<'a> {
+    op: &'static str,
+    class: &'static str,
+    verdict: Option<Verdict>,
+    reasons: &'a [String],
+    live: Amount,
+    allocated: Amount,
+    aged: Amount,
+    oldest_seconds: Option<f64>,
+    growth_bytes_per_second: f64,
+    history: Vec<(f64, u64)>,
+    stack: Option<Vec<&'a Frame>>,
+}
+
+#[derive(Serialize)]
+struct HealthFields<'a> {
+    #[serde(flatten)]
+    accuracy: Accuracy,
+    #[serde(flatten)]
+    health: &'a Health,
+}
+
+fn document(profile: &Profile, sites: Sites) -> Document<'_> {
+    let Profile {
+        target,
+        observed,
+        settings,
+        totals,
+        frames: _,
+        stacks: _,
+        sites: all,
+        health,
+    } = profile;
+    Document {
+        memtrace_version: env!("CARGO_PKG_VERSION"),
+        format_version: FORMAT_VERSION,
+        target,
+        observed_seconds: observed.as_secs_f64(),
+        settings: SettingsFields {
+            top: settings.top,
+            min_age_seconds: settings.min_age.as_secs_f64(),
+            min_size: settings.min_size,
+        },
+        totals: TotalsFields {
+            live: totals.live,
+            allocated: totals.allocated,
+            peak_live_bytes: totals.peak_live_bytes,
+            live_by_class: totals
+                .live_by_class
+                .iter()
+                .map(|(class, live)| (class.name(), *live))
+                .collect(),
+        },
+        sites: match sites {
+            Sites::All => all.iter().map(|site| site_fields(profile, site)).collect(),
+            Sites::Suspected => profile.suspects().map(|(site, _)| site_fields(profile, site)).collect(),
+        },
+        health: HealthFields {
+            accuracy: health.accuracy(),
+            health,
+        },
+    }
+}
+
+fn site_fields<'a>(profile: &'a Profile, site: &'a Site) -> SiteFields<'a> {
+    SiteFields {
+        op: site.op.name(),
+        class: site.op.class().name(),
+        verdict: site.suspicion.as_ref().map(|suspicion| suspicion.verdict),
+        reasons: site.suspicion.as_ref().map_or(&[], |suspicion| &suspicion.reasons),
+        live: site.live,
+        allocated: site.allocated,
+        aged: site.aged,
+        oldest_seconds: site.oldest.as_ref().map(Duration::as_secs_f64),
+        growth_bytes_per_second: site.growth_bytes_per_second,
+        history: site
+            .history
+            .iter()
+            .map(|(time, bytes)| (time.as_secs_f64(), *bytes))
+            .collect(),
+        stack: site.stack.map(|_| profile.stack(site).collect()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::{profile::fixture, render::tests::rendered};
+
+    #[test]
+    fn documents() {
+        for (name, profile) in fixture::all() {
+            insta::assert_snapshot!(
+                format!("json_{name}"),
+                rendered(|out| write(&profile, Sites::Suspected, out))
+            );
+        }
+        let all = rendered(|out| write(&fixture::exited(), Sites::All, out));
+        insta::assert_snapshot!("json_all", all);
+    }
+
+    #[test]
+    fn every_document_is_json_and_names_are_exact() {
+        for (_, profile) in fixture::all() {
+            let text = rendered(|out| write(&profile, Sites::All, out));
+            let document: Value = serde_json::from_str(&text).unwrap();
+            assert_eq!(document["sites"].as_array().unwrap().len(), profile.sites.len());
+            assert_eq!(document["target"]["command"], profile.target.command);
+            for (fields, site) in document["sites"].as_array().unwrap().iter().zip(&profile.sites) {
+                assert_eq!(fields["live"]["bytes"], site.live.bytes);
+                for (fields, frame) in fields["stack"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .zip(profile.stack(site))
+                {
+                    assert_eq!(fields["function"].as_str(), frame.function.as_deref());
+                    assert_eq!(fields["module"], frame.module);
+                }
+            }
+        }
+    }
+}

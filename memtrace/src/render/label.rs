@@ -1,0 +1,147 @@
+//! Words for the parts of a profile, escaped: every text format says the same.
+
+use crate::{
+    profile::{Amount, End, Frame, Profile, Site, Target, Verdict},
+    units,
+};
+
+use super::{
+    escape,
+    layout::{COLUMNS, elide, wrap},
+};
+
+/// Fewest columns that are left to a function beside its place.
+const FUNCTION_COLUMNS: usize = 24;
+
+/// The function, or the module and the offset in it: never empty.
+pub(super) fn function(frame: &Frame) -> String {
+    match frame.function.as_deref() {
+        Some(function) if !function.trim().is_empty() => escape::text(function).into_owned(),
+        _ => format!("{}+{:#x}", module(frame), frame.offset),
+    }
+}
+
+/// The module's file name.
+pub(super) fn module(frame: &Frame) -> String {
+    match frame.module.trim() {
+        "" => "[unknown]".into(),
+        module => escape::text(module).into_owned(),
+    }
+}
+
+/// Where a frame is: its source file with the folder it is in and the line, else its module. `None` when the
+/// function's own label says it.
+fn place(frame: &Frame) -> Option<String> {
+    if let Some(file) = frame.file.as_deref().filter(|file| !file.is_empty()) {
+        let short = file
+            .rmatch_indices('/')
+            .nth(1)
+            .map_or(file, |(slash, _)| &file[slash + 1..]);
+        let short = escape::text(short);
+        return Some(
+            frame
+                .line
+                .map_or_else(|| short.to_string(), |line| format!("{short}:{line}")),
+        );
+    }
+    frame
+        .function
+        .as_deref()
+        .is_some_and(|function| !function.trim().is_empty())
+        .then(|| module(frame))
+}
+
+/// A frame in at most `columns`: the function is elided first, its place only when there is no room at all.
+pub(super) fn frame(frame: &Frame, columns: usize) -> String {
+    let function = function(frame);
+    let Some(place) = place(frame) else {
+        return elide(&function, columns);
+    };
+    let place = elide(&place, columns.saturating_sub(FUNCTION_COLUMNS + 3));
+    if place.is_empty() {
+        return elide(&function, columns);
+    }
+    let function = elide(
+        &function,
+        columns.saturating_sub(unicode_width::UnicodeWidthStr::width(&*place) + 3),
+    );
+    format!("{function} ({place})")
+}
+
+/// The stack of a site from its interesting frame on, one line a frame, each caller one step further in.
+pub(super) fn stack(profile: &Profile, site: &Site, indent: usize, most: usize) -> Vec<String> {
+    let frames = profile.calling_stack(site);
+    if frames.is_empty() {
+        return vec![format!("{:indent$}{}", "", no_stack(profile, site))];
+    }
+    // One line more is no worse than a line that says so.
+    let shown = if frames.len() <= most + 1 { frames.len() } else { most };
+    let mut lines: Vec<String> = frames[..shown]
+        .iter()
+        .enumerate()
+        .map(|(level, caller)| {
+            let indent = indent + if level == 0 { 0 } else { 2 };
+            format!("{:indent$}{}", "", frame(caller, COLUMNS - indent))
+        })
+        .collect();
+    if frames.len() > shown {
+        lines.push(format!("{:indent$}  … {} more", "", frames.len() - shown));
+    }
+    lines
+}
+
+/// Why there are no frames.
+pub(super) fn no_stack(profile: &Profile, site: &Site) -> &'static str {
+    let stacks = &profile.health.stacks;
+    match (site.stack, stacks.lost > 0, stacks.overflow > 0) {
+        (Some(_), ..) => "[no stack: not one frame could be read]",
+        (None, true, false) => "[no stack: ring was full]",
+        (None, false, true) => "[no stack: stack table was full]",
+        (None, true, true) => "[no stack: ring or stack table was full]",
+        (None, false, false) => "[no stack: it was not taken]",
+    }
+}
+
+/// `redis-server (pid 4242)`.
+pub(super) fn target(target: &Target) -> String {
+    let command = match target.command.trim() {
+        "" => "[no name]",
+        command => command,
+    };
+    format!("{} (pid {})", escape::text(command), target.pid)
+}
+
+/// Why the observation ended.
+pub(super) fn end(end: Option<&End>) -> String {
+    match end {
+        None => "still observing".into(),
+        Some(End::Duration) => "ended: the asked-for time was over".into(),
+        Some(End::Interrupted) => "ended: stopped by the user".into(),
+        Some(End::Exited(None)) => "ended: the target exited".into(),
+        Some(End::Exited(Some(status))) => format!("ended: the target exited ({})", escape::text(status)),
+    }
+}
+
+/// `1.2 MiB in 1,010 blocks`.
+pub(super) fn amount(amount: Amount) -> String {
+    format!("{} in {}", units::bytes(amount.bytes), units::blocks(amount.count))
+}
+
+/// The verdict's word.
+pub(super) const fn verdict(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Leaked => "leaked",
+        Verdict::Growing => "growing",
+        Verdict::StillLive => "still live",
+    }
+}
+
+/// Columns before the value of a fact: two blanks, the longest name and two blanks.
+pub(super) const FACT_INDENT: usize = 15;
+
+/// A line of a list of facts: a name in a column of its own, and as many lines as the value needs.
+pub(super) fn fact(name: &str, value: &str) -> String {
+    let lines = wrap(value, COLUMNS - FACT_INDENT);
+    let rest = lines.iter().skip(1).map(|line| format!("\n{:FACT_INDENT$}{line}", ""));
+    format!("  {name:<11}  {}{}", lines[0], rest.collect::<String>())
+}

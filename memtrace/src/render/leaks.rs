@@ -1,0 +1,131 @@
+//! The leak report: every suspected site, why, and where.
+
+use std::io::{self, Write};
+
+use crate::{
+    profile::{Profile, Site, Suspicion, Verdict},
+    units::{bytes, duration, percent, plural},
+};
+
+use super::{
+    health, label,
+    layout::{COLUMNS, wrap},
+    text,
+};
+
+/// Frames of a site.
+const FRAMES: usize = 16;
+/// Columns before evidence and stack.
+const INDENT: usize = 6;
+
+/// Writes the report.
+///
+/// # Errors
+///
+/// Only those of `out`.
+pub fn write(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
+    text::header(profile, "Leak report: ", out)?;
+    writeln!(out)?;
+    text::suspects(profile, out)?;
+    let mut number = 0;
+    for verdict in [Verdict::Leaked, Verdict::Growing, Verdict::StillLive] {
+        let found: Vec<_> = profile
+            .suspects()
+            .filter(|(_, suspicion)| suspicion.verdict == verdict)
+            .collect();
+        if found.is_empty() {
+            continue;
+        }
+        writeln!(out)?;
+        writeln!(
+            out,
+            "{} ({})",
+            label::verdict(verdict).to_uppercase(),
+            plural(found.len() as u64, "site")
+        )?;
+        for (site, suspicion) in found {
+            number += 1;
+            writeln!(out)?;
+            entry(profile, number, site, suspicion, out)?;
+        }
+    }
+    writeln!(out)?;
+    rule(profile, out)?;
+    writeln!(out)?;
+    health::write(profile, out)
+}
+
+fn entry(profile: &Profile, number: usize, site: &Site, suspicion: &Suspicion, out: &mut dyn Write) -> io::Result<()> {
+    let suspected = profile.suspected(site);
+    let share = percent(profile.share(suspected.bytes));
+    writeln!(
+        out,
+        "{number:>3}.  {} by {}, {share} of live memory",
+        label::amount(suspected),
+        site.op.name()
+    )?;
+    for reason in &suspicion.reasons {
+        for (mark, line) in ["- "]
+            .into_iter()
+            .chain(std::iter::repeat("  "))
+            .zip(wrap(reason, COLUMNS - INDENT - 2))
+        {
+            writeln!(out, "{:INDENT$}{mark}{line}", "")?;
+        }
+    }
+    for line in label::stack(profile, site, INDENT, FRAMES) {
+        writeln!(out, "{line}")?;
+    }
+    Ok(())
+}
+
+/// What had to hold for a row to be here.
+fn rule(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
+    let mut rule = if profile.exited() {
+        "Rule: a block is suspected when it was still live as the target exited".to_owned()
+    } else {
+        format!(
+            "Rule: a live block is suspected from an age of {}",
+            duration(profile.settings.min_age)
+        )
+    };
+    if profile.settings.min_size > 0 {
+        rule = format!(
+            "{rule}, and a site when its suspected blocks are at least {}",
+            bytes(profile.settings.min_size)
+        );
+    }
+    for line in wrap(
+        &format!("{rule}. Mapped files and reserved address space never are."),
+        COLUMNS,
+    ) {
+        writeln!(out, "{line}")?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{profile::fixture, render::tests::rendered};
+
+    #[test]
+    fn reports() {
+        for (name, profile) in fixture::all() {
+            insta::assert_snapshot!(format!("leaks_{name}"), rendered(|out| write(&profile, out)));
+        }
+    }
+
+    #[test]
+    fn a_report_without_suspects_says_why() {
+        let mut profile = fixture::profile([]);
+        let report = |profile: &Profile| rendered(|out| write(profile, out)).replace('\n', " ");
+        assert!(report(&profile).contains("no site has blocks that are at least 10 s old"));
+        profile.settings.min_size = 4096;
+        assert!(report(&profile).contains("no site with at least 4.0 KiB has blocks"));
+        profile.observed = std::time::Duration::from_secs(4);
+        assert!(report(&profile).contains("Leaks cannot be told yet: the target was observed for 4 s"));
+        profile.target.end = Some(crate::profile::End::Exited(None));
+        assert!(report(&profile).contains("had live blocks when the target exited"));
+    }
+}

@@ -1,0 +1,162 @@
+//! What a [`Profile`] looks like: one file per format.
+//!
+//! A renderer sees a profile and a writer, nothing else: it does not symbolize, judge, sort by chance, open
+//! files or read a clock. The same profile gives the same bytes. A new format is a module and a row in
+//! [`FILES`].
+
+pub mod escape;
+pub mod flamegraph;
+pub mod folded;
+mod health;
+pub mod json;
+mod json_lines;
+mod label;
+mod layout;
+pub mod leaks;
+pub mod live;
+pub mod text;
+
+use std::io::{self, Write};
+
+use crate::profile::{Profile, Site};
+pub use crate::units;
+
+/// What flame graphs and folded stacks measure.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Measure {
+    /// Bytes that are not yet freed.
+    #[default]
+    Live,
+    /// Bytes ever allocated.
+    Allocated,
+}
+
+impl Measure {
+    /// The bytes of a site under this measure.
+    pub const fn bytes(self, site: &Site) -> u64 {
+        match self {
+            Self::Live => site.live.bytes,
+            Self::Allocated => site.allocated.bytes,
+        }
+    }
+
+    /// The word for it in titles.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Allocated => "allocated",
+        }
+    }
+}
+
+/// What can be chosen of the files' form.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// What the flame graph and the folded stacks measure.
+    pub measure: Measure,
+}
+
+/// A file of the output folder.
+#[derive(Clone, Copy, Debug)]
+pub struct File {
+    /// Its name in the folder.
+    pub name: &'static str,
+    /// What it is, in a few words.
+    pub about: &'static str,
+    render: fn(&Profile, Options, &mut dyn Write) -> io::Result<()>,
+}
+
+impl File {
+    /// Writes its content.
+    ///
+    /// # Errors
+    ///
+    /// Only those of `out`.
+    pub fn render(&self, profile: &Profile, options: Options, out: &mut dyn Write) -> io::Result<()> {
+        (self.render)(profile, options, out)
+    }
+}
+
+/// Every file that `-o DIR` writes, in the order they are named to the user.
+pub const FILES: &[File] = &[
+    File {
+        name: "summary.txt",
+        about: "the summary, as on the terminal",
+        render: |profile, _, out| text::write(profile, out),
+    },
+    File {
+        name: "leaks.txt",
+        about: "suspected leaks and why",
+        render: |profile, _, out| leaks::write(profile, out),
+    },
+    File {
+        name: "leaks.json",
+        about: "suspected leaks for programs",
+        render: |profile, _, out| json::write(profile, json::Sites::Suspected, out),
+    },
+    File {
+        name: "profile.json",
+        about: "every site for programs",
+        render: |profile, _, out| json::write(profile, json::Sites::All, out),
+    },
+    File {
+        name: "flamegraph.svg",
+        about: "flame graph: open it in a browser",
+        render: |profile, options, out| flamegraph::write(profile, options.measure, out),
+    },
+    File {
+        name: "stacks.folded",
+        about: "folded stacks for other flame graph tools",
+        render: |profile, options, out| folded::write(profile, options.measure, out),
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::fixture;
+
+    /// What a file of a profile holds.
+    pub(super) fn rendered(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> String {
+        let mut bytes = Vec::new();
+        write(&mut bytes).unwrap();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn every_file_of_every_profile_is_clean_and_always_the_same() {
+        for (profile_name, profile) in fixture::all() {
+            for file in FILES {
+                for measure in [Measure::Live, Measure::Allocated] {
+                    let render = || rendered(|out| file.render(&profile, Options { measure }, out));
+                    let content = render();
+                    assert_eq!(content, render(), "{} of {profile_name}", file.name);
+                    // The newline is ours; inferno's script holds a tab or two.
+                    let bad = content
+                        .chars()
+                        .find(|&c| escape::is_unsafe(c) && !matches!(c, '\n' | '\t'));
+                    assert_eq!(bad, None, "{} of {profile_name}", file.name);
+                    assert!(
+                        content.is_empty() || content.ends_with(['\n', '>']),
+                        "{} of {profile_name}",
+                        file.name
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn plain_text_fits_eighty_columns() {
+        use unicode_width::UnicodeWidthStr as _;
+        for (name, profile) in fixture::all() {
+            for line in rendered(|out| text::write(&profile, out))
+                .lines()
+                .chain(rendered(|out| leaks::write(&profile, out)).lines())
+            {
+                assert!(line.width() <= layout::COLUMNS, "{name}: {line}");
+                assert_eq!(line.trim_end(), line, "{name}");
+            }
+        }
+    }
+}

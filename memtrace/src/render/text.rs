@@ -1,0 +1,285 @@
+//! The summary: what somebody reads first, on a terminal of 80 columns.
+
+use std::io::{self, Write};
+
+use memtrace_common::op::Class;
+
+use crate::{
+    profile::{Profile, Site, Verdict},
+    units::{blocks, bytes, count, duration, percent, plural, rate},
+};
+
+use super::{
+    escape, health,
+    label::{self, fact},
+    layout::{COLUMNS, elide, wrap},
+};
+
+/// Frames of a site in the summary; `leaks.txt` has more, the JSON all.
+const FRAMES: usize = 6;
+/// Columns before a stack: those of the row's number.
+const INDENT: usize = 4;
+
+/// Writes the summary.
+///
+/// # Errors
+///
+/// Only those of `out`.
+pub fn write(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
+    header(profile, "", out)?;
+    totals(profile, out)?;
+    writeln!(out)?;
+    sites(profile, out)?;
+    writeln!(out)?;
+    suspects(profile, out)?;
+    writeln!(out)?;
+    health::write(profile, out)
+}
+
+/// What was observed; `title` comes before the target.
+pub(super) fn header(profile: &Profile, title: &str, out: &mut dyn Write) -> io::Result<()> {
+    let target = &profile.target;
+    let observed = duration(profile.observed);
+    let end = label::end(target.end.as_ref());
+    for line in wrap(
+        &format!("{title}{}, {observed} observed, {end}", label::target(target)),
+        COLUMNS,
+    ) {
+        writeln!(out, "{}", elide(&line, COLUMNS))?;
+    }
+    writeln!(out)?;
+    writeln!(out, "{}", fact("executable", &path(&target.executable)))?;
+    if target.allocators.is_empty() {
+        writeln!(out, "{}", fact("allocator", "none was found: only mappings were seen"))?;
+    }
+    for allocator in &target.allocators {
+        let (name, hooks) = (
+            escape::text(&allocator.name),
+            plural(allocator.hooks.len() as u64, "hook"),
+        );
+        writeln!(
+            out,
+            "{}",
+            fact("allocator", &format!("{name}, {hooks} in {}", path(&allocator.path)))
+        )?;
+    }
+    Ok(())
+}
+
+/// A path in the column of values.
+fn path(path: &str) -> String {
+    elide(&escape::text(path), COLUMNS - label::FACT_INDENT)
+}
+
+fn totals(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
+    let totals = &profile.totals;
+    let growth = rate(profile.growth_bytes_per_second());
+    let by_class = |memory: bool| {
+        let shown = totals
+            .live_by_class
+            .iter()
+            .filter(move |(class, live)| class.is_memory() == memory && live.count > 0);
+        shown.map(|(class, live)| (*class, *live)).collect::<Vec<_>>()
+    };
+    let kinds = by_class(true);
+    let split = match kinds.as_slice() {
+        // One kind is the whole: no news.
+        [] | [(Class::Heap, _)] => String::new(),
+        kinds => {
+            let parts: Vec<_> = kinds
+                .iter()
+                .map(|(class, live)| format!("{} {}", class.name(), bytes(live.bytes)))
+                .collect();
+            format!(" ({})", parts.join(", "))
+        }
+    };
+    writeln!(
+        out,
+        "{}",
+        fact("live", &format!("{}{split}, {growth}", label::amount(totals.live)))
+    )?;
+    writeln!(out, "{}", fact("peak", &bytes(totals.peak_live_bytes)))?;
+    let allocated = plural(totals.allocated.count, "allocation");
+    writeln!(
+        out,
+        "{}",
+        fact(
+            "allocated",
+            &format!("{} in {allocated}", bytes(totals.allocated.bytes))
+        )
+    )?;
+    let others = by_class(false);
+    if !others.is_empty() {
+        let parts = others.iter().map(|(class, live)| {
+            format!(
+                "{} {} in {}",
+                class.name(),
+                bytes(live.bytes),
+                plural(live.count, "mapping")
+            )
+        });
+        let parts = parts.collect::<Vec<_>>().join(", ");
+        writeln!(out, "{}", fact("not counted", &parts))?;
+    }
+    Ok(())
+}
+
+fn sites(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
+    let live: Vec<_> = profile.memory_sites().filter(|site| site.live.count > 0).collect();
+    let shown = live.len().min(profile.settings.top);
+    match (live.len(), shown) {
+        (0, _) if profile.totals.allocated.count == 0 => {
+            return writeln!(out, "Nothing was allocated while the target was observed.");
+        }
+        (0, _) => return writeln!(out, "Nothing is live: all that was allocated has been freed."),
+        (all, shown) if all == shown => writeln!(out, "{} with live bytes", plural(all as u64, "site"))?,
+        (all, shown) => writeln!(out, "Top {shown} of {} with live bytes", plural(all as u64, "site"))?,
+    }
+    writeln!(out)?;
+    writeln!(
+        out,
+        "  #        live   share      blocks     oldest        growth  call"
+    )?;
+    for (number, site) in (1..).zip(&live[..shown]) {
+        row(profile, number, site, out)?;
+        if number < live.len() {
+            writeln!(out)?;
+        }
+    }
+    let rest = &live[shown..];
+    if !rest.is_empty() {
+        let rest_bytes = rest.iter().fold(0_u64, |sum, site| sum.saturating_add(site.live.bytes));
+        let rest_count = rest.iter().fold(0_u64, |sum, site| sum.saturating_add(site.live.count));
+        let (share, more) = (
+            percent(profile.share(rest_bytes)),
+            plural(rest.len() as u64, "more site"),
+        );
+        writeln!(
+            out,
+            "    {:>10}  {share:>6}  {:>10}  in {more}",
+            bytes(rest_bytes),
+            count(rest_count)
+        )?;
+    }
+    Ok(())
+}
+
+/// One line of the table. The widths are those of the widest values: `1023.9 KiB`, `59 min 59 s`.
+fn columns(cells: [&str; 7], out: &mut dyn Write) -> io::Result<()> {
+    let [number, live, share, blocks, oldest, growth, call] = cells;
+    writeln!(
+        out,
+        "{number:>3} {live:>10}  {share:>6}  {blocks:>10}  {oldest:>11}  {growth:>13}  {call}"
+    )
+}
+
+fn row(profile: &Profile, number: usize, site: &Site, out: &mut dyn Write) -> io::Result<()> {
+    let oldest = site.oldest.map_or_else(|| "-".to_owned(), duration);
+    let growth = if site.history.len() < 2 {
+        "-".to_owned()
+    } else {
+        rate(site.growth_bytes_per_second)
+    };
+    let (live, share) = (bytes(site.live.bytes), percent(profile.share(site.live.bytes)));
+    let (number, blocks) = (number.to_string(), count(site.live.count));
+    columns([&number, &live, &share, &blocks, &oldest, &growth, site.op.name()], out)?;
+    for line in label::stack(profile, site, INDENT, FRAMES) {
+        writeln!(out, "{line}")?;
+    }
+    if let Some(suspicion) = &site.suspicion
+        && let Some(reason) = suspicion.reasons.first()
+    {
+        let why = format!("{}: {reason}", label::verdict(suspicion.verdict));
+        for (line, mark) in wrap(&why, COLUMNS - INDENT - 2)
+            .iter()
+            .zip(["! ", "  "].into_iter().chain(std::iter::repeat("  ")))
+        {
+            writeln!(out, "{:INDENT$}{mark}{line}", "")?;
+        }
+    }
+    Ok(())
+}
+
+/// One line on suspected leaks for each verdict, or why there are none.
+pub(super) fn suspects(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
+    if profile.suspects().next().is_none() {
+        for line in wrap(&nothing_suspected(profile), COLUMNS) {
+            writeln!(out, "{line}")?;
+        }
+        return Ok(());
+    }
+    writeln!(out, "Suspected leaks")?;
+    for verdict in [Verdict::Leaked, Verdict::Growing, Verdict::StillLive] {
+        let found: Vec<_> = profile
+            .suspects()
+            .filter(|(_, why)| why.verdict == verdict)
+            .map(|(site, _)| profile.suspected(site))
+            .collect();
+        if !found.is_empty() {
+            let sum = found.iter().fold((0_u64, 0_u64), |sum, one| {
+                (sum.0.saturating_add(one.bytes), sum.1.saturating_add(one.count))
+            });
+            let text = format!(
+                "{}: {} in {}{}",
+                plural(found.len() as u64, "site"),
+                bytes(sum.0),
+                blocks(sum.1),
+                meaning(verdict)
+            );
+            writeln!(out, "{}", fact(label::verdict(verdict), &text))?;
+        }
+    }
+    Ok(())
+}
+
+/// What a verdict does and does not say.
+pub(super) const fn meaning(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Leaked => ", never freed before the target exited",
+        Verdict::Growing => ", old, and more of them all the time",
+        Verdict::StillLive => ", old but not growing: may be a cache, or needed",
+    }
+}
+
+/// Why no site is suspected.
+pub(super) fn nothing_suspected(profile: &Profile) -> String {
+    let min_age = duration(profile.settings.min_age);
+    if profile.too_short_to_suspect() {
+        let observed = duration(profile.observed);
+        return format!(
+            "Leaks cannot be told yet: the target was observed for {observed}, and a block is suspected only \
+             from an age of {min_age}. Observe longer, or lower --min-age."
+        );
+    }
+    let least = match profile.settings.min_size {
+        0 => String::new(),
+        size => format!(" with at least {}", bytes(size)),
+    };
+    if profile.exited() {
+        format!("No suspected leaks: no site{least} had live blocks when the target exited.")
+    } else {
+        format!("No suspected leaks: no site{least} has blocks that are at least {min_age} old.")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{profile::fixture, render::tests::rendered};
+
+    #[test]
+    fn summaries() {
+        for (name, profile) in fixture::all() {
+            insta::assert_snapshot!(format!("summary_{name}"), rendered(|out| write(&profile, out)));
+        }
+    }
+
+    #[test]
+    fn rows_that_do_not_fit_the_table_are_summed_up() {
+        let mut profile = fixture::normal();
+        profile.settings.top = 1;
+        let text = rendered(|out| write(&profile, out));
+        assert!(text.contains("Top 1 of 5 sites with live bytes"), "{text}");
+        assert!(text.contains("4.3 MiB   35.2%         154  in 4 more sites"), "{text}");
+    }
+}
