@@ -1,0 +1,108 @@
+//! The command line: one clap definition, from which help, completions and man pages are made.
+
+mod attach;
+mod canary;
+mod doctor;
+mod generate;
+mod output;
+mod report_args;
+mod run;
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+
+use crate::exit::Exit;
+
+pub use self::report_args::{Flame, ReportArgs};
+
+const EXAMPLES: &str = "\
+Examples:
+  sudo memtrace attach --pid 4242                     watch until Ctrl-C, then report
+  sudo memtrace attach --pid 4242 --duration 30s -o out
+                                                      30 seconds; flame graph and reports in ./out
+  sudo memtrace run -- ./server --port 8080           start a program and see its first allocation too
+  sudo memtrace doctor --pid 4242                     what would work here, and what to do about the rest
+
+Exit status: 0 done, 1 a requested check failed, 2 wrong usage or an error. `run` passes on the status of the program it ran
+(128 + N when signal N ended it).";
+
+/// See where the live bytes of a running program were allocated.
+///
+/// memtrace puts kernel probes (eBPF) on the allocator of a program that runs unmodified, attributes live bytes to
+/// call stacks, and reports what grows. Nothing is restarted, changed or linked into the program.
+#[derive(Debug, Parser)]
+#[command(name = "memtrace", version, after_help = EXAMPLES, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    verbosity: Verbosity,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// How much memtrace says about its own work.
+#[derive(Clone, Copy, Debug, Args)]
+struct Verbosity {
+    /// Say more on standard error: -v what is done, -vv details
+    #[arg(short, long, action = ArgAction::Count, global = true)]
+    verbose: u8,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+enum Command {
+    Attach(attach::AttachArgs),
+    Run(run::RunArgs),
+    Doctor(doctor::DoctorArgs),
+    Generate(generate::GenerateArgs),
+    #[command(name = canary::VERB, hide = true)]
+    Canary,
+}
+
+impl Cli {
+    /// Does what was asked.
+    ///
+    /// # Errors
+    /// Whatever stops it, for the user to read.
+    pub fn run(self) -> anyhow::Result<Exit> {
+        start_log(self.verbosity);
+        match self.command {
+            Command::Attach(args) => args.run(),
+            Command::Run(args) => args.run(),
+            Command::Doctor(args) => args.run(),
+            Command::Generate(args) => args.run(),
+            Command::Canary => canary::run(),
+        }
+    }
+}
+
+/// Messages go to standard error, warnings by default; `MEMTRACE_LOG` takes `env_logger`'s filters.
+fn start_log(verbosity: Verbosity) {
+    let level = match verbosity.verbose {
+        0 => "warn",
+        1 => "info",
+        _ => "debug",
+    };
+    let filter = format!("error,memtrace={level},memtrace_bpf=trace");
+    env_logger::Builder::from_env(env_logger::Env::new().filter_or("MEMTRACE_LOG", filter))
+        .format(|out, record| {
+            use std::io::Write as _;
+            writeln!(
+                out,
+                "memtrace: {}: {}",
+                record.level().as_str().to_lowercase(),
+                record.args()
+            )
+        })
+        .init();
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,75 @@
+//! Flags that `attach` and `run` share.
+
+use std::{path::PathBuf, time::Duration};
+
+use bytesize::ByteSize;
+use clap::{Args, ValueEnum};
+
+use memtrace_common::limits::RING_BYTES;
+
+/// What to observe for how long, and what to report.
+#[derive(Clone, Debug, Args)]
+pub struct ReportArgs {
+    /// Stop after this time, for example 30s, 5min (default: until Ctrl-C or the program's end)
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub duration: Option<Duration>,
+    /// Time between two updates of the live table
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "5s")]
+    pub interval: Duration,
+    /// Rows in tables
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub top: usize,
+    /// A block younger than this is never suspected, in whole seconds
+    /// [default: 10s, or half of a --duration shorter than 20s]
+    #[arg(long, value_name = "TIME", value_parser = whole_seconds)]
+    pub min_age: Option<Duration>,
+    /// A site with fewer suspected bytes than this is not in the leak report, for example 64KiB
+    #[arg(long, value_name = "SIZE", default_value = "0")]
+    pub min_size: ByteSize,
+    /// Write the reports into this directory: summary.txt, leaks.txt, leaks.json, profile.json, flamegraph.svg,
+    /// stacks.folded. It is made when it does not exist
+    #[arg(short, long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+    /// What the flame graph and the folded stacks show
+    #[arg(long, value_enum, default_value_t = Flame::Live)]
+    pub flame: Flame,
+    /// Size of the ring buffer between kernel and memtrace, rounded up to a power of two
+    #[arg(long, value_name = "SIZE", default_value_t = ByteSize::b(u64::from(RING_BYTES)))]
+    pub ring_size: ByteSize,
+    /// Show the BPF side's own diagnostics on standard error
+    #[arg(long)]
+    pub bpf_log: bool,
+    /// Keep the bytes that come from the kernel in this file, to replay them later
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub record_ring: Option<PathBuf>,
+}
+
+/// What a flame graph measures.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum Flame {
+    /// Bytes not yet freed
+    Live,
+    /// Bytes ever allocated
+    Allocated,
+}
+
+/// Ages are compared in whole seconds, so a fraction would promise what is not kept.
+fn whole_seconds(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if duration.subsec_nanos() != 0 {
+        return Err("the age is in whole seconds: 1s, 90s, 5min".to_owned());
+    }
+    Ok(duration)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_are_whole_seconds() {
+        assert_eq!(whole_seconds("90s"), Ok(Duration::from_secs(90)));
+        assert!(whole_seconds("500ms").is_err());
+        assert!(whole_seconds("soon").is_err());
+    }
+}

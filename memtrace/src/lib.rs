@@ -1,0 +1,18 @@
+//! memtrace: where a running program's live bytes were allocated.
+
+pub mod cli;
+pub mod decode;
+pub mod doctor;
+pub mod exit;
+pub mod ledger;
+pub mod options;
+pub mod plan;
+pub mod probe;
+pub mod process;
+pub mod profile;
+pub mod render;
+pub mod session;
+pub mod store;
+pub mod symbolize;
+pub mod target;
+pub mod units;

@@ -1,0 +1,172 @@
+//! Options after validation: what the command line asked for, made consistent and checked against the machine.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail};
+use memtrace_common::limits::{RING_BYTES, RING_BYTES_MIN};
+
+use crate::{
+    cli::{Flame, ReportArgs},
+    profile::Settings,
+    render::Measure,
+};
+
+/// Age from which a block can be suspected, unless asked for otherwise.
+const MIN_AGE: Duration = Duration::from_secs(10);
+
+/// The largest ring that makes sense, in bytes.
+const RING_BYTES_MAX: u64 = 1 << 30;
+
+/// What a session does.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Stop after this time.
+    pub duration: Option<Duration>,
+    /// Time between two updates of the live table.
+    pub interval: Duration,
+    /// What reports show.
+    pub settings: Settings,
+    /// Directory for the reports; exists and can be written to.
+    pub output: Option<PathBuf>,
+    /// What the flame graph measures.
+    pub measure: Measure,
+    /// Size of the ring in bytes, a power of two.
+    pub ring_bytes: u32,
+    /// Whether to show the BPF side's diagnostics.
+    pub diagnostics: bool,
+    /// File that receives the ring's bytes.
+    pub record_ring: Option<PathBuf>,
+}
+
+impl Options {
+    /// Checks the arguments. The output directory is made and tried now: a report that cannot be written must not
+    /// cost an observation.
+    ///
+    /// # Errors
+    /// A value out of range, or a directory that cannot be written to.
+    pub fn new(args: ReportArgs) -> anyhow::Result<Self> {
+        let ReportArgs {
+            duration,
+            interval,
+            top,
+            min_age,
+            min_size,
+            output,
+            flame,
+            ring_size,
+            bpf_log,
+            record_ring,
+        } = args;
+        if interval < Duration::from_millis(100) {
+            bail!(
+                "--interval {} is too short: 100ms is the least",
+                humantime::format_duration(interval)
+            );
+        }
+        if duration.is_some_and(|duration| duration.is_zero()) {
+            bail!("--duration 0 would observe nothing");
+        }
+        if top == 0 {
+            bail!("--top 0 would show nothing");
+        }
+        if let Some(directory) = &output {
+            try_directory(directory)?;
+        }
+        Ok(Self {
+            duration,
+            interval,
+            settings: Settings {
+                top,
+                min_age: min_age.unwrap_or_else(|| default_min_age(duration)),
+                min_size: min_size.as_u64(),
+            },
+            output,
+            measure: match flame {
+                Flame::Live => Measure::Live,
+                Flame::Allocated => Measure::Allocated,
+            },
+            ring_bytes: ring_bytes(ring_size.as_u64())?,
+            diagnostics: bpf_log,
+            record_ring,
+        })
+    }
+}
+
+/// Ten seconds; in a shorter observation half of it, so that something can be old enough.
+fn default_min_age(duration: Option<Duration>) -> Duration {
+    match duration {
+        Some(duration) if duration < 2 * MIN_AGE => Duration::from_secs((duration.as_secs() / 2).max(1)),
+        _ => MIN_AGE,
+    }
+}
+
+fn ring_bytes(asked: u64) -> anyhow::Result<u32> {
+    if asked > RING_BYTES_MAX {
+        bail!("--ring-size {asked} is too large: 1GiB is the most, {RING_BYTES} the default");
+    }
+    let rounded = asked.max(u64::from(RING_BYTES_MIN)).next_power_of_two();
+    Ok(u32::try_from(rounded)?)
+}
+
+/// Makes a directory where there is none, and writes and removes a file in it.
+fn try_directory(directory: &Path) -> anyhow::Result<()> {
+    match fs::create_dir(directory) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            return Err(error).with_context(|| {
+                format!(
+                    "failed to make the output directory {} (its parent must exist and be writable)",
+                    directory.display()
+                )
+            });
+        }
+        _ => {}
+    }
+    let probe = directory.join(".memtrace-write-test");
+    fs::write(&probe, b"memtrace\n")
+        .and_then(|()| fs::remove_file(&probe))
+        .with_context(|| {
+            format!(
+                "failed to write into the output directory {}; choose another with -o",
+                directory.display()
+            )
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_age_fits_the_duration() {
+        assert_eq!(default_min_age(None), MIN_AGE);
+        assert_eq!(default_min_age(Some(Duration::from_mins(1))), MIN_AGE);
+        assert_eq!(default_min_age(Some(Duration::from_secs(8))), Duration::from_secs(4));
+        assert_eq!(
+            default_min_age(Some(Duration::from_millis(300))),
+            Duration::from_secs(1)
+        );
+    }
+
+    #[test]
+    fn ring_sizes_become_powers_of_two_in_range() {
+        assert_eq!(ring_bytes(1).unwrap(), RING_BYTES_MIN);
+        assert_eq!(ring_bytes(100_000).unwrap(), 131_072);
+        assert_eq!(ring_bytes(8 << 20).unwrap(), 8 << 20);
+        assert!(ring_bytes(u64::MAX).is_err());
+    }
+
+    #[test]
+    fn an_output_directory_that_cannot_be_used_is_refused() {
+        let here = tempfile::tempdir().unwrap();
+        assert!(try_directory(&here.path().join("new")).is_ok());
+        let error = try_directory(&here.path().join("no/such/parent")).unwrap_err();
+        assert!(format!("{error:#}").contains("no/such/parent"), "{error:#}");
+        let file = here.path().join("file");
+        fs::write(&file, b"").unwrap();
+        assert!(try_directory(&file).is_err());
+    }
+}

@@ -1,0 +1,188 @@
+//! From the ring to the ledger: the stage that runs all the time.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use memtrace_common::{
+    event::flag,
+    identity::Identity,
+    state::{LostFree, LostKey},
+};
+
+use crate::{
+    decode::{self, Event},
+    ledger::{Ledger, Limits},
+    probe::{LostFrees, ProbeError, Ring},
+    process::{AddressSpace, Location},
+    store::Writer,
+};
+
+/// Records taken before others get a turn: about 10 ms of work.
+const BATCH: usize = 32_768;
+
+/// Least time between two readings of the target's mappings that unknown addresses ask for.
+const REFRESH_PAUSE: Duration = Duration::from_millis(100);
+
+/// Owns the ring, the ledger, and what is needed to place addresses.
+pub(super) struct Collector {
+    ring: Ring,
+    lost: LostFrees,
+    /// What the records amount to.
+    pub(super) ledger: Ledger,
+    /// The target's mappings.
+    pub(super) space: AddressSpace,
+    recording: Option<Writer>,
+    refreshed: Instant,
+    /// Records taken from the ring.
+    pub(super) events: u64,
+    /// Records that were not understood.
+    pub(super) malformed: u64,
+    /// The target replaced its program and nobody has looked at the new one yet.
+    pub(super) executed: bool,
+    /// Scratch for the frames of one stack.
+    frames: Vec<u64>,
+}
+
+impl Collector {
+    pub(super) fn new(ring: Ring, lost: LostFrees, space: AddressSpace, recording: Option<Writer>) -> Self {
+        Self {
+            ring,
+            lost,
+            ledger: Ledger::new(Limits::default()),
+            space,
+            recording,
+            refreshed: Instant::now(),
+            events: 0,
+            malformed: 0,
+            executed: false,
+            frames: Vec::new(),
+        }
+    }
+
+    /// The ring, for whoever waits until it is readable.
+    pub(super) const fn ring(&self) -> &Ring {
+        &self.ring
+    }
+
+    /// Tells where the program break is at the start.
+    pub(super) fn seed_break(&mut self, pid: u32, incarnation: u32, address: u64) {
+        if let Some(recording) = &mut self.recording {
+            recording.program_break(pid, incarnation, address);
+        }
+        self.ledger.seed_break(pid, incarnation, address);
+    }
+
+    /// Takes a batch of records; `true` when there may be more.
+    pub(super) fn drain(&mut self) -> bool {
+        for _ in 0..BATCH {
+            let Some(record) = self.ring.next_record() else {
+                return false;
+            };
+            self.events += 1;
+            if let Some(recording) = &mut self.recording {
+                recording.event(&record);
+            }
+            match decode::decode(&record) {
+                Ok(Event::Stack(stack)) => {
+                    let head = stack.head;
+                    self.frames.clear();
+                    self.frames.extend(stack.frames());
+                    drop(record);
+                    self.stack(head.header.incarnation, head.id);
+                }
+                Ok(event) => {
+                    match &event {
+                        Event::Exec(_) => self.executed = true,
+                        Event::Map(map) if map.header.flags & flag::EXECUTABLE != 0 => self.space.outdated(),
+                        _ => {}
+                    }
+                    self.ledger.apply(&event);
+                }
+                Err(error) => {
+                    log::debug!("a record of {} bytes was not understood: {error}", record.len());
+                    self.malformed += 1;
+                }
+            }
+        }
+        true
+    }
+
+    /// Places the frames of a new stack in the files they belong to, and keeps it.
+    fn stack(&mut self, incarnation: u32, id: u64) {
+        let identity = Identity::of(incarnation, &self.frames);
+        let mut locations = self.place();
+        if locations.len() < self.frames.len() && self.refreshed.elapsed() >= REFRESH_PAUSE {
+            // Perhaps a library that was loaded since; perhaps a frame pointer that was none.
+            self.refresh();
+            locations = self.place();
+        }
+        if let Some(recording) = &mut self.recording {
+            recording.stack(identity, &locations);
+        }
+        self.ledger.add_stack(id, identity.check, locations);
+    }
+
+    /// The locations of the current frames, up to the first address that is not in any mapping: beyond it the chain
+    /// of frames cannot be right.
+    fn place(&mut self) -> Vec<Location> {
+        let mut locations = Vec::with_capacity(self.frames.len());
+        for (depth, &frame) in self.frames.iter().enumerate() {
+            // A return address is the instruction after the call, which may be another line or even function.
+            let address = if depth == 0 { frame } else { frame.wrapping_sub(1) };
+            match self.space.locate(address) {
+                Some(location) => locations.push(location),
+                None => break,
+            }
+        }
+        locations
+    }
+
+    /// Reads the target's mappings again. A target that is gone keeps those it had.
+    pub(super) fn refresh(&mut self) {
+        self.refreshed = Instant::now();
+        if let Err(error) = self.space.refresh() {
+            log::debug!("the mappings of the target stay as they were: {error}");
+        }
+    }
+
+    /// Applies frees that found the ring full. Call it when the ring was drained since the last call: what was
+    /// remembered before then is older than all that was drained.
+    pub(super) fn apply_lost_frees(&mut self) -> Result<(), ProbeError> {
+        for (key, free) in self.lost.take()? {
+            self.lost_free(key, free);
+        }
+        Ok(())
+    }
+
+    fn lost_free(&mut self, key: LostKey, free: LostFree) {
+        if let Some(recording) = &mut self.recording {
+            recording.lost_free(key, free);
+        }
+        self.ledger.apply_lost_free(key, free);
+    }
+
+    /// Notes the live bytes of every site, for its history.
+    pub(super) fn sample(&mut self, now_ns: u64) {
+        if let Some(recording) = &mut self.recording {
+            recording.sample(now_ns);
+        }
+        self.ledger.sample(now_ns);
+    }
+
+    /// The recording, to be finished by whoever made it.
+    pub(super) fn take_recording(&mut self) -> Option<Writer> {
+        self.recording.take()
+    }
+
+    /// Drains what is there and applies what was lost, after the target is no longer listened to.
+    pub(super) fn finish(&mut self) -> anyhow::Result<()> {
+        while self.drain() {}
+        // Twice, once for each map; the pause lets programs that were running finish their writes.
+        for _ in 0..2 {
+            self.apply_lost_frees().context("failed to collect the last frees")?;
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        while self.drain() {}
+        Ok(())
+    }
+}

@@ -1,0 +1,122 @@
+//! The end of an observation: no event is lost, the target is left alone, the reports are written.
+
+use std::{
+    fs::File,
+    io::{self, BufWriter, Write},
+    path::Path,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use indicatif::{ProgressBar, ProgressStyle};
+use tokio::task::JoinHandle;
+
+use super::{
+    collector::Collector,
+    hooks::Tracer,
+    report::{Raw, Reporter},
+    signals::{self, Signals},
+};
+use crate::{
+    options::Options,
+    profile::{End, Profile},
+    render::{self, File as Rendered},
+};
+
+/// After this time something is shown that moves.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Stops listening, takes what is left, detaches, and reports.
+pub(super) async fn finish(
+    mut tracer: Tracer,
+    mut collector: Collector,
+    reporter: Reporter,
+    end: End,
+    options: &Options,
+    signals: &mut Signals,
+) -> anyhow::Result<()> {
+    tracer.ignore();
+    collector.finish()?;
+    let raw = Raw::take(&mut collector, &tracer, options, Some(end));
+    let recording = collector.take_recording();
+    // Taking the probes off frees the target from its cost, and waits in the kernel; naming frames needs the processor.
+    let detached = tokio::task::spawn_blocking(move || tracer.detach());
+    let settings = options.clone();
+    let reported = tokio::task::spawn_blocking(move || -> anyhow::Result<()> {
+        let profile = reporter.finish(raw, recording)?;
+        write_reports(&profile, &settings)
+    });
+    let result = with_progress(reported, signals).await;
+    detached.await.context("taking the probes off failed")?;
+    result
+}
+
+/// Waits for the reports; shows that something is going on when it takes long, and gives up when asked to.
+async fn with_progress(mut reported: JoinHandle<anyhow::Result<()>>, signals: &mut Signals) -> anyhow::Result<()> {
+    let bar = ProgressBar::hidden();
+    let mut shown = false;
+    loop {
+        tokio::select! {
+            result = &mut reported => {
+                bar.finish_and_clear();
+                return result.context("making the report failed")?;
+            }
+            () = tokio::time::sleep(PATIENCE), if !shown => {
+                shown = true;
+                bar.set_style(ProgressStyle::default_spinner());
+                bar.set_draw_target(indicatif::ProgressDrawTarget::stderr());
+                bar.set_message("resolving symbols (Ctrl-C gives up)");
+                bar.enable_steady_tick(Duration::from_millis(120));
+            }
+            signal = signals.next() => if signals::ends(signal) {
+                bar.finish_and_clear();
+                anyhow::bail!("stopped while the report was being made; nothing was written");
+            },
+        }
+    }
+}
+
+/// The summary on standard output, everything else into the directory.
+fn write_reports(profile: &Profile, options: &Options) -> anyhow::Result<()> {
+    let mut failed = Vec::new();
+    if let Some(directory) = &options.output {
+        let form = render::Options {
+            measure: options.measure,
+        };
+        for rendered in render::FILES {
+            let path = directory.join(rendered.name);
+            if let Err(error) = write_file(&path, profile, *rendered, form) {
+                failed.push(format!("{}: {error}", path.display()));
+            }
+        }
+    }
+    let mut text = Vec::new();
+    render::text::write(profile, &mut text).context("failed to make the summary")?;
+    if options.output.is_none() && profile.suspects().next().is_some() {
+        writeln!(text)?;
+        render::leaks::write(profile, &mut text).context("failed to make the leak report")?;
+    }
+    if let Some(directory) = &options.output {
+        writeln!(text, "\nreports are in {}", directory.display())?;
+    }
+    match io::stdout().lock().write_all(&text) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            return Err(error).context("failed to write the summary to standard output");
+        }
+        _ => {}
+    }
+    if failed.is_empty() {
+        return Ok(());
+    }
+    anyhow::bail!(
+        "failed to write {} of the reports (the summary above is complete): {}",
+        failed.len(),
+        failed.join("; ")
+    )
+}
+
+fn write_file(path: &Path, profile: &Profile, rendered: Rendered, form: render::Options) -> io::Result<()> {
+    let mut file = BufWriter::new(File::create(path)?);
+    rendered.render(profile, form, &mut file)?;
+    file.flush()
+}

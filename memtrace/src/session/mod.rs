@@ -1,0 +1,151 @@
+//! Wires the stages: the only place that knows them all. Owns the loop, the signals and the shutdown.
+
+mod collector;
+mod finish;
+mod hooks;
+mod observe;
+mod preflight;
+mod replay;
+mod report;
+mod signals;
+
+use std::{
+    ffi::OsString,
+    os::unix::process::ExitStatusExt as _,
+    process::ExitStatus,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+
+use self::{
+    hooks::Tracer,
+    observe::{Observed, Subject},
+};
+pub use self::{
+    preflight::{CANARY, canary},
+    replay::replay,
+};
+use crate::{
+    exit::Exit,
+    options::Options,
+    plan,
+    process::AddressSpace,
+    target::{
+        self,
+        launch::{self, Step, Suspended},
+    },
+};
+
+/// How long a running process may take to load its C library. A dynamic loader takes a few milliseconds.
+const START_PATIENCE: Duration = Duration::from_millis(300);
+
+/// `memtrace attach`: observes a running process.
+///
+/// # Errors
+/// Whatever keeps the target from being observed, or the reports from being written.
+pub fn attach(pid: u32, options: &Options) -> anyhow::Result<Exit> {
+    let info = target::check(pid)?;
+    let space = AddressSpace::read(pid).with_context(|| format!("failed to read the mappings of process {pid}"))?;
+    let mut tracer = Tracer::load(pid, space, options)?;
+    preflight::seccomp(&info, &mut tracer)?;
+    attach_to_running(&mut tracer).with_context(|| format!("process {pid} ({}) cannot be observed", info.command))?;
+    let subject = Subject {
+        pid,
+        command: info.command,
+        executable: info.executable,
+        child: None,
+    };
+    runtime()?
+        .block_on(observe::observe(tracer, subject, options))
+        .map(|_| Exit::Success)
+}
+
+/// Attaches, and gives a process that has only just started the time to load its C library.
+fn attach_to_running(tracer: &mut Tracer) -> anyhow::Result<()> {
+    let patience = Instant::now() + START_PATIENCE;
+    loop {
+        match tracer.attach_all() {
+            Err(error) if error.is::<plan::PlanError>() && Instant::now() < patience => {
+                std::thread::sleep(Duration::from_millis(5));
+                refresh(tracer);
+            }
+            result => return result,
+        }
+    }
+}
+
+/// `memtrace run`: starts a program and observes it from its first allocation on.
+///
+/// # Errors
+/// As [`attach`], and when the program cannot be started.
+pub fn run(command: &[OsString], options: &Options) -> anyhow::Result<Exit> {
+    let mut suspended = launch::launch(command)?;
+    let pid = suspended.pid();
+    let info = target::check(pid)?;
+    let space = AddressSpace::read(pid).with_context(|| format!("failed to read the mappings of process {pid}"))?;
+    let mut tracer = Tracer::load(pid, space, options)?;
+    if let Some(status) = hook_while_loading(&mut suspended, &mut tracer)? {
+        anyhow::bail!("the program ended ({status}) before its C library was there: nothing could be observed");
+    }
+    let child = suspended.release()?;
+    let subject = Subject {
+        pid,
+        command: info.command,
+        executable: info.executable,
+        child: Some(child),
+    };
+    let Observed { status } = runtime()?.block_on(observe::observe(tracer, subject, options))?;
+    Ok(status.map_or(Exit::Success, exit_of))
+}
+
+/// Steps a starting program from system call to system call, and hooks each allocator as it is mapped. Done when a system
+/// call comes from outside the dynamic loader: then everything the program is linked with is there, and nothing
+/// has allocated yet.
+fn hook_while_loading(suspended: &mut Suspended, tracer: &mut Tracer) -> anyhow::Result<Option<ExitStatus>> {
+    let mut loader = tracer.space().and_then(|space| space.interpreter());
+    let mut hooked = false;
+    loop {
+        match suspended.step()? {
+            Step::Ended(status) => return Ok(Some(status)),
+            Step::Exec => {
+                refresh(tracer);
+                loader = tracer.space().and_then(|space| space.interpreter());
+            }
+            Step::Syscall(ip) => {
+                if refresh(tracer) {
+                    match tracer.attach_all() {
+                        Ok(()) => hooked = true,
+                        // Not mapped yet.
+                        Err(error) if !hooked && error.is::<plan::PlanError>() => {}
+                        Err(error) => return Err(error),
+                    }
+                }
+                if hooked && !loader.as_ref().is_some_and(|range| range.contains(&ip)) {
+                    return Ok(None);
+                }
+            }
+        }
+    }
+}
+
+/// Reads the mappings of a held program again; `true` when they have changed.
+fn refresh(tracer: &mut Tracer) -> bool {
+    // A program that has just ended is told by the next step.
+    tracer.space().is_some_and(|space| space.refresh().unwrap_or(false))
+}
+
+/// The status that a shell would give.
+fn exit_of(status: ExitStatus) -> Exit {
+    let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
+    Exit::Program(u8::try_from(code & 0xff).unwrap_or(u8::MAX))
+}
+
+/// Two workers: one for the loop, one for what is heavy meanwhile.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("failed to start the runtime (are threads or descriptors limited?)")
+}

@@ -1,0 +1,45 @@
+//! A recording of what came from the kernel, so that everything behind the ring can be run again without it.
+//!
+//! A file starts with [`MAGIC`]; then come frames of one tag byte, a length (`u32`, little endian) and that many bytes:
+//!
+//! | tag | content |
+//! |---|---|
+//! | `E` | a record of the ring, as it was |
+//! | `S` | where the frames of the stack just sent lie: id, check, then module (`u32`) and address (`u64`) of each |
+//! | `L` | a lost free that was applied: key and value as in the map |
+//! | `B` | where the program break was at the start: pid, incarnation (`u32`) and address (`u64`) |
+//! | `P` | a moment at which live bytes were noted: kernel time (`u64`, nanoseconds) |
+//! | `F` | [`Final`] as JSON, the last frame |
+//!
+//! Addresses are placed when a stack arrives, from mappings that only the live process has; hence `S`.
+
+mod reader;
+mod writer;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::{
+    reader::{Frame, ReadError, frames},
+    writer::Writer,
+};
+use crate::profile;
+
+/// First bytes of a recording; the digit is the version.
+pub const MAGIC: &[u8] = b"memtrace-ring 1\n";
+
+/// The end of a recording: what is not in the ring's records.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Final {
+    /// Kernel time of the last moment, in nanoseconds.
+    pub now_ns: u64,
+    /// Kernel time of the first, in nanoseconds.
+    pub started_ns: u64,
+    /// The target.
+    pub target: profile::Target,
+    /// The BPF side's counters by name.
+    pub counters: Vec<(String, u64)>,
+    /// What the reader of a report must know.
+    pub notes: Vec<String>,
+    /// Names of the locations: module, address, and the frames there, innermost first.
+    pub names: Vec<(u32, u64, Vec<profile::Frame>)>,
+}

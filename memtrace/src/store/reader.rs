@@ -1,0 +1,172 @@
+//! Reads a recording. Total: any bytes give frames or an error.
+
+use memtrace_common::{
+    identity::Identity,
+    state::{LostFree, LostKey},
+};
+use thiserror::Error;
+
+use super::{Final, MAGIC};
+use crate::process::Location;
+
+/// One frame of a recording.
+#[derive(Debug)]
+pub enum Frame<'a> {
+    /// A record of the ring.
+    Event(&'a [u8]),
+    /// Where the frames of a stack lie.
+    Stack(Identity, Vec<Location>),
+    /// A lost free.
+    LostFree(LostKey, LostFree),
+    /// A moment at which live bytes were noted, in nanoseconds.
+    Sample(u64),
+    /// Where the program break was at the start.
+    Break {
+        /// Process id.
+        pid: u32,
+        /// The process incarnation.
+        incarnation: u32,
+        /// The program break (avma).
+        address: u64,
+    },
+    /// The end.
+    Final(Box<Final>),
+}
+
+/// Why a recording could not be read on.
+#[derive(Debug, Error)]
+pub enum ReadError {
+    /// Not a recording, or one of another version.
+    #[error("this is not a recording of this version: it does not start with \"memtrace-ring 1\"")]
+    Magic,
+    /// The file ends inside a frame.
+    #[error("the recording is cut off at byte {0}")]
+    Truncated(usize),
+    /// A frame that makes no sense.
+    #[error("the frame at byte {0} of the recording is damaged")]
+    Damaged(usize),
+}
+
+/// The frames of a recording, up to the first that cannot be read.
+pub fn frames(bytes: &[u8]) -> impl Iterator<Item = Result<Frame<'_>, ReadError>> {
+    let mut at = 0;
+    let mut broken = false;
+    std::iter::from_fn(move || {
+        if broken || (at > 0 && at == bytes.len()) {
+            return None;
+        }
+        if at == 0 {
+            if !bytes.starts_with(MAGIC) {
+                broken = true;
+                return Some(Err(ReadError::Magic));
+            }
+            at = MAGIC.len();
+            if at == bytes.len() {
+                return None;
+            }
+        }
+        let start = at;
+        let result = take(bytes, &mut at)
+            .ok_or(ReadError::Truncated(start))
+            .and_then(|(tag, content)| frame(tag, content).ok_or(ReadError::Damaged(start)));
+        broken = result.is_err();
+        Some(result)
+    })
+}
+
+fn take<'a>(bytes: &'a [u8], at: &mut usize) -> Option<(u8, &'a [u8])> {
+    let rest = bytes.get(*at..)?;
+    let (&tag, rest) = rest.split_first()?;
+    let (length, rest) = rest.split_first_chunk::<4>()?;
+    let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
+    let content = rest.get(..length)?;
+    *at += 5 + length;
+    Some((tag, content))
+}
+
+fn frame(tag: u8, content: &[u8]) -> Option<Frame<'_>> {
+    let mut rest = content;
+    let frame = match tag {
+        b'E' => return Some(Frame::Event(content)),
+        b'F' => {
+            return serde_json::from_slice(content)
+                .ok()
+                .map(|end| Frame::Final(Box::new(end)));
+        }
+        b'S' => {
+            let identity = Identity {
+                id: number(&mut rest)?,
+                check: number(&mut rest)?,
+            };
+            let mut locations = Vec::with_capacity(rest.len() / 12);
+            while !rest.is_empty() {
+                locations.push(Location {
+                    module: small(&mut rest)?,
+                    address: number(&mut rest)?,
+                });
+            }
+            Frame::Stack(identity, locations)
+        }
+        b'L' => Frame::LostFree(
+            LostKey {
+                address: number(&mut rest)?,
+                incarnation: small(&mut rest)?,
+                reserved: 0,
+            },
+            LostFree {
+                time_ns: number(&mut rest)?,
+                size: number(&mut rest)?,
+            },
+        ),
+        b'B' => Frame::Break {
+            pid: small(&mut rest)?,
+            incarnation: small(&mut rest)?,
+            address: number(&mut rest)?,
+        },
+        b'P' => Frame::Sample(number(&mut rest)?),
+        _ => return None,
+    };
+    rest.is_empty().then_some(frame)
+}
+
+fn number(bytes: &mut &[u8]) -> Option<u64> {
+    let (head, rest) = bytes.split_first_chunk::<8>()?;
+    *bytes = rest;
+    Some(u64::from_le_bytes(*head))
+}
+
+fn small(bytes: &mut &[u8]) -> Option<u32> {
+    let (head, rest) = bytes.split_first_chunk::<4>()?;
+    *bytes = rest;
+    Some(u32::from_le_bytes(*head))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn other_files_and_cut_ones_are_refused_with_the_reason() {
+        assert!(matches!(frames(b"ELF").next(), Some(Err(ReadError::Magic))));
+        assert!(matches!(frames(b"").next(), Some(Err(ReadError::Magic))));
+        let mut bytes = MAGIC.to_vec();
+        assert!(frames(&bytes).next().is_none());
+        bytes.extend(b"P\x08\0\0\0\x01\0\0\0");
+        assert!(matches!(frames(&bytes).next(), Some(Err(ReadError::Truncated(_)))));
+        bytes.extend(b"\0\0\0\0");
+        let mut all = frames(&bytes);
+        assert!(matches!(all.next(), Some(Ok(Frame::Sample(1)))));
+        assert!(all.next().is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_end(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+            let mut file = MAGIC.to_vec();
+            file.extend(bytes);
+            prop_assert!(frames(&file).count() <= file.len());
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Writes a recording.
+
+use std::{
+    fs::File,
+    io::{self, BufWriter, Write as _},
+    path::Path,
+};
+
+use memtrace_common::{
+    identity::Identity,
+    state::{LostFree, LostKey},
+};
+
+use super::{Final, MAGIC};
+use crate::process::Location;
+
+/// An open recording. A failure to write is kept and told at the end: it must not disturb the observation.
+pub struct Writer {
+    file: BufWriter<File>,
+    failed: Option<io::Error>,
+}
+
+impl Writer {
+    /// Makes the file.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn create(path: &Path) -> io::Result<Self> {
+        let mut file = BufWriter::with_capacity(1 << 20, File::create(path)?);
+        file.write_all(MAGIC)?;
+        Ok(Self { file, failed: None })
+    }
+
+    fn frame(&mut self, tag: u8, content: &[u8]) {
+        if self.failed.is_some() {
+            return;
+        }
+        let result = u32::try_from(content.len())
+            .map_err(io::Error::other)
+            .and_then(|length| {
+                self.file.write_all(&[tag])?;
+                self.file.write_all(&length.to_le_bytes())?;
+                self.file.write_all(content)
+            });
+        self.failed = result.err();
+    }
+
+    /// A record of the ring.
+    pub fn event(&mut self, record: &[u8]) {
+        self.frame(b'E', record);
+    }
+
+    /// Where the frames of a stack lie.
+    pub fn stack(&mut self, identity: Identity, locations: &[Location]) {
+        let mut content = Vec::with_capacity(16 + 12 * locations.len());
+        content.extend(identity.id.to_le_bytes());
+        content.extend(identity.check.to_le_bytes());
+        for location in locations {
+            content.extend(location.module.to_le_bytes());
+            content.extend(location.address.to_le_bytes());
+        }
+        self.frame(b'S', &content);
+    }
+
+    /// A lost free.
+    pub fn lost_free(&mut self, key: LostKey, free: LostFree) {
+        let mut content = Vec::with_capacity(28);
+        content.extend(key.address.to_le_bytes());
+        content.extend(key.incarnation.to_le_bytes());
+        content.extend(free.time_ns.to_le_bytes());
+        content.extend(free.size.to_le_bytes());
+        self.frame(b'L', &content);
+    }
+
+    /// Where the program break was at the start.
+    pub fn program_break(&mut self, pid: u32, incarnation: u32, address: u64) {
+        let mut content = Vec::with_capacity(16);
+        content.extend(pid.to_le_bytes());
+        content.extend(incarnation.to_le_bytes());
+        content.extend(address.to_le_bytes());
+        self.frame(b'B', &content);
+    }
+
+    /// A moment at which live bytes were noted.
+    pub fn sample(&mut self, now_ns: u64) {
+        self.frame(b'P', &now_ns.to_le_bytes());
+    }
+
+    /// Ends the recording.
+    ///
+    /// # Errors
+    /// The first failure to write since it was made.
+    pub fn finish(mut self, end: &Final) -> io::Result<()> {
+        let content = serde_json::to_vec(end)?;
+        self.frame(b'F', &content);
+        match self.failed {
+            Some(error) => Err(error),
+            None => self.file.flush(),
+        }
+    }
+}
