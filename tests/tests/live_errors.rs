@@ -1,0 +1,318 @@
+//! What cannot be done is refused with exit code 2, the reason, and nothing left behind.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    process::{Child, Command},
+    time::Duration,
+};
+
+use memtrace_tests::{Finished, Memtrace, PATIENCE, Program, kernel, programs, require_root, wait_until};
+
+fn attach(pid: &str, more: &[&str]) -> Finished {
+    Memtrace::finished(["attach", "--duration", "200ms", "--pid", pid].iter().chain(more))
+}
+
+/// The state letter of a process in `/proc/PID/stat`, after the name in parentheses.
+fn state(pid: u32) -> Option<char> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.chars().next()
+}
+
+#[test]
+fn no_such_process() {
+    require_root!();
+    let mut child = Command::new("true").spawn().expect("true can be started");
+    let pid = child.id().to_string();
+    child.wait().expect("a child can be waited for");
+    attach(&pid, &[]).assert_refused(&[&pid, "no"]);
+}
+
+/// Ends and collects a child that is only there to be a zombie.
+struct Zombie(Child);
+
+impl Drop for Zombie {
+    fn drop(&mut self) {
+        drop(self.0.wait());
+    }
+}
+
+#[test]
+fn a_zombie() {
+    require_root!();
+    let zombie = Zombie(Command::new("true").spawn().expect("true can be started"));
+    let pid = zombie.0.id();
+    wait_until(PATIENCE, || (state(pid) == Some('Z')).then_some(())).expect("a zombie");
+    attach(&pid.to_string(), &[]).assert_refused(&[&pid.to_string(), "zombie"]);
+}
+
+#[test]
+fn a_kernel_thread() {
+    require_root!();
+    // PF_KTHREAD of include/linux/sched.h, in the ninth field.
+    let is_kernel = |pid: &u32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let flags: u64 = stat.rsplit_once(") ")?.1.split(' ').nth(6)?.parse().ok()?;
+        Some(flags & 0x0020_0000 != 0)
+    };
+    let pids = fs::read_dir("/proc").expect("/proc").flatten();
+    let pid = pids
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .find(|pid| is_kernel(pid) == Some(true));
+    let Some(pid) = pid else {
+        return memtrace_tests::requirements::skipped("no kernel thread is visible here");
+    };
+    attach(&pid.to_string(), &[]).assert_refused(&[&pid.to_string(), "kernel"]);
+}
+
+#[test]
+fn a_thread_id() {
+    require_root!();
+    let mut program = Program::start("life", &["thread"]);
+    let tid = program.expect("thread ");
+    println!("process {}, thread {tid}", program.pid());
+    attach(&tid, &[]).assert_refused(&[&tid, "thread", &program.pid().to_string()]);
+    assert!(program.is_alive());
+}
+
+#[test]
+fn a_static_program() {
+    require_root!();
+    let mut program = Program::start("calls-static", &["malloc-zero"]);
+    attach(&program.pid().to_string(), &[]).assert_refused(&["static"]);
+    program.go();
+    program.truth();
+    assert!(program.end().0.success());
+}
+
+/// A 32-bit program of one page that sleeps for ever: `pause` in a loop. Written by hand, because a 64-bit
+/// machine seldom has a 32-bit C library.
+fn thirty_two_bits() -> Vec<u8> {
+    let code = [0xb8, 29, 0, 0, 0, 0xcd, 0x80, 0xeb, 0xf7]; // mov $29, %eax; int $0x80; jmp to the start
+    let (base, start) = (0x0804_8000_u32, 52 + 32_u32);
+    let length = start + 9;
+    let mut elf = b"\x7fELF\x01\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
+    for half in [2_u16, 3] {
+        elf.extend(half.to_le_bytes()); // ET_EXEC, EM_386
+    }
+    for word in [1, base + start, 52, 0, 0] {
+        elf.extend(u32::to_le_bytes(word)); // version, entry, program headers, no sections, no flags
+    }
+    for half in [52_u16, 32, 1, 0, 0, 0] {
+        elf.extend(half.to_le_bytes()); // sizes of the headers, one program header, no sections
+    }
+    for word in [1, 0, base, base, length, length, 5, 0x1000] {
+        elf.extend(u32::to_le_bytes(word)); // PT_LOAD of the whole file, readable and executable
+    }
+    elf.extend(code);
+    elf
+}
+
+#[test]
+fn a_32_bit_program() {
+    require_root!();
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = directory.path().join("small");
+    fs::write(&path, thirty_two_bits()).expect("a file");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("permissions");
+    let mut command = Command::new(&path);
+    if let Err(error) = command
+        .spawn()
+        .map(|mut child| child.kill().and_then(|()| child.wait()))
+    {
+        return memtrace_tests::requirements::skipped(&format!("this kernel runs no 32-bit programs: {error}"));
+    }
+    let mut program = Program::spawn(&mut command);
+    std::thread::sleep(Duration::from_millis(50));
+    assert!(program.is_alive(), "the 32-bit program runs");
+    attach(&program.pid().to_string(), &[]).assert_refused(&["32-bit"]);
+    assert!(program.is_alive(), "and goes on");
+}
+
+#[test]
+fn itself() {
+    require_root!();
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "exec \"$0\" attach --duration 200ms --pid $$"])
+        .arg(Memtrace::binary());
+    Memtrace::finish_command(&mut command).assert_refused(&["itself"]);
+}
+
+#[test]
+fn without_root() {
+    require_root!();
+    // Where everybody may read it: the build directory may be private.
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let readable = |path: &std::path::Path| fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("mode");
+    let (binary, target) = (directory.path().join("memtrace"), directory.path().join("life"));
+    fs::copy(Memtrace::binary(), &binary).expect("a copy of memtrace");
+    fs::copy(programs::path("life"), &target).expect("a copy of the program");
+    [directory.path(), &binary, &target].into_iter().for_each(readable);
+    let nobody = |path: &std::path::Path| {
+        let mut command = Command::new("setpriv");
+        command
+            .args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"])
+            .arg(path);
+        command
+    };
+    let mut program = Program::ready(nobody(&target).arg("plain"));
+    let pid = program.pid().to_string();
+    let mut command = nobody(&binary);
+    command.args(["attach", "--duration", "200ms", "--pid", &pid]);
+    Memtrace::finish_command(&mut command).assert_refused(&["sudo"]);
+    assert!(program.is_alive());
+
+    let mut command = nobody(&binary);
+    let doctor = Memtrace::finish_command(command.arg("doctor"));
+    println!("doctor: {}\n{}", doctor.status, doctor.stdout);
+    assert_eq!(doctor.status.code(), Some(1), "a check failed");
+    assert!(
+        doctor.stdout.to_lowercase().contains("cap_") || doctor.stdout.contains("sudo"),
+        "{doctor:?}"
+    );
+}
+
+#[test]
+fn a_new_output_directory_is_made() {
+    require_root!();
+    let program = Program::start("life", &["plain"]);
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let new = directory.path().join("new");
+    let finished = attach(&program.pid().to_string(), &["-o", &new.to_string_lossy()]);
+    assert!(finished.status.success(), "{finished:?}");
+    assert!(new.join("profile.json").is_file());
+}
+
+#[test]
+fn an_output_directory_that_cannot_be() {
+    require_root!();
+    let mut program = Program::start("life", &["plain"]);
+    let pid = program.pid().to_string();
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let file = directory.path().join("file");
+    fs::write(&file, "").expect("a file");
+    let missing = directory.path().join("missing/inner");
+    for path in [&file, &missing] {
+        attach(&pid, &["-o", &path.to_string_lossy()]).assert_refused(&[&path.to_string_lossy()]);
+    }
+    assert!(program.is_alive());
+}
+
+/// Attaches with `-o` in a file system of its own, mounted with these options in a mount namespace of its own,
+/// which is gone with the tool.
+fn attach_on_mount(pid: u32, options: &str) -> Finished {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let script = "mount -t tmpfs -o \"$1\" tmpfs \"$2\" && exec \"$0\" attach --duration 500ms --pid \"$3\" -o \"$2\"";
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", script]).arg(Memtrace::binary());
+    command.arg(options).arg(directory.path()).arg(pid.to_string());
+    Memtrace::finish_command(&mut command)
+}
+
+#[test]
+fn a_read_only_output_directory() {
+    require_root!();
+    let mut program = Program::start("life", &["plain"]);
+    let finished = attach_on_mount(program.pid(), "ro");
+    finished.assert_refused(&["read-only"]);
+    assert!(program.is_alive());
+}
+
+#[test]
+fn a_full_disk() {
+    require_root!();
+    let mut program = Program::start("life", &["churn"]);
+    program.go();
+    program.expect("working");
+    let finished = attach_on_mount(program.pid(), "size=8k");
+    println!("{}: {}", finished.status, finished.stderr);
+    assert_eq!(finished.status.code(), Some(2), "{finished:?}");
+    finished.assert_says(&["no space"]);
+    assert!(
+        finished.stdout.contains(&program.pid().to_string()) && finished.stdout.to_lowercase().contains("health"),
+        "the summary is not lost: {finished:?}"
+    );
+    assert_eq!(
+        kernel::patched(program.pid()).expect("the code can be read"),
+        Vec::<String>::new()
+    );
+    program.send("stop");
+    program.truth();
+    assert!(program.end().0.success());
+}
+
+#[test]
+fn a_closed_pipe_is_no_error() {
+    require_root!();
+    let mut program = Program::start("life", &["plain"]);
+    program.go();
+    program.truth();
+    let script = "set -o pipefail; \"$0\" attach --duration 300ms --pid \"$1\" | head -c 1";
+    let mut command = Command::new("bash");
+    command
+        .args(["-c", script])
+        .arg(Memtrace::binary())
+        .arg(program.pid().to_string());
+    let finished = Memtrace::finish_command(&mut command);
+    assert!(finished.status.success(), "{finished:?}");
+    finished.assert_says(&[]);
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "\"$0\" attach --duration 300ms --pid \"$1\" >&-"])
+        .arg(Memtrace::binary());
+    let finished = Memtrace::finish_command(command.arg(program.pid().to_string()));
+    println!("no stdout at all: {}", finished.status);
+    finished.assert_says(&[]);
+    assert!(program.is_alive());
+}
+
+#[test]
+fn output_that_cannot_be_written_is_an_error() {
+    require_root!();
+    let program = Program::start("life", &["plain"]);
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "\"$0\" attach --duration 300ms --pid \"$1\" >/dev/full"])
+        .arg(Memtrace::binary());
+    let finished = Memtrace::finish_command(command.arg(program.pid().to_string()));
+    println!("{}: {}", finished.status, finished.stderr);
+    assert_eq!(finished.status.code(), Some(2), "{finished:?}");
+    finished.assert_says(&["no space"]);
+}
+
+#[test]
+fn wrong_flags() {
+    require_root!();
+    let program = Program::start("life", &["plain"]);
+    let pid = program.pid().to_string();
+    let cases: &[&[&str]] = &[
+        &["--duration", "5x"],
+        &["--duration", "-1s"],
+        &["--duration", "99999999999999999999s"],
+        &["--interval", "0s"],
+        &["--top", "many"],
+        &["--min-age", "old"],
+        &["--min-size", "-5"],
+        &["--flame", "nonsense"],
+        &["--duration", "0s"],
+        &["--top", "0"],
+        &["--min-age", "500ms"],
+        &["--ring-size", "big"],
+        &["--ring-size", "1000TiB"],
+        &["--unknown"],
+        &["left-over"],
+    ];
+    for case in cases {
+        println!("{case:?}");
+        Memtrace::finished(["attach", "--pid", &pid].iter().chain(*case)).assert_refused(&[]);
+    }
+    for pid in ["abc", "0", "-1", "99999999999", "4294967295", ""] {
+        println!("--pid {pid:?}");
+        attach(pid, &[]).assert_refused(&[]);
+    }
+    for case in [&["attach"][..], &[], &["nonsense"]] {
+        println!("{case:?}");
+        Memtrace::finished(case).assert_refused(&[]);
+    }
+}

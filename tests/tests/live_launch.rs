@@ -1,0 +1,104 @@
+//! `memtrace run`: the program is seen from its first allocation, and ends as it would alone.
+
+use std::{os::unix::process::ExitStatusExt, process::Command};
+
+use memtrace_tests::{Memtrace, Truth, programs, require_root};
+use rustix::process::Signal;
+
+#[test]
+fn everything_is_seen() {
+    require_root!();
+    let mut memtrace = Memtrace::run(&[], Command::new(programs::path("life")).arg("plain"));
+    // The program goes on at once: nobody has to attach first.
+    memtrace.process().go();
+    let line = memtrace.process().expect("truth ");
+    memtrace.process().close();
+    let report = memtrace.ended();
+    let truth = Truth::from_line(&line);
+    report.assert_exact(&truth);
+    report.assert_healthy(0..=0);
+    assert_eq!(report.end(), "exited");
+    assert!(report.verdicts("site_plain").contains("leaked"));
+}
+
+#[test]
+fn the_first_allocation_of_the_process_is_seen() {
+    require_root!();
+    // Its blocks are allocated before main prints that it is ready.
+    let mut memtrace = Memtrace::run(&[], Command::new(programs::path("calls")).arg("before-attach"));
+    memtrace.process().go();
+    memtrace.process().expect("truth ");
+    memtrace.process().close();
+    let report = memtrace.ended();
+    println!("main: {:?}", report.site("main"));
+    assert_eq!(
+        report.health("unmatched_frees"),
+        0,
+        "no free of a block that was not seen"
+    );
+    assert_eq!(
+        report.site("main").allocated_count,
+        100 + 10 + 1,
+        "blocks made by main and what it calls"
+    );
+}
+
+#[test]
+fn the_exit_status_is_passed_on() {
+    require_root!();
+    for code in [0, 1, 7, 255] {
+        let (finished, _) = Memtrace::run(&[], Command::new("sh").args(["-c", &format!("exit {code}")])).end();
+        println!("exit {code}: {}", finished.status);
+        assert_eq!(finished.status.code(), Some(code), "{finished:?}");
+    }
+}
+
+#[test]
+fn signals_are_passed_on() {
+    require_root!();
+    for (signal, name) in [(Signal::TERM, "TERM"), (Signal::INT, "INT")] {
+        let script = format!("trap 'echo caught {name}; exit 5' {name}; echo waiting; while :; do sleep 0.05; done");
+        let mut memtrace = Memtrace::run(&[], Command::new("sh").args(["-c", &script]));
+        memtrace.process().expect("waiting");
+        memtrace.process().signal(signal);
+        let (finished, _) = memtrace.end();
+        println!("{name}: {}", finished.status);
+        assert!(finished.stdout.contains(&format!("caught {name}")), "{finished:?}");
+        assert_eq!(finished.status.code(), Some(5), "{finished:?}");
+    }
+}
+
+#[test]
+fn death_by_signal_is_told() {
+    require_root!();
+    let (finished, _) = Memtrace::run(&[], Command::new("sh").args(["-c", "kill -KILL $$"])).end();
+    println!("{}", finished.status);
+    // As a shell tells it, or by the same signal.
+    assert!(
+        finished.status.code() == Some(128 + 9) || finished.status.signal() == Some(9),
+        "{finished:?}"
+    );
+}
+
+#[test]
+fn output_and_input_are_the_programs_own() {
+    require_root!();
+    let mut memtrace = Memtrace::run(&[], &mut Command::new("cat"));
+    memtrace.process().send("a line of input");
+    memtrace.process().close();
+    let (finished, _) = memtrace.end();
+    assert!(finished.stdout.starts_with("a line of input\n"), "{}", finished.stdout);
+    assert!(finished.status.success(), "{finished:?}");
+}
+
+#[test]
+fn a_program_that_cannot_be_started() {
+    require_root!();
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let missing = directory.path().join("missing");
+    Memtrace::finished(["run", "--", &missing.to_string_lossy()]).assert_refused(&["missing"]);
+    let plain = directory.path().join("plain-file");
+    std::fs::write(&plain, "no program").expect("a file");
+    Memtrace::finished(["run", "--", &plain.to_string_lossy()]).assert_refused(&["plain-file", "permission denied"]);
+    Memtrace::finished(["run"]).assert_refused(&[]);
+}

@@ -1,0 +1,115 @@
+//! Recorded bytes of the ring, through decoding, ledger and rendering, to golden reports. Needs neither root nor a kernel.
+
+use std::{fs, path::PathBuf, time::Duration};
+
+use memtrace::{
+    profile::{Profile, Settings},
+    render, session,
+};
+use memtrace_tests::Truth;
+use serde_json::Value;
+
+fn path(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name)
+}
+
+fn settings() -> Settings {
+    Settings {
+        top: 10,
+        min_age: Duration::from_secs(1),
+        min_size: 0,
+    }
+}
+
+fn recording(name: &str) -> Vec<u8> {
+    fs::read(path(&format!("{name}.ring"))).expect("the recording is in the tree")
+}
+
+/// Compares with a golden file, or writes it when `MEMTRACE_BLESS` is set.
+fn golden(name: &str, content: &str) {
+    let path = path(name);
+    if std::env::var_os("MEMTRACE_BLESS").is_some() {
+        fs::write(&path, content).expect("the golden file can be written");
+    }
+    let wanted = fs::read_to_string(&path).expect("the golden file is in the tree");
+    assert_eq!(content, wanted, "{} differs", path.display());
+}
+
+fn rendered(profile: &Profile, file: &str) -> String {
+    let file = render::FILES
+        .iter()
+        .find(|one| one.name == file)
+        .expect("a file of that name");
+    let mut bytes = Vec::new();
+    file.render(profile, render::Options::default(), &mut bytes)
+        .expect("memory takes all");
+    String::from_utf8(bytes).expect("reports are text")
+}
+
+/// Live bytes and blocks of all sites below a function.
+fn live(profile: &Value, function: &str) -> (u64, u64) {
+    let sites = profile["sites"].as_array().expect("sites");
+    let below = sites.iter().filter(|site| {
+        let stack = site["stack"].as_array();
+        stack.is_some_and(|stack| stack.iter().any(|frame| frame["function"] == function))
+    });
+    below.fold((0, 0), |(bytes, count), site| {
+        let number = |name: &str| site["live"][name].as_u64().expect("a number");
+        (bytes + number("bytes"), count + number("count"))
+    })
+}
+
+fn check(name: &str) {
+    let profile = session::replay(&recording(name), settings()).expect("the recording is whole");
+    golden(&format!("{name}.summary.txt"), &rendered(&profile, "summary.txt"));
+    golden(&format!("{name}.leaks.txt"), &rendered(&profile, "leaks.txt"));
+    golden(&format!("{name}.folded"), &rendered(&profile, "stacks.folded"));
+    let json = rendered(&profile, "profile.json").replace(env!("CARGO_PKG_VERSION"), "VERSION");
+    golden(&format!("{name}.json"), &json);
+
+    let json: Value = serde_json::from_str(&json).expect("the report is JSON");
+    let truth = fs::read_to_string(path(&format!("{name}.truth.json"))).expect("the truth is in the tree");
+    let truth = Truth::from_line(truth.trim());
+    assert!(!truth.sites.is_empty());
+    for (site, sums) in &truth.sites {
+        assert_eq!(live(&json, site), sums.live(), "{site} of {name}");
+    }
+}
+
+#[test]
+fn every_hook() {
+    check("hooks");
+}
+
+#[test]
+fn classes_of_mappings() {
+    check("ranges");
+}
+
+#[test]
+fn cut_recordings_are_errors() {
+    let whole = recording("hooks");
+    for length in (0..whole.len()).step_by(7) {
+        let error = session::replay(&whole[..length], settings()).expect_err("a cut recording has no end");
+        assert!(!error.to_string().is_empty());
+    }
+}
+
+#[test]
+fn damaged_recordings_end() {
+    let whole = recording("hooks");
+    // Any fixed sequence will do: each run changes other bytes, the same in every run of the test.
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    for _ in 0..300 {
+        let mut damaged = whole.clone();
+        for _ in 0..4 {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            let at = usize::try_from(state >> 8).unwrap_or(0) % damaged.len();
+            damaged[at] ^= u8::try_from(state & 0xff).unwrap_or(1) | 1;
+        }
+        // Either is right; what must not happen is a panic.
+        let _either = session::replay(&damaged, settings());
+    }
+}
