@@ -1,0 +1,14 @@
+//! The measurements that need root and a running program, one after the other.
+
+use anyhow::Result;
+
+use super::{attach_time, pair_cost};
+use crate::{privilege::Root, workload::build_release};
+
+/// Runs them all.
+pub(crate) fn run(rounds: u32) -> Result<()> {
+    build_release()?;
+    let root = Root::find("trace a running program")?;
+    attach_time::run(root, rounds)?;
+    pair_cost::run(root, rounds)
+}

@@ -1,0 +1,163 @@
+//! Debian packages that a verb needs, each with what shows that it is there.
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+
+use crate::{command::Cmd, privilege, tools};
+
+/// A package.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Package {
+    /// Its name in Debian and Ubuntu.
+    pub(crate) name: &'static str,
+    /// The program (or the file, by absolute path) whose presence makes the package unnecessary, wherever
+    /// that came from.
+    pub(crate) provides: &'static str,
+}
+
+/// Short form of the tables below.
+const fn package(name: &'static str, provides: &'static str) -> Package {
+    Package { name, provides }
+}
+
+/// A C compiler: Rust links with it, and the demo and the benchmark compile a C program.
+pub(crate) const COMPILER: &[Package] = &[
+    package("gcc", "gcc"),
+    package("libc6-dev", "/usr/include/stdio.h"),
+    package("git", "git"),
+];
+
+/// What the live tests start and look into.
+pub(crate) const LIVE_TESTS: &[Package] = &[
+    package("g++", "g++"),
+    package("python3", "python3"),
+    package("redis-server", "redis-server"),
+    package("redis-tools", "redis-benchmark"),
+    package("sqlite3", "sqlite3"),
+    package("nodejs", "node"),
+    package("util-linux", "script"),
+];
+
+/// A Rust compiler with a ready-made `core` for BPF, and the LLVM it was made with.
+pub(crate) const PREBUILT_CORE: &[Package] = &[
+    package("rustc-web", "/usr/bin/rustc"),
+    package("libstd-rust-web-dev-bpf", "/usr/lib/rustlib/bpfel-unknown-none/lib"),
+    package("llvm-22-dev", "/usr/lib/llvm-22/bin/llvm-config"),
+];
+
+/// bcc's tools; `memleak-bpfcc` is what the benchmark compares with.
+pub(crate) const MEMLEAK: &[Package] = &[package("bpfcc-tools", "memleak-bpfcc")];
+
+impl Package {
+    fn is_there(self) -> bool {
+        if self.provides.starts_with('/') {
+            Path::new(self.provides).exists()
+        } else {
+            tools::on_path(self.provides).is_some()
+        }
+    }
+}
+
+/// The names of those that are not there.
+pub(crate) fn missing(packages: &[Package]) -> Vec<&'static str> {
+    packages
+        .iter()
+        .filter(|package| !package.is_there())
+        .map(|package| package.name)
+        .collect()
+}
+
+/// The names of all, for messages.
+pub(crate) fn names(packages: &[Package]) -> String {
+    packages
+        .iter()
+        .map(|package| package.name)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// Sees to it that packages are there: installs the missing ones when this is root and apt-get is there.
+///
+/// # Errors
+/// When something is missing and cannot be installed from here, with the command that installs it.
+pub(crate) fn ensure(packages: &[Package]) -> Result<()> {
+    let missing = missing(packages);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let names = missing.join(" ");
+    if tools::on_path("apt-get").is_none() {
+        bail!("missing, by their names in Debian: {names}; install them with this system's package manager");
+    }
+    if !privilege::is_root() {
+        bail!("missing packages; install them with: sudo apt-get install --no-install-recommends {names}");
+    }
+    update_once()?;
+    apt_get(&["install", "--yes", "--no-install-recommends", "--no-remove"])
+        .args(&missing)
+        .run()?;
+    if let Some(package) = packages.iter().find(|package| !package.is_there()) {
+        bail!(
+            "package {} is installed, but there is still no {}",
+            package.name,
+            package.provides
+        );
+    }
+    Ok(())
+}
+
+/// Whether all packages are there or could be installed by [`ensure`] (by this user or with sudo).
+pub(crate) fn available(packages: &[Package]) -> Result<bool> {
+    let missing = missing(packages);
+    if missing.is_empty() {
+        return Ok(true);
+    }
+    if tools::on_path("apt-get").is_none() {
+        return Ok(false);
+    }
+    if privilege::is_root() {
+        // A fresh image has no package lists at all, and then nothing would seem to be available.
+        update_once()?;
+    }
+    Ok(apt_get(&["install", "--simulate", "--no-remove"])
+        .args(&missing)
+        .succeeds())
+}
+
+/// Fetches the package lists, once in the life of this process.
+fn update_once() -> Result<()> {
+    static UPDATED: std::sync::Mutex<bool> = std::sync::Mutex::new(false);
+    let mut updated = UPDATED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if !*updated {
+        apt_get(&["update", "--quiet"]).run()?;
+        *updated = true;
+    }
+    Ok(())
+}
+
+/// Nothing is ever removed for our sake: another compiler in the same place is the user's (`--no-remove`).
+fn apt_get(arguments: &[&str]) -> Cmd {
+    Cmd::new("apt-get")
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .args(arguments)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn presence_is_seen_by_program_and_by_file() {
+        assert!(package("dash", "sh").is_there());
+        assert!(package("base-files", "/etc/passwd").is_there());
+        assert!(!package("none", "no-such-program-here").is_there());
+        assert!(!package("none", "/no/such/file").is_there());
+    }
+
+    #[test]
+    fn nothing_is_done_when_nothing_is_missing() {
+        assert!(ensure(&[package("dash", "sh")]).is_ok());
+        assert!(available(&[package("dash", "sh")]).unwrap());
+    }
+}

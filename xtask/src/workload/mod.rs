@@ -1,0 +1,9 @@
+//! Small C programs that are traced, and the tracer on them.
+
+mod program;
+mod tracer;
+
+pub(crate) use self::{
+    program::Program,
+    tracer::{Tracer, build_release},
+};

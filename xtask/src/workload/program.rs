@@ -1,0 +1,141 @@
+//! A program of `xtask/programs`: compiled, started, and spoken to line by line.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Write as _},
+    process::{Child, ChildStdin, ChildStdout, Stdio},
+};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::{command::Cmd, packages, workspace};
+
+/// A running program; it ends with this value.
+pub(crate) struct Program {
+    name: &'static str,
+    child: Child,
+    /// `None` once the program was told to end.
+    input: Option<ChildStdin>,
+    output: BufReader<ChildStdout>,
+}
+
+impl Program {
+    /// Compiles the program `name` and starts it; returns when it is ready.
+    pub(crate) fn start(name: &'static str) -> Result<Self> {
+        packages::ensure(packages::COMPILER)?;
+        let folder = workspace::target().join("programs");
+        fs::create_dir_all(&folder).with_context(|| format!("failed to make {}", folder.display()))?;
+        let binary = folder.join(name);
+        Cmd::new("cc")
+            // Stacks are walked by frame pointer, and -O1 keeps every function of the source a frame.
+            .args([
+                "-std=gnu11",
+                "-O1",
+                "-g",
+                "-fno-omit-frame-pointer",
+                "-Wall",
+                "-Wextra",
+                "-Werror",
+                "-o",
+            ])
+            .arg(&binary)
+            .arg(workspace::root().join("xtask/programs").join(name).with_extension("c"))
+            .run()?;
+        let mut child = Cmd::new(&binary).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let input = child.stdin.take();
+        let output = child
+            .stdout
+            .take()
+            .with_context(|| format!("{name} has no standard output"))?;
+        let mut program = Self {
+            name,
+            child,
+            input,
+            output: BufReader::new(output),
+        };
+        let line = program.line()?;
+        if line != "ready" {
+            bail!("{name} said {line:?} instead of \"ready\"");
+        }
+        Ok(program)
+    }
+
+    /// Process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a line and returns the line that answers it.
+    pub(crate) fn ask(&mut self, line: &str) -> Result<String> {
+        self.tell(line)?;
+        self.line()
+    }
+
+    /// Sends a line.
+    pub(crate) fn tell(&mut self, line: &str) -> Result<()> {
+        let input = self
+            .input
+            .as_mut()
+            .with_context(|| format!("{} was told to end already", self.name))?;
+        writeln!(input, "{line}").with_context(|| format!("failed to write to {}", self.name))
+    }
+
+    /// Waits for the next line.
+    pub(crate) fn line(&mut self) -> Result<String> {
+        let mut line = String::new();
+        let length = self
+            .output
+            .read_line(&mut line)
+            .with_context(|| format!("failed to read from {}", self.name))?;
+        if length == 0 {
+            bail!("{} ended: {}", self.name, self.child.wait()?);
+        }
+        Ok(line.trim_end().to_owned())
+    }
+
+    /// Lets the program end by itself and checks that it was whole to the last.
+    pub(crate) fn finish(&mut self) -> Result<()> {
+        self.input = None;
+        let status = self
+            .child
+            .wait()
+            .with_context(|| format!("failed to wait for {}", self.name))?;
+        if !status.success() {
+            bail!("{} ended with {status}", self.name);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // An error means that it ended before.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_loop_measures_itself_and_ends_with_its_input() {
+        let mut program = Program::start("tight").unwrap();
+        let pair_ns: f64 = program.ask("run 20").unwrap().parse().unwrap();
+        assert!(pair_ns > 0.5 && pair_ns < 1e6, "{pair_ns}");
+        program.finish().unwrap();
+        assert!(program.tell("run 20").is_err());
+    }
+
+    #[test]
+    fn the_server_prints_what_it_leaked() {
+        let mut program = Program::start("leaky").unwrap();
+        let truth = program.ask("leak 30").unwrap();
+        let truth: serde_json::Value = serde_json::from_str(&truth).unwrap();
+        assert_eq!(truth["open_session"], 30 * 96);
+        assert_eq!(truth["append_to_log"], 30 * 40);
+        assert_eq!(truth["cache_page"], 64 * 8000);
+        program.finish().unwrap();
+    }
+}
