@@ -53,6 +53,11 @@ impl Module {
         }
     }
 
+    /// A module of a file that is open already.
+    pub const fn of(name: String, file: File) -> Self {
+        Self { name, file: Some(file) }
+    }
+
     /// Whether addresses in it are file offsets; otherwise they are avmas.
     pub const fn has_file(&self) -> bool {
         self.file.is_some()

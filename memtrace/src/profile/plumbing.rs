@@ -10,21 +10,10 @@ use super::Frame;
 
 /// Whole names.
 const NAMES: &[&str] = &[
-    // glibc's other names for its own functions
-    "__libc_malloc",
-    "__libc_calloc",
-    "__libc_realloc",
-    "__libc_memalign",
+    // inside glibc's allocator
     "_int_malloc",
     "_int_realloc",
     "_int_memalign",
-    "mmap64",
-    "__mmap",
-    "__mmap64",
-    "__mremap",
-    "__brk",
-    "sbrk",
-    "__sbrk",
     "sysmalloc",
     // wrappers that many programs share: gnulib, glib
     "xmalloc",
@@ -72,13 +61,26 @@ const PREFIXES: &[&str] = &[
     "ztryrealloc",
 ];
 
+/// Wrappers of mapping system calls whose name is not that of the call.
+const WRAPPERS: [&str; 2] = ["mmap64", "sbrk"];
+
+/// What a program calls a function that debug information calls `__GI___libc_malloc`, `__mmap64` or `__libc_calloc`: the C
+/// library's own names for what it exports.
+fn public_name(function: &str) -> &str {
+    let name = function.strip_prefix("__GI_").unwrap_or(function);
+    name.strip_prefix("__")
+        .map_or(name, |name| name.trim_start_matches('_').trim_start_matches("libc_"))
+}
+
 impl Frame {
     /// Whether it only passes a request for memory on.
     pub fn is_plumbing(&self) -> bool {
         let Some(function) = self.function.as_deref() else {
             return false;
         };
-        Op::ALL.iter().any(|op| op.name() == function)
+        let public = public_name(function);
+        Op::ALL.iter().any(|op| op.name() == public)
+            || WRAPPERS.contains(&public)
             || NAMES.contains(&function)
             || PREFIXES.iter().any(|prefix| function.starts_with(prefix))
     }
@@ -96,6 +98,9 @@ mod tests {
             "__GI___libc_malloc",
             "__rust_alloc",
             "mmap",
+            "__GI___mmap64",
+            "__brk",
+            "__posix_memalign",
         ] {
             assert!(frame(name, "x").is_plumbing(), "{name}");
         }

@@ -173,3 +173,6 @@ fn bounded(name: &str) -> String {
     }
     format!("{}…", &name[..name.floor_char_boundary(MAX_NAME)])
 }
+
+#[cfg(test)]
+mod tests;
