@@ -1,4 +1,6 @@
 //! Events back to the bytes of the ring: for tests and benchmarks, which have no kernel.
+//!
+//! Written from the record types, not from the decoder, so that a round trip says something.
 
 use bytemuck::bytes_of;
 use memtrace_common::event::{Header, StackHead};
@@ -30,7 +32,8 @@ pub fn encode(event: &Event<'_>) -> Vec<u8> {
     bytes
 }
 
-/// The record of a stack.
+/// The record of a stack: what [`super::decode`] takes, as long as there are at most
+/// [`memtrace_common::limits::MAX_FRAMES`] frames (avma, leaf first).
 pub fn encode_stack(header: Header, frames: &[u64]) -> Vec<u8> {
     let head = StackHead {
         header: Header {

@@ -1,6 +1,11 @@
 //! Bytes of the ring to [`Event`]s. Total: any bytes give an event or an error, never a panic.
+//!
+//! Records are copied out by unaligned reads, so the bytes may lie anywhere; the frames of a stack, the only part
+//! that can be long, stay where they are until they are asked for. Nothing is allocated.
 
 mod encode;
+#[cfg(test)]
+mod tests;
 
 use bytemuck::AnyBitPattern;
 use memtrace_common::{
@@ -8,6 +13,7 @@ use memtrace_common::{
     event::{Alloc, Break, Free, Header, Kind, Map, Realloc, Remap, StackHead, Unmap},
     identity::Identity,
     limits::MAX_FRAMES,
+    op::Class,
 };
 use thiserror::Error;
 
@@ -63,9 +69,14 @@ pub enum Malformed {
     /// A kind that this version does not know.
     #[error("kind {0} is unknown")]
     Kind(u8),
-    /// An operation that this version does not know.
-    #[error("operation {0} is unknown")]
-    Op(u8),
+    /// An operation that this version does not know, or that a record of this kind cannot be about.
+    #[error("a record of kind {kind} cannot be about operation {op}")]
+    Op {
+        /// Number of the kind.
+        kind: u8,
+        /// Number of the operation.
+        op: u8,
+    },
     /// Not as long as its kind wants it.
     #[error("a record of kind {kind} cannot be {length} bytes long")]
     Length {
@@ -104,10 +115,24 @@ pub fn decode(record: &[u8]) -> Result<Event<'_>, Malformed> {
     };
     // The second byte of every record is the operation's number.
     let op = record.get(1).copied().unwrap_or(0);
-    if Op::from_u8(op).is_some() {
+    if Op::from_u8(op).is_some_and(|op| carries(kind, op)) {
         Ok(event)
     } else {
-        Err(Malformed::Op(op))
+        Err(Malformed::Op { kind: number, op })
+    }
+}
+
+/// Whether a record of this kind can be about this operation: the ledger files blocks and ranges by it.
+const fn carries(kind: Kind, op: Op) -> bool {
+    match kind {
+        Kind::Alloc => matches!(op.class(), Class::Heap) && !op.is_free(),
+        Kind::Free => matches!(op.class(), Class::Heap) && op.is_free(),
+        Kind::ReallocBegin | Kind::ReallocEnd => op.is_realloc(),
+        Kind::Map => matches!(op, Op::Mmap | Op::MmapFile | Op::MmapReserve),
+        Kind::UnmapBegin | Kind::UnmapFailed => matches!(op, Op::Munmap),
+        Kind::RemapBegin | Kind::RemapEnd => matches!(op, Op::Mremap),
+        Kind::Break => matches!(op, Op::Brk),
+        Kind::Stack | Kind::Exec => true,
     }
 }
 

@@ -1,0 +1,209 @@
+//! What the decoder promises, for every kind of record and for any bytes.
+
+use memtrace_common::{
+    Op,
+    event::{Alloc, Break, Free, Header, Kind, Map, Realloc, Remap, StackHead, Unmap},
+    limits::MAX_FRAMES,
+};
+use proptest::prelude::*;
+
+use super::{Event, Malformed, decode, encode, encode_stack};
+
+const HEADER: Header = Header {
+    kind: 0,
+    op: 0,
+    flags: 0x0155,
+    pid: 7,
+    tid: 8,
+    incarnation: 3,
+    time_ns: 0x0102_0304_0506_0708,
+};
+
+fn header(kind: Kind, op: Op) -> Header {
+    Header {
+        kind: kind as u8,
+        op: op as u8,
+        ..HEADER
+    }
+}
+
+/// One event of each kind but the stack.
+fn one_of_each() -> Vec<Event<'static>> {
+    let free = |kind, op| Free {
+        header: header(kind, op),
+        address: 1 << 46,
+    };
+    let unmap = |kind, op| Unmap {
+        header: header(kind, op),
+        address: 1 << 45,
+        size: 5000,
+    };
+    vec![
+        Event::Alloc(Alloc {
+            header: header(Kind::Alloc, Op::Calloc),
+            address: 16,
+            size: 17,
+            stack: 18,
+        }),
+        Event::Free(free(Kind::Free, Op::FreeSized)),
+        Event::ReallocBegin(free(Kind::ReallocBegin, Op::Realloc)),
+        Event::ReallocEnd(Realloc {
+            header: header(Kind::ReallocEnd, Op::Reallocarray),
+            old: 1,
+            address: 2,
+            size: 3,
+            stack: 4,
+        }),
+        Event::Map(Map {
+            header: header(Kind::Map, Op::MmapReserve),
+            address: 1,
+            size: 2,
+            stack: 3,
+        }),
+        Event::UnmapBegin(unmap(Kind::UnmapBegin, Op::Munmap)),
+        Event::UnmapFailed(unmap(Kind::UnmapFailed, Op::Munmap)),
+        Event::RemapBegin(unmap(Kind::RemapBegin, Op::Mremap)),
+        Event::RemapEnd(Remap {
+            header: header(Kind::RemapEnd, Op::Mremap),
+            old: 1,
+            old_size: 2,
+            address: 3,
+            size: 4,
+            stack: 5,
+        }),
+        Event::Break(Break {
+            header: header(Kind::Break, Op::Brk),
+            address: 1,
+            stack: 2,
+        }),
+        Event::Exec(Header {
+            kind: Kind::Exec as u8,
+            ..HEADER
+        }),
+    ]
+}
+
+#[test]
+fn every_kind_comes_back_from_any_alignment() {
+    for event in one_of_each() {
+        let record = encode(&event);
+        assert_eq!(decode(&record), Ok(event));
+        let mut shifted = vec![0; 1];
+        shifted.extend(&record);
+        assert_eq!(decode(&shifted[1..]), Ok(event));
+    }
+}
+
+#[test]
+fn other_lengths_are_refused() {
+    for event in one_of_each() {
+        let mut record = encode(&event);
+        for length in 0..record.len() {
+            assert!(
+                matches!(decode(&record[..length]), Err(Malformed::Length { .. })),
+                "{event:?}"
+            );
+        }
+        record.push(0);
+        let length = record.len();
+        assert_eq!(
+            decode(&record),
+            Err(Malformed::Length {
+                kind: record[0],
+                length
+            })
+        );
+    }
+}
+
+#[test]
+fn unknown_kinds_and_impossible_operations_are_refused() {
+    for number in 0..=u8::MAX {
+        let record = [number; 64];
+        if Kind::from_u8(number).is_none() {
+            assert_eq!(decode(&record), Err(Malformed::Kind(number)));
+        }
+    }
+    for event in one_of_each() {
+        if matches!(event, Event::Exec(_)) {
+            continue;
+        }
+        let good = encode(&event);
+        let mut taken = 0;
+        for op in 0..=u8::MAX {
+            let mut record = good.clone();
+            record[1] = op;
+            match decode(&record) {
+                Ok(_) => taken += 1,
+                Err(error) => assert_eq!(error, Malformed::Op { kind: record[0], op }),
+            }
+        }
+        assert!(taken > 0 && taken <= 9, "{event:?}: {taken}");
+    }
+}
+
+#[test]
+fn a_stack_must_be_whole_and_itself() {
+    for depth in [0, 1, 2, MAX_FRAMES] {
+        let frames: Vec<u64> = (0..depth as u64).map(|frame| 0x5555_0000_0000 + 16 * frame).collect();
+        let record = encode_stack(HEADER, &frames);
+        let Ok(Event::Stack(stack)) = decode(&record) else {
+            panic!("{:?}", decode(&record));
+        };
+        assert!(stack.frames().eq(frames.iter().copied()));
+        assert_eq!(stack.head.count as usize, depth);
+        assert_eq!(encode(&Event::Stack(stack)), record);
+        // Any frame overwritten in flight, the identity, or the incarnation that is part of it.
+        for at in (size_of::<StackHead>()..record.len()).step_by(8).chain([12, 24]) {
+            let mut changed = record.clone();
+            changed[at] ^= 1;
+            assert_eq!(decode(&changed), Err(Malformed::Identity), "depth {depth}, byte {at}");
+        }
+        assert!(matches!(
+            decode(&record[..record.len() - 1]),
+            Err(Malformed::Length { .. })
+        ));
+    }
+    let deep = encode_stack(HEADER, &[1; MAX_FRAMES + 1]);
+    assert!(matches!(decode(&deep), Err(Malformed::Length { .. })));
+    // A count that would overflow when it is multiplied.
+    let mut record = encode_stack(HEADER, &[1, 2]);
+    record[32..36].fill(0xff);
+    assert!(matches!(decode(&record), Err(Malformed::Length { .. })));
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_give_an_event_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..1200)) {
+        if let Ok(event) = decode(&bytes) {
+            prop_assert_eq!(encode(&event), bytes);
+        }
+    }
+
+    /// Random bytes rarely get past the first checks; these always have a known kind and a fitting length.
+    #[test]
+    fn any_content_of_a_known_kind_gives_an_event_or_an_error(
+        kind in 1_u8..=12, op in 0_u8..=40, length in 24_usize..=64, fill in any::<[u8; 62]>(),
+    ) {
+        let mut bytes = vec![kind, op];
+        bytes.extend(fill);
+        bytes.truncate(length);
+        if let Ok(event) = decode(&bytes) {
+            prop_assert_eq!(encode(&event), bytes);
+        }
+    }
+
+    #[test]
+    fn a_stack_that_is_cut_or_changed_is_refused(
+        frames in proptest::collection::vec(any::<u64>(), 1..=MAX_FRAMES), keep in any::<prop::sample::Index>(),
+        change in any::<prop::sample::Index>(), bit in 0_u32..8,
+    ) {
+        let record = encode_stack(HEADER, &frames);
+        let is_length = matches!(decode(&record[..keep.index(record.len())]), Err(Malformed::Length { .. }));
+        prop_assert!(is_length);
+        let mut changed = record;
+        let at = size_of::<StackHead>() + change.index(8 * frames.len());
+        changed[at] ^= 1 << bit;
+        prop_assert_eq!(decode(&changed), Err(Malformed::Identity));
+    }
+}
