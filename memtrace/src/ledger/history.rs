@@ -25,12 +25,19 @@ impl Moments {
     /// A moment has come. `thin` is called when every second value must go first.
     pub(super) fn sample(&mut self, now_ns: u64, thin: impl FnOnce()) -> Sample {
         self.stride = self.stride.max(1);
+        let number = self.seen;
         self.seen += 1;
-        if !self.seen.is_multiple_of(self.stride) {
+        if !number.is_multiple_of(self.stride) {
             return Sample::Skip;
         }
         if self.times.len() == 2 * MOMENTS {
-            halve(&mut self.times);
+            // Samples 0, s, 2s ... are kept and 2 * MOMENTS * s has come: it is a multiple of the doubled stride too, and
+            // so are those of even index.
+            let mut even = false;
+            self.times.retain(|_| {
+                even = !even;
+                even
+            });
             thin();
             self.stride *= 2;
         }
@@ -44,82 +51,114 @@ impl Moments {
     }
 }
 
-/// Live bytes of one site at the shared moments; before the first value it was 0.
+/// Live bytes of one site at the shared moments: only where they changed, because most sites rest most of the time.
 #[derive(Debug, Default)]
 pub(super) struct History {
-    first: usize,
-    values: Vec<u64>,
+    changes: Vec<Change>,
+}
+
+/// From this moment on, until the next change.
+#[derive(Clone, Copy, Debug)]
+struct Change {
+    moment: usize,
+    bytes: u64,
 }
 
 impl History {
     /// Notes a value at moment `index`.
     pub(super) fn note(&mut self, index: usize, bytes: u64) {
-        if self.values.is_empty() {
-            if bytes == 0 {
-                return;
-            }
-            self.first = index;
+        // Before the first change it was 0.
+        if self.changes.last().map_or(0, |change| change.bytes) != bytes {
+            self.changes.push(Change { moment: index, bytes });
         }
-        self.values.push(bytes);
     }
 
-    /// Drops every second value, as the moments do.
+    /// Drops every second value, as the moments do: moment 2n becomes moment n, and what changed at the moment before it
+    /// shows there.
     pub(super) fn thin(&mut self) {
-        let kept = (self.first..)
-            .zip(&self.values)
-            .filter(|(index, _)| index % 2 == 1)
-            .map(|(_, value)| *value)
-            .collect();
-        self.values = kept;
-        self.first /= 2;
+        for change in &mut self.changes {
+            change.moment = change.moment.div_ceil(2);
+        }
+        // What changed at the last moment of all shows at the one to come.
+        self.changes.retain(|change| change.moment < MOMENTS);
+        self.changes.dedup_by(|next, kept| {
+            let same = next.moment == kept.moment;
+            if same {
+                kept.bytes = next.bytes;
+            }
+            same
+        });
     }
 
     /// The value at each of `moments` moments.
     pub(super) fn series(&self, moments: usize) -> impl Iterator<Item = u64> + '_ {
-        (0..moments).map(|index| {
-            index
-                .checked_sub(self.first)
-                .and_then(|at| self.values.get(at))
-                .copied()
-                .unwrap_or(0)
+        let mut changes = self.changes.iter().peekable();
+        let mut bytes = 0;
+        (0..moments).map(move |index| {
+            while let Some(change) = changes.next_if(|change| change.moment <= index) {
+                bytes = change.bytes;
+            }
+            bytes
         })
     }
 }
 
-/// Keeps the second of each pair, so that the newest stays.
-fn halve(times: &mut Vec<u64>) {
-    let mut index = 0;
-    times.retain(|_| {
-        index += 1;
-        index % 2 == 0
-    });
-}
-
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// What every sample was must be what the history says of the moments that are left.
+    fn check(values: &[u64]) {
+        let mut moments = Moments::default();
+        let mut history = History::default();
+        for (now, &value) in (0..).zip(values) {
+            if let Sample::Note(index) = moments.sample(now, || history.thin()) {
+                history.note(index, value);
+            }
+            assert!(moments.times().len() <= 2 * MOMENTS && history.changes.len() <= 2 * MOMENTS);
+        }
+        let kept: Vec<u64> = history.series(moments.times().len()).collect();
+        let wanted: Vec<u64> = moments
+            .times()
+            .iter()
+            .map(|&now| values[usize::try_from(now).unwrap()])
+            .collect();
+        assert_eq!(kept, wanted);
+        let gaps: Vec<u64> = moments.times().windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert!(gaps.iter().all(|gap| *gap == gaps[0]), "{:?}", moments.times());
+    }
 
     #[test]
     fn memory_is_bounded_and_values_stay_with_their_moments() {
+        let count = 10_000_u64;
+        check(&(1..=count).collect::<Vec<_>>());
+        check(
+            &(1..=count)
+                .map(|now| if now > 5000 { now } else { 0 })
+                .collect::<Vec<_>>(),
+        );
         let mut moments = Moments::default();
-        let (mut early, mut late) = (History::default(), History::default());
-        for now in 1..=10_000_u64 {
-            let sample = moments.sample(now, || {
-                early.thin();
-                late.thin();
-            });
-            if let Sample::Note(index) = sample {
-                early.note(index, now);
-                late.note(index, if now > 5_000 { now } else { 0 });
-            }
+        for now in 0..count {
+            moments.sample(now, || {});
         }
-        assert!(moments.times().len() <= 2 * MOMENTS && moments.times().len() >= MOMENTS / 2);
-        let count = moments.times().len();
-        for (&time, value) in moments.times().iter().zip(early.series(count)) {
-            assert_eq!(time, value);
+        assert!(moments.times().len() >= MOMENTS, "{}", moments.times().len());
+    }
+
+    #[test]
+    fn a_site_at_rest_costs_one_change() {
+        let mut history = History::default();
+        for index in 0..2 * MOMENTS {
+            history.note(index, 5);
         }
-        for (&time, value) in moments.times().iter().zip(late.series(count)) {
-            assert_eq!(value, if time > 5_000 { time } else { 0 }, "at {time}");
+        assert_eq!(history.changes.len(), 1);
+    }
+
+    proptest! {
+        #[test]
+        fn any_series(values in proptest::collection::vec(0_u64..3, 1..1000)) {
+            check(&values);
         }
     }
 }

@@ -2,103 +2,66 @@
 
 use hashbrown::{HashTable, hash_table::Entry};
 
-/// A live block.
+pub(super) use super::slab::Block;
+use super::slab::Slab;
+
+/// What adding a block came to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Block {
-    /// Start (avma).
-    pub(super) address: u64,
-    /// Requested size in bytes.
-    pub(super) size: u64,
-    /// Kernel time of the allocation in nanoseconds.
-    pub(super) time_ns: u64,
-    /// Index of the site.
-    pub(super) site: u32,
-    /// Next free slot when this one is free.
-    next: u32,
+pub(super) enum Added {
+    /// It is live.
+    New,
+    /// It is live, and this one was still live at its address.
+    Replaced(Block),
+    /// It is not kept: four billion others are live.
+    Full,
 }
 
-impl Block {
-    pub(super) const fn new(address: u64, size: u64, time_ns: u64, site: u32) -> Self {
-        Self {
-            address,
-            size,
-            time_ns,
-            site,
-            next: NONE,
-        }
-    }
-}
+/// Slots below which giving memory back is not worth the work: 2 MiB.
+const COMPACT_SLOTS: usize = 1 << 16;
 
-const NONE: u32 = u32::MAX;
-
-/// A table of indices into a slab: 32 bytes a block and 5 to 10 for the index, where a table of whole blocks would
+/// A table of indices into a slab: 32 bytes a block and 6 to 12 for the index, where a table of whole blocks would
 /// spend up to 75 right after it has grown.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Live {
     index: HashTable<u32>,
-    slab: Vec<Block>,
-    free: u32,
-}
-
-impl Default for Live {
-    fn default() -> Self {
-        Self {
-            index: HashTable::new(),
-            slab: Vec::new(),
-            free: NONE,
-        }
-    }
+    slab: Slab,
 }
 
 /// Allocators align to 16 bytes at least and spread blocks over few pages, so the low bits say little: one multiplication
 /// (Fibonacci hashing, Knuth, TAOCP 3, 6.4) moves what differs to the top, where hashbrown takes its tag from, and
 /// the fold brings it back down for the bucket.
 const fn hash(address: u64) -> u64 {
-    let product = (address >> 4).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let product = address.rotate_right(4).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     product ^ product >> 32
 }
 
 impl Live {
-    /// Adds a block; gives back the one that was still live at its address.
-    pub(super) fn insert(&mut self, block: Block) -> Option<Block> {
+    /// Adds a block.
+    pub(super) fn insert(&mut self, block: Block) -> Added {
         let slab = &mut self.slab;
         let entry = self.index.entry(
             hash(block.address),
-            |&slot| slab[slot as usize].address == block.address,
-            |&slot| hash(slab[slot as usize].address),
+            |&slot| slab.get(slot).address == block.address,
+            |&slot| hash(slab.get(slot).address),
         );
         match entry {
-            Entry::Occupied(entry) => {
-                let slot = &mut slab[*entry.get() as usize];
-                Some(std::mem::replace(slot, block))
-            }
-            Entry::Vacant(entry) => {
-                let slot = if self.free == NONE {
-                    let slot = u32::try_from(slab.len()).unwrap_or(NONE);
-                    if slot == NONE {
-                        // Four billion live blocks: 160 GiB of ledger. Not kept, as if it had been lost.
-                        return Some(block);
-                    }
-                    slab.push(block);
-                    slot
-                } else {
-                    let slot = self.free;
-                    self.free = slab[slot as usize].next;
-                    slab[slot as usize] = block;
-                    slot
-                };
-                entry.insert(slot);
-                None
-            }
+            Entry::Occupied(entry) => Added::Replaced(std::mem::replace(slab.get_mut(*entry.get()), block)),
+            Entry::Vacant(entry) => match slab.add(block) {
+                Some(slot) => {
+                    entry.insert(slot);
+                    Added::New
+                }
+                None => Added::Full,
+            },
         }
     }
 
     /// The block at an address.
     pub(super) fn get(&self, address: u64) -> Option<&Block> {
-        let slab = &self.slab;
-        self.index
-            .find(hash(address), |&slot| slab[slot as usize].address == address)
-            .map(|&slot| &slab[slot as usize])
+        let slot = self
+            .index
+            .find(hash(address), |&slot| self.slab.get(slot).address == address)?;
+        Some(self.slab.get(*slot))
     }
 
     /// Takes a block out.
@@ -106,19 +69,83 @@ impl Live {
         let slab = &mut self.slab;
         let entry = self
             .index
-            .find_entry(hash(address), |&slot| slab[slot as usize].address == address)
+            .find_entry(hash(address), |&slot| slab.get(slot).address == address)
             .ok()?;
         let (slot, _) = entry.remove();
-        let block = slab[slot as usize];
-        slab[slot as usize].next = self.free;
-        self.free = slot;
-        Some(block)
+        Some(slab.remove(slot))
     }
 
-    /// All live blocks.
+    /// All live blocks, in the order of the slab: a walk through memory rather than a jump for each.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Block> {
-        self.index.iter().map(|&slot| &self.slab[slot as usize])
+        self.slab.iter()
+    }
+
+    /// Gives memory back when less than a quarter of it is used, as after a peak.
+    pub(super) fn compact(&mut self) {
+        let used = self.slab.used as usize;
+        if used < COMPACT_SLOTS || self.index.len() >= used / 4 {
+            return;
+        }
+        let old = std::mem::take(self);
+        self.index.reserve(old.index.len(), |_| 0);
+        for block in old.iter() {
+            self.insert(*block);
+        }
     }
 }
 
-const _: () = assert!(size_of::<Block>() == 32);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn block(address: u64) -> Block {
+        Block::new(address, address, address, 7)
+    }
+
+    /// Bytes that are held.
+    fn held(live: &Live) -> usize {
+        live.index.allocation_size() + live.slab.held()
+    }
+
+    fn addresses(range: std::ops::Range<u64>) -> impl Iterator<Item = u64> {
+        range.map(|index| 0x5555_0000_0000 + 48 * index)
+    }
+
+    #[test]
+    fn a_block_costs_at_most_48_bytes_at_any_fill() {
+        let mut live = Live::default();
+        for (count, address) in (1..).zip(addresses(0..500_000)) {
+            live.insert(block(address));
+            // Below, a chunk that is not full weighs too much.
+            if count >= 10_000 {
+                assert!(held(&live) <= 48 * count, "{} bytes for {count}", held(&live));
+            }
+        }
+    }
+
+    #[test]
+    fn a_peak_gives_its_memory_back_and_loses_nothing() {
+        let mut live = Live::default();
+        for address in addresses(0..300_000) {
+            assert_eq!(live.insert(block(address)), Added::New);
+        }
+        live.compact();
+        assert_eq!(live.slab.used, 300_000);
+        for address in addresses(1000..300_000) {
+            assert_eq!(live.remove(address).map(|block| block.size), Some(address));
+        }
+        live.compact();
+        assert_eq!(live.slab.used, 1000);
+        assert!(held(&live) < 100_000, "{}", held(&live));
+        assert!(live.iter().map(|block| block.address).eq(addresses(0..1000)));
+        for address in addresses(1000..2000) {
+            assert_eq!(live.insert(block(address)), Added::New);
+        }
+        for address in addresses(0..2000) {
+            assert_eq!(live.insert(block(address)), Added::Replaced(block(address)));
+            assert_eq!(live.get(address).map(|block| block.time_ns), Some(address));
+            assert!(live.remove(address).is_some() && live.remove(address).is_none());
+        }
+        assert_eq!(live.iter().count(), 0);
+    }
+}

@@ -10,7 +10,7 @@ const PAGE: u64 = 4096;
 pub(super) struct Region {
     /// First byte (avma).
     pub(super) start: u64,
-    /// End, on a page boundary.
+    /// End, on a page boundary unless the program break made it.
     pub(super) end: u64,
     /// Where the requested length ends; the rest of the last page is not counted.
     limit: u64,
@@ -22,11 +22,10 @@ pub(super) struct Region {
 
 impl Region {
     pub(super) const fn new(start: u64, size: u64, time_ns: u64, site: u32) -> Self {
-        let limit = start.saturating_add(size);
         Self {
             start,
             end: page_end(start, size),
-            limit,
+            limit: start.saturating_add(size),
             time_ns,
             site,
         }
@@ -50,10 +49,23 @@ impl Region {
     }
 
     /// The part of it in `start..end`, which must overlap.
-    fn clip(mut self, start: u64, end: u64) -> Self {
+    pub(super) fn clip(mut self, start: u64, end: u64) -> Self {
         self.start = self.start.max(start);
         self.end = self.end.min(end);
         self
+    }
+
+    /// What is left of it without `start..end`.
+    pub(super) fn without(self, start: u64, end: u64) -> impl Iterator<Item = Self> {
+        let left = (self.start < start).then(|| self.clip(self.start, start.min(self.end)));
+        let right = (self.end > end).then(|| self.clip(end.max(self.start), self.end));
+        left.into_iter().chain(right)
+    }
+
+    /// Whether both are parts of one mapping: no two mappings were asked for at one time by one site and end at one
+    /// address.
+    fn is_part_of(&self, other: &Self) -> bool {
+        (self.limit, self.time_ns, self.site) == (other.limit, other.time_ns, other.site)
     }
 }
 
@@ -90,23 +102,50 @@ impl Regions {
         }
     }
 
-    /// Puts a part back that was cut out, and joins it with what was left of its range; the number of joints.
-    pub(super) fn restore(&mut self, mut region: Region) -> u64 {
-        let same =
-            |other: &Region| (other.site, other.time_ns, other.limit) == (region.site, region.time_ns, region.limit);
-        let left = self.by_start.range(..region.start).next_back().map(|(_, left)| *left);
-        let left = left.filter(|left| left.end == region.start && same(left));
-        let right = self.by_start.get(&region.end).copied().filter(same);
-        if let Some(left) = left {
-            self.by_start.remove(&left.start);
-            region.start = left.start;
+    /// Adds a part that was cut out of a mapping, and joins it with the pieces beside it; gives back how many those
+    /// were. Nothing may overlap it.
+    pub(super) fn rejoin(&mut self, mut part: Region) -> u64 {
+        let mut joined = 0;
+        if let Some((_, &left)) = self.by_start.range(..part.start).next_back()
+            && left.end == part.start
+            && left.is_part_of(&part)
+        {
+            part.start = left.start;
+            joined += 1;
         }
-        if let Some(right) = right {
+        if let Some(&right) = self.by_start.get(&part.end)
+            && right.is_part_of(&part)
+        {
             self.by_start.remove(&right.start);
-            region.end = right.end;
+            part.end = right.end;
+            joined += 1;
         }
-        self.insert(region);
-        u64::from(left.is_some()) + u64::from(right.is_some())
+        self.insert(part);
+        joined
+    }
+
+    /// The range that an address lies in.
+    pub(super) fn at(&self, address: u64) -> Option<&Region> {
+        let (_, region) = self.by_start.range(..=address).next_back()?;
+        (address < region.end).then_some(region)
+    }
+
+    /// The parts of `start..end` in which there is no range.
+    pub(super) fn gaps(&self, start: u64, end: u64) -> Vec<(u64, u64)> {
+        let mut gaps = Vec::new();
+        let mut at = start;
+        if let Some(region) = self.at(start) {
+            at = region.end;
+        }
+        while at < end {
+            let next = self.by_start.range(at..end).next().map(|(_, region)| region);
+            let gap_end = next.map_or(end, |region| region.start);
+            if at < gap_end {
+                gaps.push((at, gap_end));
+            }
+            at = next.map_or(end, |region| region.end);
+        }
+        gaps
     }
 
     /// Takes out what lies in `start..end` and is older than `before_ns`.
@@ -114,15 +153,11 @@ impl Regions {
         if start >= end {
             return Vec::new();
         }
-        let first = self
-            .by_start
-            .range(..=start)
-            .next_back()
-            .map_or(start, |(&first, _)| first);
+        let first = self.at(start).map_or(start, |region| region.start);
         let keys: Vec<u64> = self
             .by_start
             .range(first..end)
-            .filter(|(_, region)| region.end > start && region.time_ns < before_ns)
+            .filter(|(_, region)| region.time_ns < before_ns)
             .map(|(&key, _)| key)
             .collect();
         let mut cuts = Vec::with_capacity(keys.len());
@@ -131,12 +166,8 @@ impl Regions {
                 continue;
             };
             let mut pieces = 0;
-            if region.start < start {
-                self.insert(region.clip(region.start, start));
-                pieces += 1;
-            }
-            if region.end > end {
-                self.insert(region.clip(end, region.end));
+            for piece in region.without(start, end) {
+                self.insert(piece);
                 pieces += 1;
             }
             cuts.push(Cut {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use memtrace_common::{Op, op::Class};
+use rustc_hash::FxHashMap;
 
 use super::{Ledger, Tally};
 use crate::{
@@ -48,61 +49,69 @@ pub struct Snapshot {
     pub stack_collisions: u64,
 }
 
+/// What the blocks and ranges of a site say about its age.
+#[derive(Clone, Copy, Debug, Default)]
+struct Ages {
+    aged: Amount,
+    /// Nanoseconds.
+    oldest: u64,
+}
+
 impl Ledger {
-    /// Takes a snapshot at `now_ns`; blocks of at least `min_age` count as aged, and histories start at `start_ns`.
+    /// Takes a snapshot at `now_ns`; blocks of at least `min_age` count as aged, and histories start at `start_ns`. Looks at
+    /// every live block.
     pub fn snapshot(&self, start_ns: u64, now_ns: u64, min_age: Duration) -> Snapshot {
-        let min_age_ns = u64::try_from(min_age.as_nanos()).unwrap_or(u64::MAX);
-        let mut aged = vec![(Amount::default(), 0_u64); self.sites.iter().count()];
-        let mut note = |site: u32, bytes: u64, time_ns: u64| {
-            let (amount, oldest) = &mut aged[site as usize];
-            let age = now_ns.saturating_sub(time_ns);
-            *oldest = age.max(*oldest);
-            if age >= min_age_ns {
-                amount.bytes += bytes;
-                amount.count += 1;
-            }
-        };
-        for process in &self.processes {
-            process
-                .live
-                .iter()
-                .for_each(|block| note(block.site, block.size, block.time_ns));
-            process
-                .regions
-                .iter()
-                .for_each(|region| note(region.site, region.bytes(), region.time_ns));
-        }
-        let mut stacks = Vec::new();
-        let mut known = rustc_hash::FxHashMap::default();
+        let mut rows = Rows::default();
+        let ages = self.ages(now_ns, u64::try_from(min_age.as_nanos()).unwrap_or(u64::MAX));
         let moments = self.moments.times();
-        let sites = self.sites.iter().zip(aged).map(|(site, (aged, oldest))| SiteFacts {
-            op: site.op,
-            stack: self.stacks.get(site.stack).map(|locations| {
-                *known.entry(site.stack).or_insert_with(|| {
-                    stacks.push(locations.into());
-                    stacks.len() - 1
-                })
-            }),
-            allocated: site.allocated,
-            live: site.live,
-            aged,
-            oldest: (site.live.count > 0).then(|| Duration::from_nanos(oldest)),
-            history: moments
-                .iter()
-                .zip(site.history.series(moments.len()))
-                .map(|(&time, bytes)| (Duration::from_nanos(time.saturating_sub(start_ns)), bytes))
-                .collect(),
-        });
-        let sites: Vec<_> = sites.collect();
+        let since_start = |time_ns: u64| Duration::from_nanos(time_ns.saturating_sub(start_ns));
+        for ((key, sums, history), ages) in self.sites.iter().zip(ages) {
+            let stack = rows.stack(key.stack, self.stacks.get(key.stack));
+            rows.add(SiteFacts {
+                op: key.op,
+                stack,
+                allocated: sums.allocated,
+                live: sums.live,
+                aged: ages.aged,
+                oldest: (sums.live.count > 0).then(|| Duration::from_nanos(ages.oldest)),
+                history: moments
+                    .iter()
+                    .zip(history.series(moments.len()))
+                    .map(|(&time_ns, bytes)| (since_start(time_ns), bytes))
+                    .collect(),
+            });
+        }
         Snapshot {
             totals: self.totals(),
-            sites,
-            stacks,
+            sites: rows.sites,
+            stacks: rows.stacks,
             tally: self.tally,
             kept_stacks: self.stacks.len() as u64,
             stack_overflow: self.stacks.overflow,
             stack_collisions: self.stacks.collisions,
         }
+    }
+
+    /// The ages at each site.
+    fn ages(&self, now_ns: u64, min_age_ns: u64) -> Vec<Ages> {
+        let mut ages = vec![Ages::default(); self.sites.len()];
+        let mut note = |site: u32, bytes: u64, time_ns: u64| {
+            let ages = &mut ages[site as usize];
+            let age = now_ns.saturating_sub(time_ns);
+            ages.oldest = age.max(ages.oldest);
+            if age >= min_age_ns {
+                ages.aged.add(Amount { bytes, count: 1 });
+            }
+        };
+        for process in &self.processes {
+            for block in process.live.iter() {
+                note(block.site, block.size, block.time_ns);
+            }
+            for region in process.regions.iter() {
+                note(region.site, region.bytes(), region.time_ns);
+            }
+        }
+        ages
     }
 
     fn totals(&self) -> Totals {
@@ -111,14 +120,14 @@ impl Ledger {
             ..Totals::default()
         };
         let mut classes: Vec<(Class, Amount)> = Class::ALL.iter().map(|&class| (class, Amount::default())).collect();
-        for site in self.sites.iter() {
-            let class = site.op.class();
+        for (key, sums, _) in self.sites.iter() {
+            let class = key.op.class();
             if let Some((_, amount)) = classes.iter_mut().find(|(of, _)| *of == class) {
-                amount.add(site.live);
+                amount.add(sums.live);
             }
             if class.is_memory() {
-                totals.live.add(site.live);
-                totals.allocated.add(site.allocated);
+                totals.live.add(sums.live);
+                totals.allocated.add(sums.allocated);
             }
         }
         totals.live_by_class = classes;
@@ -126,10 +135,57 @@ impl Ledger {
     }
 }
 
+/// The rows of a snapshot under construction.
+#[derive(Default)]
+struct Rows {
+    sites: Vec<SiteFacts>,
+    stacks: Vec<Box<[Location]>>,
+    by_identity: FxHashMap<u64, usize>,
+    /// The row of each operation without a stack.
+    bare: FxHashMap<Op, usize>,
+}
+
+impl Rows {
+    /// The index of a stack, if it is kept.
+    fn stack(&mut self, id: u64, locations: Option<&[Location]>) -> Option<usize> {
+        let locations = locations?;
+        let stacks = &mut self.stacks;
+        Some(*self.by_identity.entry(id).or_insert_with(|| {
+            stacks.push(locations.into());
+            stacks.len() - 1
+        }))
+    }
+
+    /// Adds a row. Sites whose stacks are not kept are one site for each operation: nothing tells them apart.
+    fn add(&mut self, site: SiteFacts) {
+        if site.stack.is_none() {
+            if let Some(&row) = self.bare.get(&site.op) {
+                self.sites[row].absorb(site);
+                return;
+            }
+            self.bare.insert(site.op, self.sites.len());
+        }
+        self.sites.push(site);
+    }
+}
+
+impl SiteFacts {
+    /// Adds what belongs to another site. Both histories have the same moments.
+    fn absorb(&mut self, other: Self) {
+        self.allocated.add(other.allocated);
+        self.live.add(other.live);
+        self.aged.add(other.aged);
+        self.oldest = self.oldest.max(other.oldest);
+        for ((_, bytes), (_, more)) in self.history.iter_mut().zip(other.history) {
+            *bytes = bytes.wrapping_add(more);
+        }
+    }
+}
+
 impl Amount {
-    /// Adds another amount.
+    /// Adds another amount. Wraps around like the sums of the ledger, which a hostile target may have driven anywhere.
     pub fn add(&mut self, other: Self) {
-        self.bytes += other.bytes;
+        self.bytes = self.bytes.wrapping_add(other.bytes);
         self.count += other.count;
     }
 }

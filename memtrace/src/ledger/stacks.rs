@@ -12,13 +12,16 @@ struct Kept {
 }
 
 /// Stacks by their 64-bit identity.
+///
+/// Events name a stack by its identity alone, so two stacks that share one cannot be told apart later; that they exist
+/// shows in the second, independent value that comes with each, and is counted.
 #[derive(Debug, Default)]
 pub struct Stacks {
     by_id: FxHashMap<u64, Kept>,
     limit: usize,
-    /// Stacks that were not kept because there were too many.
+    /// Stacks that were not kept because there were too many. One that is sent again is counted again.
     pub overflow: u64,
-    /// Different stacks that met under one identity.
+    /// Stacks that came under the identity of another.
     pub collisions: u64,
 }
 
@@ -33,12 +36,10 @@ impl Stacks {
     /// Keeps a stack. A stack that comes again is the same, or a collision, which the second value shows.
     pub(super) fn insert(&mut self, id: u64, check: u64, locations: Vec<Location>) {
         if let Some(kept) = self.by_id.get(&id) {
-            if kept.check != check {
-                self.collisions += 1;
-            }
+            self.collisions += u64::from(kept.check != check);
             return;
         }
-        if self.by_id.len() >= self.limit {
+        if self.is_full() {
             self.overflow += 1;
             return;
         }
@@ -49,6 +50,16 @@ impl Stacks {
                 locations: locations.into(),
             },
         );
+    }
+
+    /// Whether no further stack will be kept.
+    pub(super) fn is_full(&self) -> bool {
+        self.by_id.len() >= self.limit
+    }
+
+    /// How many sites with these stacks there can be, and those with stacks that are not known yet may be.
+    pub(super) const fn most_sites(&self) -> usize {
+        self.limit.saturating_mul(2)
     }
 
     /// The locations of a stack, leaf first.

@@ -1,0 +1,22 @@
+//! What could not be paired, counted by name.
+
+use crate::profile::Amount;
+
+/// What could not be paired.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Tally {
+    /// Frees of blocks that were not known: allocated before attach, or lost.
+    pub unmatched_frees: u64,
+    /// Allocations at an address, or mappings over a range, that was still live: its free was missed, and is made up for.
+    pub conflicts: u64,
+    /// Frees that found the ring full and were applied late.
+    pub recovered_frees: u64,
+    /// Frees that found the ring full and had nothing left to do: the block was never known, or a conflict freed it.
+    pub outdated_frees: u64,
+    /// Unmappings of ranges that were not known: mapped before attach, or by an allocator for itself.
+    pub unmapped_unknown: u64,
+    /// Memory that went with a program that was replaced by `exec`: neither freed nor leaked.
+    pub gone_with_exec: Amount,
+    /// Blocks that were not kept because four billion others were live.
+    pub not_kept: u64,
+}
