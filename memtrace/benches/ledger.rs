@@ -1,6 +1,9 @@
-//! How many records per second are decoded and applied on one core, and how much memory a live allocation takes.
+//! How many records per second are decoded and applied on one core, what a snapshot takes, and how much memory a live
+//! allocation takes.
 
 mod workload;
+
+use std::{process::Command, time::Duration};
 
 use criterion::{Criterion, Throughput};
 use memtrace::{
@@ -8,7 +11,10 @@ use memtrace::{
     ledger::{Ledger, Limits},
 };
 
-/// Random frees and allocations: `hot` fits the processor's nearest cache, the other is far beyond all of them.
+/// Events applied together.
+const BATCH: usize = 128;
+
+/// Random frees and allocations: 1,000 blocks fit the processor's nearest cache, 1,000,000 are far beyond all of them.
 fn apply(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("decode and apply");
     for (name, live, steps) in [
@@ -20,6 +26,16 @@ fn apply(criterion: &mut Criterion) {
         let records = program.records(steps);
         group.throughput(Throughput::Elements(records.len() as u64));
         group.bench_function(name, |bencher| {
+            let mut batch = Vec::with_capacity(BATCH);
+            bencher.iter(|| {
+                for records in records.chunks(BATCH) {
+                    batch.clear();
+                    batch.extend(records.iter().filter_map(|record| decode(record).ok()));
+                    ledger.apply_all(&batch);
+                }
+            });
+        });
+        group.bench_function(format!("{name}, one at a time"), |bencher| {
             bencher.iter(|| {
                 for record in &records {
                     if let Ok(event) = decode(record) {
@@ -30,6 +46,17 @@ fn apply(criterion: &mut Criterion) {
         });
     }
     group.finish();
+}
+
+/// What a live table or a report asks for.
+fn snapshot(criterion: &mut Criterion) {
+    let mut ledger = Ledger::new(Limits::default());
+    workload::Program::start(1_000_000, |event| ledger.apply(event));
+    let now_ns = 1_000_000_000;
+    ledger.sample(now_ns);
+    criterion.bench_function("snapshot of 1,000,000 live blocks", |bencher| {
+        bencher.iter(|| ledger.snapshot(0, now_ns, Duration::from_millis(500)));
+    });
 }
 
 /// Resident memory of this process in bytes.
@@ -43,33 +70,50 @@ fn resident() -> u64 {
     pages * 4096
 }
 
-/// Memory per live block, at fills where the table is about full and where it has just grown.
+/// Names the number of live blocks to a process that measures its own memory.
+const LIVE: &str = "MEMTRACE_BENCH_LIVE";
+
+/// Memory per live block of one fill.
 #[expect(
     clippy::print_stdout,
     reason = "criterion measures time only; this result is for the reader too"
 )]
+fn measure(live: usize) {
+    let mut ledger = Ledger::new(Limits::default());
+    // The program's own list of places comes first, not to be counted.
+    let mut before = None;
+    let program = workload::Program::start(live, |event| {
+        before.get_or_insert_with(resident);
+        ledger.apply(event);
+    });
+    let grown = resident().saturating_sub(before.unwrap_or(0));
+    println!(
+        "memory per live block, {live} live: {:.1} bytes",
+        grown as f64 / live as f64
+    );
+    drop((program, ledger));
+}
+
+/// Fills at which the index is about full and at which it has just grown; 7/8 of a power of two is where a hashbrown table
+/// grows. Each in a process of its own: what one leaves to the heap would serve the next.
 fn memory() {
-    // 7/8 of a power of two is where a hashbrown table grows.
-    for live in [1_000_000, 1_835_008, 1_835_009, 2_100_000] {
-        let mut ledger = Ledger::new(Limits::default());
-        // The program's own list of places comes first, not to be counted.
-        let mut before = None;
-        let program = workload::Program::start(live, |event| {
-            before.get_or_insert_with(resident);
-            ledger.apply(event);
-        });
-        let grown = resident().saturating_sub(before.unwrap_or(0));
-        println!(
-            "memory per live block, {live} live: {:.1} bytes",
-            grown as f64 / live as f64
+    for live in [114_688, 114_689, 917_504, 917_505, 1_000_000, 1_835_009, 4_000_000] {
+        let this = std::env::current_exe().expect("the name of this program");
+        let status = Command::new(this).env(LIVE, live.to_string()).status();
+        assert!(
+            status.is_ok_and(|status| status.success()),
+            "measuring {live} live blocks failed"
         );
-        drop((program, ledger));
     }
 }
 
 fn main() {
+    if let Ok(live) = std::env::var(LIVE) {
+        return measure(live.parse().expect("a number of blocks"));
+    }
     memory();
     let mut criterion = Criterion::default().configure_from_args();
     apply(&mut criterion);
+    snapshot(&mut criterion);
     criterion.final_summary();
 }

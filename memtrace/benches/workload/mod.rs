@@ -17,11 +17,11 @@ const HEAP: u64 = 0x5555_5555_a2a0;
 
 /// `SplitMix64` (Steele, Lea, Flood, OOPSLA 2014): the same blocks in every run.
 #[derive(Debug)]
-pub struct Random(u64);
+struct Random(u64);
 
 impl Random {
     /// A number below `end`.
-    pub fn below(&mut self, end: usize) -> usize {
+    fn below(&mut self, end: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -31,7 +31,7 @@ impl Random {
 
 /// A program with `live` blocks at random ones of twice as many addresses.
 #[derive(Debug)]
-pub struct Program {
+pub(crate) struct Program {
     random: Random,
     /// Numbers of the addresses, those of live blocks first.
     places: Vec<u32>,
@@ -41,7 +41,7 @@ pub struct Program {
 
 impl Program {
     /// Allocates the blocks.
-    pub fn start(live: usize, mut each: impl FnMut(&Event<'_>)) -> Self {
+    pub(crate) fn start(live: usize, mut each: impl FnMut(&Event<'_>)) -> Self {
         let mut places: Vec<u32> = (0..2 * u32::try_from(live).expect("fits")).collect();
         let mut random = Random(1);
         for last in (1..places.len()).rev() {
@@ -62,7 +62,7 @@ impl Program {
 
     /// The records of `steps` times a random free and an allocation elsewhere, and of as many as it takes to have the
     /// same blocks live as before, so that they can be applied again and again.
-    pub fn records(&mut self, steps: usize) -> Vec<Vec<u8>> {
+    pub(crate) fn records(&mut self, steps: usize) -> Vec<Vec<u8>> {
         let mut records = Vec::with_capacity(4 * steps);
         let before = self.places.clone();
         for _ in 0..steps {
