@@ -48,6 +48,26 @@ pub enum Event<'a> {
     Exec(Header),
 }
 
+impl Event<'_> {
+    /// The event without a tie to the ring's memory, to be kept for a while. A stack has to be copied, not kept.
+    pub const fn detached(self) -> Option<Event<'static>> {
+        Some(match self {
+            Self::Stack(_) => return None,
+            Self::Alloc(record) => Event::Alloc(record),
+            Self::Free(record) => Event::Free(record),
+            Self::ReallocBegin(record) => Event::ReallocBegin(record),
+            Self::ReallocEnd(record) => Event::ReallocEnd(record),
+            Self::Map(record) => Event::Map(record),
+            Self::UnmapBegin(record) => Event::UnmapBegin(record),
+            Self::UnmapFailed(record) => Event::UnmapFailed(record),
+            Self::RemapBegin(record) => Event::RemapBegin(record),
+            Self::RemapEnd(record) => Event::RemapEnd(record),
+            Self::Break(record) => Event::Break(record),
+            Self::Exec(record) => Event::Exec(record),
+        })
+    }
+}
+
 /// A stack record; its frames stay in the ring's memory until they are asked for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Stack<'a> {

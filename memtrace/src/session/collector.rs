@@ -20,6 +20,9 @@ use crate::{
 /// Records taken before others get a turn: about 10 ms of work.
 const BATCH: usize = 32_768;
 
+/// Events applied at once.
+const APPLIED_TOGETHER: usize = 256;
+
 /// Least time between two readings of the target's mappings that unknown addresses ask for.
 const REFRESH_PAUSE: Duration = Duration::from_millis(100);
 
@@ -41,6 +44,8 @@ pub(super) struct Collector {
     pub(super) executed: bool,
     /// Scratch for the frames of one stack.
     frames: Vec<u64>,
+    /// Events that are decoded and not yet applied: together they wait less for memory.
+    batch: Vec<Event<'static>>,
 }
 
 impl Collector {
@@ -56,6 +61,7 @@ impl Collector {
             malformed: 0,
             executed: false,
             frames: Vec::new(),
+            batch: Vec::with_capacity(APPLIED_TOGETHER),
         }
     }
 
@@ -74,6 +80,17 @@ impl Collector {
 
     /// Takes a batch of records; `true` when there may be more.
     pub(super) fn drain(&mut self) -> bool {
+        let more = self.take_batch();
+        self.apply();
+        more
+    }
+
+    fn apply(&mut self) {
+        self.ledger.apply_all(&self.batch);
+        self.batch.clear();
+    }
+
+    fn take_batch(&mut self) -> bool {
         for _ in 0..BATCH {
             let Some(record) = self.ring.next_record() else {
                 return false;
@@ -96,7 +113,11 @@ impl Collector {
                         Event::Map(map) if map.header.flags & flag::EXECUTABLE != 0 => self.space.outdated(),
                         _ => {}
                     }
-                    self.ledger.apply(&event);
+                    self.batch.extend(event.detached());
+                    drop(record);
+                    if self.batch.len() == APPLIED_TOGETHER {
+                        self.apply();
+                    }
                 }
                 Err(error) => {
                     log::debug!("a record of {} bytes was not understood: {error}", record.len());

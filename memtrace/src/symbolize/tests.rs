@@ -17,7 +17,7 @@ use crate::{
 };
 
 const SOURCE: &str = "\
-static inline __attribute__((always_inline)) int inner(int x) { return x * 3 + *(volatile int *)&x; }
+static volatile int sink; static inline __attribute__((always_inline)) int inner(int x) { sink = x; return sink * 3; }
 namespace space { __attribute__((noinline)) int outer(int x) { return inner(x) + 1; } }
 int main(int count, char **) { return space::outer(count); }
 ";
@@ -82,7 +82,9 @@ fn names_lines_and_inlined_calls() {
     let (path, offsets) = program(folder.path());
     // Somewhere in the function lies the inlined code.
     let all: Vec<_> = offsets.map(|offset| frames(&path, offset, folder.path())).collect();
-    all.iter().for_each(|frames| assert_full(frames));
+    for frames in &all {
+        assert_full(frames);
+    }
     let inlined = all
         .iter()
         .find(|frames| frames.len() == 2)
