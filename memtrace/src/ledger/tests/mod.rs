@@ -1,7 +1,10 @@
 //! The rules of the ledger, one test each, and all of them together against a naive model.
 
+mod blocks;
+mod events;
 mod property;
-mod rules;
+mod ranges;
+mod stacks;
 mod world;
 
 use memtrace_common::event::Header;

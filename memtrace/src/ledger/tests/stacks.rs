@@ -1,0 +1,89 @@
+//! Rules for stacks and histories.
+
+use std::time::Duration;
+
+use memtrace_common::{Op, event::Alloc};
+
+use super::{
+    SECOND,
+    events::{at, malloc, snapshot},
+    ledger,
+};
+use crate::{
+    decode::Event,
+    ledger::{Ledger, Limits},
+    process::Location,
+};
+
+#[test]
+fn stacks_are_bounded_and_what_has_none_is_one_site() {
+    let mut ledger = Ledger::new(Limits { stacks: 2 });
+    for stack in 1..1000_u64 {
+        let location = Location {
+            module: 0,
+            address: stack,
+        };
+        ledger.add_stack(stack, !stack, vec![location]);
+        ledger.apply(&Event::Alloc(Alloc {
+            header: at(stack, Op::Malloc, 0),
+            address: 16 * stack,
+            size: 1,
+            stack,
+        }));
+    }
+    let snapshot = snapshot(&ledger);
+    assert_eq!((snapshot.kept_stacks, snapshot.stack_overflow), (2, 997));
+    let bare: Vec<_> = snapshot.sites.iter().filter(|site| site.stack.is_none()).collect();
+    assert_eq!((snapshot.sites.len(), bare.len(), bare[0].live.count), (3, 1, 997));
+    assert_eq!(snapshot.totals.live.count, 999);
+    assert!(ledger.sites.len() <= 5, "memory is bounded: {}", ledger.sites.len());
+}
+
+#[test]
+fn a_stack_may_come_after_an_event_that_names_it() {
+    let mut ledger = ledger();
+    let mut event = malloc(1, 1, 0x10, 5);
+    if let Event::Alloc(alloc) = &mut event {
+        alloc.stack = 77;
+    }
+    ledger.apply(&event);
+    assert_eq!(snapshot(&ledger).sites[0].stack, None);
+    ledger.add_stack(77, 1, Vec::new());
+    assert_eq!(snapshot(&ledger).sites[0].stack, Some(0));
+}
+
+#[test]
+fn stacks_that_share_an_identity_are_counted() {
+    let mut ledger = ledger();
+    ledger.add_stack(1, 1, Vec::new());
+    assert_eq!(snapshot(&ledger).stack_collisions, 0);
+    ledger.add_stack(1, 99, Vec::new());
+    let snapshot = snapshot(&ledger);
+    assert_eq!((snapshot.stack_collisions, snapshot.kept_stacks), (1, 3));
+    assert_eq!(ledger.stacks.get(1).map(<[Location]>::len), Some(1));
+}
+
+#[test]
+fn histories_share_their_moments_and_sites_without_a_stack_add_up() {
+    let mut ledger = ledger();
+    for second in 0..200_u64 {
+        for stack in [1, 50, 51] {
+            ledger.apply(&Event::Alloc(Alloc {
+                header: at(second * SECOND, Op::Malloc, 0),
+                address: 0x10 * (3 * second + stack),
+                size: 10,
+                stack,
+            }));
+        }
+        ledger.sample((second + 1) * SECOND);
+    }
+    let snapshot = ledger.snapshot(SECOND, 200 * SECOND, Duration::ZERO);
+    let [first, second] = snapshot.sites.as_slice() else {
+        panic!("{:?}", snapshot.sites)
+    };
+    assert!(first.history.len() > 32 && first.history.len() <= 64);
+    for (&(time, bytes), &(other_time, other_bytes)) in first.history.iter().zip(&second.history) {
+        assert_eq!((time, 2 * bytes), (other_time, other_bytes));
+        assert_eq!(bytes, 10 * (time.as_secs() + 1));
+    }
+}
