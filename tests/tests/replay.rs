@@ -87,6 +87,30 @@ fn classes_of_mappings() {
 }
 
 #[test]
+fn a_recording_with_losses() {
+    let profile = session::replay(&recording("flood"), settings()).expect("the recording is whole");
+    let json: Value = serde_json::from_str(&rendered(&profile, "profile.json")).expect("the report is JSON");
+    let truth = fs::read_to_string(path("flood.truth.json")).expect("the truth is in the tree");
+    let truth = Truth::from_line(truth.trim());
+    for (site, sums) in &truth.sites {
+        assert_eq!(
+            live(&json, site),
+            sums.live(),
+            "{site}: what was lost are frees, and they are remembered"
+        );
+    }
+    assert_eq!(json["health"]["exact"], false, "losses are said");
+    let summary = rendered(&profile, "summary.txt");
+    assert!(!summary.contains("nothing was lost"), "{summary}");
+}
+
+#[test]
+fn two_recordings_in_one_file_are_an_error() {
+    let error = session::replay(&recording("ranges").repeat(2), settings()).expect_err("something follows the end");
+    assert!(format!("{error:#}").contains("after its end"), "{error:#}");
+}
+
+#[test]
 fn cut_recordings_are_errors() {
     let whole = recording("hooks");
     for length in (0..whole.len()).step_by(7) {

@@ -155,6 +155,12 @@ impl Ledger {
         self.processes[process].regions.program_break = Some(program_break);
     }
 
+    /// How many processes there are. They are looked for one by one, so whoever does not know where events come from
+    /// should end before there are many.
+    pub const fn processes(&self) -> usize {
+        self.processes.len()
+    }
+
     /// Notes the live bytes of every site at a moment, in nanoseconds of kernel time, and gives back memory that a peak
     /// has left behind.
     pub fn sample(&mut self, now_ns: u64) {

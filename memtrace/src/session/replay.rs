@@ -1,7 +1,7 @@
 //! A recording, run through the same stages as the live ring.
 
 use anyhow::{Context as _, bail};
-use memtrace_common::Counter;
+use memtrace_common::{Counter, limits::MAX_PROCESSES};
 
 use super::report::{Raw, Reporter};
 use crate::{
@@ -41,6 +41,11 @@ pub fn replay(recording: &[u8], settings: Settings) -> anyhow::Result<Profile> {
                 address,
             } => ledger.seed_break(pid, incarnation, address),
             Frame::Final(last) => end = Some(*last),
+        }
+        if ledger.processes() > MAX_PROCESSES as usize {
+            bail!(
+                "the recording is damaged: it is of more than {MAX_PROCESSES} processes, which is more than are traced at once"
+            )
         }
     }
     let Some(end) = end else {

@@ -248,7 +248,7 @@ fn health(raw: &Raw, frames: &[Frame], reaches_start: impl Fn(usize) -> bool) ->
             crate::units::bytes(tally.gone_with_exec.bytes)
         ));
     }
-    let lost = of(Counter::StacksLost) + of(Counter::ScratchTaken);
+    let lost = of(Counter::StacksLost).saturating_add(of(Counter::ScratchTaken));
     let deep = of(Counter::StacksDeep);
     // Allocations whose stack stops before the program's start, those that were cut for depth apart.
     let early: u64 = raw

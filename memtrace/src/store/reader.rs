@@ -2,12 +2,16 @@
 
 use memtrace_common::{
     identity::Identity,
+    limits::MAX_FRAMES,
     state::{LostFree, LostKey},
 };
 use thiserror::Error;
 
 use super::{Final, MAGIC};
 use crate::process::Location;
+
+/// Bytes of a placed frame: module and address.
+const LOCATION: usize = 12;
 
 /// One frame of a recording.
 #[derive(Debug)]
@@ -45,15 +49,22 @@ pub enum ReadError {
     /// A frame that makes no sense.
     #[error("the frame at byte {0} of the recording is damaged")]
     Damaged(usize),
+    /// Something follows the end: the files of two recordings, for example.
+    #[error("the recording goes on at byte {0}, after its end")]
+    Trailing(usize),
 }
 
 /// The frames of a recording, up to the first that cannot be read.
 pub fn frames(bytes: &[u8]) -> impl Iterator<Item = Result<Frame<'_>, ReadError>> {
     let mut at = 0;
-    let mut broken = false;
+    let (mut broken, mut ended) = (false, false);
     std::iter::from_fn(move || {
         if broken || (at > 0 && at == bytes.len()) {
             return None;
+        }
+        if ended {
+            broken = true;
+            return Some(Err(ReadError::Trailing(at)));
         }
         if at == 0 {
             if !bytes.starts_with(MAGIC) {
@@ -70,6 +81,7 @@ pub fn frames(bytes: &[u8]) -> impl Iterator<Item = Result<Frame<'_>, ReadError>
             .ok_or(ReadError::Truncated(start))
             .and_then(|(tag, content)| frame(tag, content).ok_or(ReadError::Damaged(start)));
         broken = result.is_err();
+        ended = matches!(result, Ok(Frame::Final(_)));
         Some(result)
     })
 }
@@ -98,7 +110,11 @@ fn frame(tag: u8, content: &[u8]) -> Option<Frame<'_>> {
                 id: number(&mut rest)?,
                 check: number(&mut rest)?,
             };
-            let mut locations = Vec::with_capacity(rest.len() / 12);
+            let count = rest.len() / LOCATION;
+            if count > MAX_FRAMES {
+                return None;
+            }
+            let mut locations = Vec::with_capacity(count);
             while !rest.is_empty() {
                 locations.push(Location {
                     module: small(&mut rest)?,

@@ -22,6 +22,10 @@ use crate::{
 /// Longest name that is kept, in bytes. Names of C++ templates can have many thousands.
 const MAX_NAME: usize = 4096;
 
+/// Most frames kept for one address. Compilers inline a few dozen calls into each other; debug information of a hostile
+/// target may claim any number, and every stack through the address would repeat them.
+const MAX_INLINED: usize = 256;
+
 /// Names locations, each once.
 #[derive(Debug)]
 pub struct Symbolizer {
@@ -44,10 +48,21 @@ impl Symbolizer {
         }
     }
 
-    /// Takes names that are known already, as a recording has them.
+    /// Takes names that are known already, as a recording has them, within the bounds of those that are found.
     pub fn with_names(names: impl IntoIterator<Item = (Location, Vec<Frame>)>) -> Self {
+        let names = names.into_iter().map(|(location, mut frames)| {
+            frames.truncate(MAX_INLINED);
+            let strings = frames.iter_mut().flat_map(|frame| {
+                let module = Some(&mut frame.module);
+                module.into_iter().chain(&mut frame.function).chain(&mut frame.file)
+            });
+            for string in strings.filter(|string| string.len() > MAX_NAME) {
+                *string = bounded(string);
+            }
+            (location, frames)
+        });
         Self {
-            names: names.into_iter().collect(),
+            names: names.collect(),
             ..Self::default()
         }
     }
@@ -150,6 +165,7 @@ fn chain(symbol: &Sym<'_>, module: &str, offset: u64) -> Vec<Frame> {
         .inlined
         .iter()
         .rev()
+        .take(MAX_INLINED - 1)
         .map(|call| frame(&call.name, call.code_info.as_ref(), true))
         .collect();
     chain.push(frame(&symbol.name, symbol.code_info.as_deref(), false));
