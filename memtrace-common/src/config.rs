@@ -11,8 +11,32 @@ pub struct Config {
     pub wakeup_bytes: u64,
     /// Frames that a stack may have, at most [`crate::limits::MAX_FRAMES`].
     pub max_frames: u32,
-    /// Keeps the layout free of implicit padding.
-    pub reserved: u32,
+    /// 1 when the kernel has `bpf_loop` (Linux 5.17); else `bpf_for_each_map_elem` (5.13) turns the unwinder's loop.
+    pub has_loop: u32,
+    /// Where the kernel keeps what its return probes put in the place of return addresses.
+    pub return_probes: ReturnProbes,
 }
 
-const _: () = assert!(size_of::<Config>() == 16);
+/// Offsets in bytes of fields in the running kernel's own structures, from its BTF. With `known` 0 they are not there, and
+/// return addresses that a return probe has replaced end a stack.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct ReturnProbes {
+    /// 1 when all of the offsets are known.
+    pub known: u32,
+    /// `task_struct.utask`
+    pub task_utask: u32,
+    /// `uprobe_task.return_instances`
+    pub utask_instances: u32,
+    /// `return_instance.stack`
+    pub instance_stack: u32,
+    /// `return_instance.orig_ret_vaddr`
+    pub instance_address: u32,
+    /// `return_instance.next`
+    pub instance_next: u32,
+}
+
+const _: () = {
+    assert!(size_of::<ReturnProbes>() == 24);
+    assert!(size_of::<Config>() == 40);
+};

@@ -41,7 +41,11 @@ counters! {
     StacksLost "stacks_lost" "Events without a stack because the ring was full.";
     ScratchTaken "scratch_taken" "Events without a stack because another task took the scratch memory over.";
     StacksDeep "stacks_deep" "Events whose stack is cut at the depth limit.";
-    StacksBroken "stacks_broken" "Events whose stack ends early because the chain of frame pointers broke.";
+    StacksNoTable "stacks_no_table" "Events whose stack ends early in code without a table, where the frame pointer leads nowhere.";
+    StacksUnreadable "stacks_unreadable" "Events whose stack ends early because its memory could not be read.";
+    StacksUnsupported "stacks_unsupported" "Events whose stack ends early at a rule that cannot be computed.";
+    StacksEarly "stacks_early" "Events whose stack was taken before the table of some frame was there.";
+    StacksSignal "stacks_signal" "Events whose stack goes through a signal.";
     Nested "nested" "Calls inside another call of the allocator; they belong to the outer one.";
     Abandoned "abandoned" "Calls that never returned: the thread jumped out of the allocator.";
     Unpaired "unpaired" "Returns without a known entry, for example of calls begun before attach.";

@@ -67,10 +67,8 @@ pub mod flag {
     pub const BEGIN_LOST: u16 = 4;
     /// The stack could not be sent (ring full) or its scratch was taken over: `stack` is 0.
     pub const STACK_LOST: u16 = 8;
-    /// The stack is cut at the depth limit.
-    pub const STACK_DEEP: u16 = 16;
-    /// The stack ends early: the chain of frame pointers broke.
-    pub const STACK_BROKEN: u16 = 32;
+    /// The stack does not reach the start of its thread: its [`super::StackHead::end`] tells why.
+    pub const STACK_CUT: u16 = 16;
     /// The call was made by an allocator for itself; only [`super::Kind::Break`] carries it.
     pub const NESTED: u16 = 64;
     /// The mapping replaced whatever was in its range (`MAP_FIXED`).
@@ -79,6 +77,47 @@ pub mod flag {
     pub const KEEP_OLD: u16 = 256;
     /// The mapping is executable: the collector's list of mappings is out of date.
     pub const EXECUTABLE: u16 = 512;
+}
+
+/// Why a stack has no more frames.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[repr(u8)]
+pub enum StackEnd {
+    /// It is whole: the last frame is where the thread or the program begins.
+    Start = 0,
+    /// It has as many frames as are ever taken.
+    Deep = 1,
+    /// No table speaks of the last frame's code, and its frame pointer leads nowhere.
+    NoTable = 2,
+    /// The stack's memory could not be read: paged out, or the last frames are wrong.
+    Unreadable = 3,
+    /// The last frame's table needs what the BPF side cannot compute.
+    Unsupported = 4,
+}
+
+impl StackEnd {
+    /// The end of a number from the wire, or `None` for one this version does not know.
+    pub const fn from_u8(value: u8) -> Option<Self> {
+        Some(match value {
+            0 => Self::Start,
+            1 => Self::Deep,
+            2 => Self::NoTable,
+            3 => Self::Unreadable,
+            4 => Self::Unsupported,
+            _ => return None,
+        })
+    }
+}
+
+/// Bits of [`StackHead::notes`].
+pub mod note {
+    /// Some frames were found by frame pointer, for want of a table.
+    pub const FRAME_POINTER: u8 = 1;
+    /// The table of some frame was not there yet.
+    pub const EARLY: u8 = 2;
+    /// The stack goes through a signal that may have interrupted code at an instruction that is not a call: the tables
+    /// are sure about calls only, so the frames beyond may be wrong.
+    pub const SIGNAL: u8 = 4;
 }
 
 /// Start of every record.
@@ -221,14 +260,18 @@ pub struct Stack {
 #[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
 #[repr(C)]
 pub struct StackHead {
-    /// Common start; the `STACK_` flags apply.
+    /// Common start; no flags apply.
     pub header: Header,
     /// The identity of the frames: [`crate::identity::Identity::id`].
     pub id: u64,
     /// Frames that follow.
     pub count: u32,
+    /// [`StackEnd`] as its number.
+    pub end: u8,
+    /// Bits of [`note`].
+    pub notes: u8,
     /// Keeps the layout free of implicit padding.
-    pub reserved: u32,
+    pub reserved: u16,
 }
 
 const _: () = {

@@ -23,6 +23,7 @@ pub mod limits;
 pub mod op;
 mod pod;
 pub mod request;
+pub mod space;
 pub mod state;
 pub mod unwind;
 

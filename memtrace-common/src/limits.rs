@@ -26,12 +26,30 @@ pub const RING_BYTES_MIN: u32 = 64 << 10;
 /// thread 8 MiB of stack by default; a larger step is a register that held something else.
 pub const MAX_FRAME_BYTES: u64 = 8 << 20;
 
+/// Executable mappings of a process that the BPF side knows. A Python program with its scientific libraries has some 600.
+pub const MAX_MAPPINGS: usize = 1024;
+
+/// Copies of a process's mappings, written in turn, so that the one in use is never written to.
+pub const SPACE_COPIES: u32 = 4;
+
+/// Processes whose stacks are unwound by tables at once.
+pub const MAX_SPACES: u32 = 1;
+
+/// Arrays of tables that can be loaded at once. Each holds the tables of any number of files.
+pub const MAX_ARENAS: u32 = 1024;
+
+/// Slots of the cache of rules, by address.
+pub const CACHED_RULES: u32 = 4096;
+
 /// Of how many hits one is timed to estimate the run time of the programs. A power of two.
 pub const TIMED_HITS: u64 = 64;
 
 const _: () = {
     assert!(SEEN_SLOTS.is_power_of_two());
     assert!(TIMED_HITS.is_power_of_two());
+    assert!(CACHED_RULES.is_power_of_two());
+    assert!(SPACE_COPIES.is_power_of_two());
+    assert!(MAX_MAPPINGS.is_power_of_two());
     assert!(RING_BYTES.is_power_of_two() && RING_BYTES >= RING_BYTES_MIN);
     assert!((RING_BYTES_MIN as usize) > 16 * size_of::<crate::event::Stack>());
 };

@@ -4,6 +4,7 @@
 
 use crate::{
     config::Config,
+    space::{Changes, Space},
     state::{LostFree, LostKey, Process, Thread},
 };
 
@@ -18,4 +19,4 @@ macro_rules! pods {
     };
 }
 
-pods!(Config, LostFree, LostKey, Process, Thread);
+pods!(Changes, Config, LostFree, LostKey, Process, Space, Thread);

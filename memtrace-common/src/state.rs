@@ -6,8 +6,8 @@
 pub struct Process {
     /// Grows by one with every `exec`, and is unique in a session: (incarnation, address) names a block.
     pub incarnation: u32,
-    /// Keeps the layout free of implicit padding.
-    pub reserved: u32,
+    /// Which [`crate::space::Changes`] and [`crate::space::Space`]s are the process's.
+    pub slot: u32,
 }
 
 /// What is in flight on one thread; the key is pid and tid as `bpf_get_current_pid_tgid` gives them.
@@ -76,7 +76,7 @@ pub struct Syscall {
     pub new_size: u64,
 }
 
-/// The registers a frame-pointer walk starts from.
+/// The registers that an unwinding starts from.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[repr(C)]
 pub struct Registers {

@@ -165,6 +165,12 @@ impl Row {
         Self((svma as u32 & (PAGE_BYTES as u32 - 1)) << 22 | (rule & (MAX_RULES - 1)))
     }
 
+    /// What is greater than all rows that begin at or before an address of their page, and not greater than any other.
+    #[inline(always)]
+    pub const fn after(svma: u64) -> u64 {
+        Self::new(svma, 0).0 as u64 + MAX_RULES as u64
+    }
+
     /// Number of its rule.
     pub const fn rule(self) -> u32 {
         self.0 & (MAX_RULES - 1)
@@ -204,25 +210,24 @@ pub fn lookup(words: &[u32], page_base: u32, svma: u64) -> Option<Rule> {
     if page.count() == 0 {
         return Some(Rule::NONE);
     }
-    let row = search(Row::new(svma, 0).0, page.count(), |index| {
+    let row = search(Row::after(svma), u64::from(page.count()), |index| {
         word(page.first() + index).unwrap_or(u32::MAX)
     });
     let rule = Row(word(page.first() + row)?).rule();
     Some(Rule(u64::from(word(2 * rule)?) | u64::from(word(2 * rule + 1)?) << 32))
 }
 
-/// Index of the last of `count` rows that begins at or before `key`, a [`Row`] of rule 0. Fixed steps and no branches: the
-/// kernel's verifier follows each way through a program, and would follow each outcome of each comparison.
+/// Index of the last of `count` rows that is less than `key`, [`Row::after`] the address looked for. Fixed steps and no
+/// branches: the kernel's verifier follows each way through a program, and would follow each outcome of each comparison.
+/// That the compiler does not make branches of them, the BPF side hands over numbers that it knows nothing of.
 #[inline(always)]
-pub fn search(key: u32, count: u32, row: impl Fn(u32) -> u32) -> u32 {
-    // Rows of the key's own address have any rule below: compare with the next address.
-    let key = u64::from(key) + u64::from(MAX_RULES);
+pub fn search(key: u64, count: u64, row: impl Fn(u32) -> u32) -> u32 {
     let mut index = 0_u32;
     let mut step = 128;
     while step > 0 {
         let next = index + step;
         // 1 when `next` is a row of this page and its address is below the next address.
-        let inside = (u64::from(next).wrapping_sub(u64::from(count)) >> 63) as u32;
+        let inside = (u64::from(next).wrapping_sub(count) >> 63) as u32;
         let before = (u64::from(row(next)).wrapping_sub(key) >> 63) as u32;
         index += step * (inside & before);
         step /= 2;
@@ -257,7 +262,7 @@ mod tests {
                 .map(|index| Row::new(u64::from(4 * index), index).0)
                 .collect();
             for svma in 0..PAGE_BYTES {
-                let found = search(Row::new(svma, 0).0, count, |index| {
+                let found = search(Row::after(svma), u64::from(count), |index| {
                     rows.get(index as usize).copied().unwrap_or(u32::MAX)
                 });
                 assert_eq!(

@@ -11,6 +11,8 @@ pub(crate) struct Task {
     pub(crate) key: u64,
     /// Incarnation of the process.
     pub(crate) incarnation: u32,
+    /// Which space is the process's.
+    pub(crate) slot: u32,
 }
 
 impl Task {
@@ -39,5 +41,6 @@ pub(crate) fn current() -> Option<Task> {
     Some(Task {
         key,
         incarnation: process.incarnation,
+        slot: process.slot,
     })
 }

@@ -12,7 +12,7 @@ use memtrace_common::{
     state::{Call, Freeing, Registers, Syscall, Thread},
 };
 
-use crate::{filter::Task, maps::THREADS, stats};
+use crate::{filter::Task, maps::THREADS, stats, unwind::replaced};
 
 const EMPTY: Thread = Thread {
     call: Call {
@@ -60,10 +60,6 @@ pub(crate) fn thread(task: Task) -> Result<&'static mut Thread, Counter> {
     known(task).ok_or(Counter::ThreadsFull)
 }
 
-/// Ends of the address spaces of 4-level and 5-level page tables (`TASK_SIZE_MAX`, `arch/x86/include/asm/page_64.h`).
-/// The kernel maps the page that probed functions return to right below (`xol_add_vma`, kernel/events/uprobes.c).
-const TASK_ENDS: [u64; 2] = [(1 << 47) - 4096, (1 << 56) - 4096];
-
 /// Whether the return address on the stack at `sp` is that of the kernel's return probe. What cannot be read is taken
 /// for it.
 #[inline(always)]
@@ -72,8 +68,7 @@ fn returns_to_probe(sp: u64) -> bool {
     let Ok(address) = (unsafe { bpf_probe_read_user(sp as *const u64) }) else {
         return true;
     };
-    let page = address & !4095;
-    page == TASK_ENDS[0] - 4096 || page == TASK_ENDS[1] - 4096
+    replaced(address)
 }
 
 /// Whether a free is only passed on: the thread has given the same block to another allocator's `free` further up the

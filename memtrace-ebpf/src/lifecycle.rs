@@ -17,7 +17,7 @@ pub(crate) fn exec() -> u32 {
     let incarnation = task.incarnation.wrapping_add(1);
     let process = Process {
         incarnation,
-        reserved: 0,
+        slot: task.slot,
     };
     if PROCESSES.insert(task.pid(), process, u64::from(BPF_EXIST)).is_err() {
         return 0;

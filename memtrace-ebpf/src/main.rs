@@ -24,6 +24,7 @@
     reason = "the attribute macros turn each entry point into an undocumented public function of the object"
 )]
 
+mod code;
 mod emit;
 mod enter;
 mod exit;
@@ -75,6 +76,12 @@ pub fn mapping_enter(ctx: TracePointContext) -> u32 {
 #[tracepoint]
 pub fn mapping_exit(ctx: TracePointContext) -> u32 {
     mapping::exit(&ctx)
+}
+
+/// Exit of `mprotect` and `pkey_mprotect`.
+#[tracepoint]
+pub fn protect_exit(ctx: TracePointContext) -> u32 {
+    code::protected(&ctx)
 }
 
 /// A process replaced its program.

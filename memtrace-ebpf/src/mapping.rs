@@ -8,7 +8,7 @@ use memtrace_common::{
 };
 
 use crate::{
-    emit,
+    code, emit,
     filter::{self, Task},
     inflight, stats,
     unwind::{self, At, Taken},
@@ -153,32 +153,33 @@ fn exited(ctx: &TracePointContext, task: Task) -> Result<(), Counter> {
     thread.syscall.op = 0;
     let result = field(ctx, 0);
     let failed = result >= MAX_ERRNO.wrapping_neg();
-    let flags = call.event_flags as u16;
+    // In one place for all of them: the kernel verifies the walk anew for each.
+    let allocates = !failed && op as u8 != Op::Munmap as u8 && call.event_flags & u32::from(flag::NESTED) == 0;
+    let stack = if allocates {
+        stack(task, thread)
+    } else {
+        Taken { id: 0, flags: 0 }
+    };
     match op {
         Op::Munmap => unmapped(task, call, failed),
         Op::Brk => {
-            let stack = if flags & flag::NESTED == 0 {
-                stack(task, thread)
-            } else {
-                Taken { id: 0, flags: 0 }
-            };
-            let header = emit::header(Kind::Break, Some(Op::Brk), flags | stack.flags, task);
+            let flags = call.event_flags as u16 | stack.flags;
+            let header = emit::header(Kind::Break, Some(Op::Brk), flags, task);
             other(emit::record(Break {
                 header,
                 address: result,
                 stack: stack.id,
             }));
         }
-        Op::Mremap => remapped(task, thread, call, if failed { 0 } else { result }),
+        Op::Mremap => remapped(task, call, if failed { 0 } else { result }, stack),
         _ if failed => return Err(Counter::Failed),
-        _ => mapped(task, thread, call, result),
+        _ => mapped(task, call, result, stack),
     }
     Ok(())
 }
 
 #[inline(always)]
-fn mapped(task: Task, thread: &mut Thread, call: Syscall, address: u64) {
-    let stack = stack(task, thread);
+fn mapped(task: Task, call: Syscall, address: u64, stack: Taken) {
     let flags = call.event_flags as u16 | stack.flags;
     let record = Map {
         header: Header {
@@ -191,6 +192,7 @@ fn mapped(task: Task, thread: &mut Thread, call: Syscall, address: u64) {
     };
     // New code: the collector must read the list of mappings before the first stack through it is resolved.
     let sent = if flags & flag::EXECUTABLE != 0 {
+        code::changed(task, address, call.size, call.op != Op::MmapFile as u32);
         emit::urgent(record)
     } else {
         emit::record(record)
@@ -218,18 +220,15 @@ fn unmapped(task: Task, call: Syscall, failed: bool) {
 }
 
 #[inline(always)]
-fn remapped(task: Task, thread: &mut Thread, call: Syscall, address: u64) {
-    let mut flags = call.event_flags as u16;
-    let mut id = 0;
+fn remapped(task: Task, call: Syscall, address: u64, stack: Taken) {
+    let mut flags = call.event_flags as u16 | stack.flags;
     if address == 0 {
         flags |= flag::FAILED;
         if flags & flag::BEGIN_LOST != 0 {
             emit::forget(task, call.address);
         }
-    } else {
-        let stack = stack(task, thread);
-        flags |= stack.flags;
-        id = stack.id;
+    } else if code::is_known(task, call.address) {
+        code::changed(task, address, call.new_size, false);
     }
     let record = Remap {
         header: emit::header(Kind::RemapEnd, Some(Op::Mremap), flags, task),
@@ -237,7 +236,7 @@ fn remapped(task: Task, thread: &mut Thread, call: Syscall, address: u64) {
         old_size: call.size,
         address,
         size: call.new_size,
-        stack: id,
+        stack: stack.id,
     };
     if !emit::record(record) {
         emit::lost_allocation(if address == 0 { 0 } else { call.new_size });
@@ -258,9 +257,10 @@ fn stack(task: Task, thread: &mut Thread) -> Taken {
     let registers = unwind::syscall_registers();
     let wrapper = thread.wrapper;
     thread.wrapper = Registers { ip: 0, sp: 0, bp: 0 };
-    if registers.sp <= wrapper.sp && wrapper.sp - registers.sp < WRAPPER_BYTES {
-        unwind::take(task, wrapper, At::Entry)
+    let (registers, at) = if registers.sp <= wrapper.sp && wrapper.sp - registers.sp < WRAPPER_BYTES {
+        (wrapper, At::Entry)
     } else {
-        unwind::take(task, registers, At::Body)
-    }
+        (registers, At::Call)
+    };
+    unwind::take(task, registers, at)
 }

@@ -2,16 +2,19 @@
 
 use aya_ebpf::{
     Global,
-    bindings::BPF_F_NO_PREALLOC,
-    macros::map,
+    bindings::{BPF_F_INNER_MAP, BPF_F_NO_PREALLOC},
+    btf_maps, macros::{btf_map, map},
     maps::{Array, HashMap, PerCpuArray, RingBuf},
 };
 use memtrace_common::{
     Counter,
-    config::Config,
+    config::{Config, ReturnProbes},
     event::Stack,
+    identity::Identity,
     limits,
+    space::{Changes, Space},
     state::{LostFree, LostKey, Process, Thread},
+    unwind::CHUNK_WORDS,
 };
 
 /// Settings, written by the loader before the kernel verifies the programs.
@@ -19,7 +22,15 @@ use memtrace_common::{
 pub(crate) static CONFIG: Global<Config> = Global::new(Config {
     wakeup_bytes: 0,
     max_frames: limits::MAX_FRAMES as u32,
-    reserved: 0,
+    has_loop: 0,
+    return_probes: ReturnProbes {
+        known: 0,
+        task_utask: 0,
+        utask_instances: 0,
+        instance_stack: 0,
+        instance_address: 0,
+        instance_next: 0,
+    },
 });
 
 /// One ring for all processors: that is what keeps frees and allocations in order. The loader sets its size.
@@ -64,14 +75,54 @@ pub(crate) struct Seen {
 #[map]
 pub(crate) static SEEN: Array<Seen> = Array::with_max_entries(limits::SEEN_SLOTS, 0);
 
+/// Words of stack that are read at once: 4 KiB. Measured: one read of 4 KiB costs as much as four of 8 bytes; larger ones run
+/// over the end of a stack more often, and a read that fails costs four times one that does not.
+pub(crate) const WINDOW_WORDS: usize = 512;
+
+/// Where a walk is. In map memory, not on the program's stack: the verifier would follow every value that a counter
+/// there can have.
+#[repr(C)]
+pub(crate) struct Walk {
+    /// Registers of the frame that is to be left; `ip` is one of its return addresses, or one past its instruction.
+    pub(crate) ip: u64,
+    pub(crate) sp: u64,
+    pub(crate) bp: u64,
+    /// Frames found so far.
+    pub(crate) count: u64,
+    /// Identity of the frames so far.
+    pub(crate) identity: Identity,
+    /// Address (avma) of the first word in the window.
+    pub(crate) window: u64,
+    /// Bytes of the window that are valid.
+    pub(crate) window_bytes: u64,
+    /// 1 when the last word could not be read.
+    pub(crate) unreadable: u64,
+    /// Mark of the rules that may be taken from the cache, in the upper 16 bits; 0 when there is no space.
+    pub(crate) generation: u64,
+    /// [`memtrace_common::space::Space::covers`]
+    pub(crate) covers: u64,
+    /// 1 when something changed since the space was published.
+    pub(crate) changed: u64,
+    /// The return probe's record that was used last (a kernel address), or 0.
+    pub(crate) instance: u64,
+    /// [`memtrace_common::event::StackEnd`] as its number, once `done`.
+    pub(crate) end: u64,
+    /// Bits of [`memtrace_common::event::note`].
+    pub(crate) notes: u64,
+    /// Incarnation and slot of the process.
+    pub(crate) incarnation: u32,
+    pub(crate) slot: u32,
+}
+
 /// Memory for one walk. On preemptible kernels another task can take it over in the middle: `owner` tells.
 #[repr(C)]
 pub(crate) struct Scratch {
     /// Pid and tid of the task that uses it.
     pub(crate) owner: u64,
-    /// Frames found so far. In map memory, not in a register, so that the compiler cannot conclude its bounds and
-    /// drop the mask that the verifier needs.
-    pub(crate) count: u64,
+    /// Where the walk is.
+    pub(crate) walk: Walk,
+    /// A piece of the stack.
+    pub(crate) words: [u64; WINDOW_WORDS],
     /// The record under construction.
     pub(crate) stack: Stack,
 }
@@ -83,3 +134,48 @@ pub(crate) static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(
 /// The counters of each processor.
 #[map]
 pub(crate) static COUNTERS: PerCpuArray<[u64; Counter::COUNT]> = PerCpuArray::with_max_entries(1, 0);
+
+/// Executable mappings of the traced processes: [`limits::SPACE_COPIES`] for each slot.
+#[map]
+pub(crate) static SPACES: Array<Space> = Array::with_max_entries(limits::MAX_SPACES * limits::SPACE_COPIES, 0);
+
+/// Which of its copies in [`SPACES`] is in use, by slot.
+#[map]
+pub(crate) static CURRENT: Array<u64> = Array::with_max_entries(limits::MAX_SPACES, 0);
+
+/// What became newer than the space, by slot.
+#[map]
+pub(crate) static CHANGES: Array<Changes> = Array::with_max_entries(limits::MAX_SPACES, 0);
+
+/// One piece of a table.
+pub(crate) type Chunk = [u32; CHUNK_WORDS];
+
+/// Unwind tables. An array for each batch of files, so that memory is used for what is loaded and given back.
+#[btf_map]
+pub(crate) static TABLES: btf_maps::ArrayOfMaps<
+    btf_maps::Array<Chunk, 1, { BPF_F_INNER_MAP as usize }>,
+    { limits::MAX_ARENAS as usize },
+> = btf_maps::ArrayOfMaps::new();
+
+/// A rule that was looked up: the address it is for, marked with the generation, combined with the rule, and the rule. As
+/// both words are written without a lock, a reader may see halves of two entries: the first word then does not fit.
+#[repr(C)]
+pub(crate) struct CachedRule {
+    /// Exclusive or of key and rule.
+    pub(crate) mixed: u64,
+    /// The rule.
+    pub(crate) rule: u64,
+}
+
+/// Rules by address, direct-mapped.
+#[map]
+pub(crate) static RULES: Array<CachedRule> = Array::with_max_entries(limits::CACHED_RULES, 0);
+
+/// Nothing but something to go over: how kernels without `bpf_loop` turn a loop.
+#[map]
+pub(crate) static TURNS: Array<u32> = Array::with_max_entries(TURNS_COUNT, 0);
+
+/// Turns of the loop at most; each makes four steps.
+pub(crate) const TURNS_COUNT: u32 = 32;
+
+const _: () = assert!(4 * TURNS_COUNT as usize >= limits::MAX_FRAMES);

@@ -1,6 +1,7 @@
 //! memtrace: where a running program's live bytes were allocated.
 
 pub mod cli;
+pub mod clock;
 pub mod decode;
 pub mod doctor;
 pub mod exit;
@@ -16,3 +17,4 @@ pub mod store;
 pub mod symbolize;
 pub mod target;
 pub mod units;
+pub mod unwind;

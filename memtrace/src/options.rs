@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 use memtrace_common::limits::{RING_BYTES, RING_BYTES_MIN};
 
 use crate::{
-    cli::{Flame, ReportArgs},
+    cli::{Flame, ReportArgs, Stack},
     profile::Settings,
     render::Measure,
 };
@@ -20,6 +20,15 @@ const MIN_AGE: Duration = Duration::from_secs(10);
 
 /// The largest ring that makes sense, in bytes.
 const RING_BYTES_MAX: u64 = 1 << 30;
+
+/// How call stacks are found.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Unwinding {
+    /// By unwind tables, and by frame pointer in code that has none.
+    Auto,
+    /// By frame pointer alone.
+    FramePointer,
+}
 
 /// What a session does.
 #[derive(Clone, Debug)]
@@ -34,6 +43,8 @@ pub struct Options {
     pub output: Option<PathBuf>,
     /// What the flame graph measures.
     pub measure: Measure,
+    /// How call stacks are found.
+    pub unwinding: Unwinding,
     /// Size of the ring in bytes, a power of two.
     pub ring_bytes: u32,
     /// Whether to show the BPF side's diagnostics.
@@ -57,6 +68,7 @@ impl Options {
             min_size,
             output,
             flame,
+            stack,
             ring_size,
             bpf_log,
             record_ring,
@@ -88,6 +100,10 @@ impl Options {
             measure: match flame {
                 Flame::Live => Measure::Live,
                 Flame::Allocated => Measure::Allocated,
+            },
+            unwinding: match stack {
+                Stack::Auto => Unwinding::Auto,
+                Stack::Fp => Unwinding::FramePointer,
             },
             ring_bytes: ring_bytes(ring_size.as_u64())?,
             diagnostics: bpf_log,

@@ -12,7 +12,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::exit::Exit;
 
-pub use self::report_args::{Flame, ReportArgs};
+pub use self::report_args::{Flame, ReportArgs, Stack};
 
 const EXAMPLES: &str = "\
 Examples:

@@ -33,6 +33,9 @@ pub struct ReportArgs {
     /// What the flame graph and the folded stacks show
     #[arg(long, value_enum, default_value_t = Flame::Live)]
     pub flame: Flame,
+    /// How call stacks are found
+    #[arg(long, value_enum, default_value_t = Stack::Auto)]
+    pub stack: Stack,
     /// Size of the ring buffer between kernel and memtrace, rounded up to a power of two
     #[arg(long, value_name = "SIZE", default_value_t = ByteSize::b(u64::from(RING_BYTES)))]
     pub ring_size: ByteSize,
@@ -51,6 +54,15 @@ pub enum Flame {
     Live,
     /// Bytes ever allocated
     Allocated,
+}
+
+/// How call stacks are found.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum Stack {
+    /// By the unwind tables of each file, and by frame pointer in code that has none
+    Auto,
+    /// By frame pointer alone: for programs built with frame pointers throughout
+    Fp,
 }
 
 /// Ages are compared in whole seconds, so a fraction would promise what is not kept.

@@ -3,7 +3,7 @@
 //! Written from the record types, not from the decoder, so that a round trip says something.
 
 use bytemuck::bytes_of;
-use memtrace_common::event::{Header, StackHead};
+use memtrace_common::event::{Header, StackEnd, StackHead};
 use memtrace_common::{event::Kind, identity::Identity};
 
 use super::Event;
@@ -40,8 +40,10 @@ pub fn encode_stack(header: Header, frames: &[u64]) -> Vec<u8> {
             kind: Kind::Stack as u8,
             ..header
         },
-        id: Identity::of(header.incarnation, frames).id,
+        id: Identity::of(header.incarnation, frames, StackEnd::Start as u8).id,
         count: u32::try_from(frames.len()).unwrap_or(u32::MAX),
+        end: StackEnd::Start as u8,
+        notes: 0,
         reserved: 0,
     };
     let mut bytes = bytes_of(&head).to_vec();

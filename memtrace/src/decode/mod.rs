@@ -10,7 +10,7 @@ mod tests;
 use bytemuck::AnyBitPattern;
 use memtrace_common::{
     Op,
-    event::{Alloc, Break, Free, Header, Kind, Map, Realloc, Remap, StackHead, Unmap},
+    event::{Alloc, Break, Free, Header, Kind, Map, Realloc, Remap, StackEnd, StackHead, Unmap},
     identity::Identity,
     limits::MAX_FRAMES,
     op::Class,
@@ -179,7 +179,7 @@ fn stack(record: &[u8]) -> Result<Stack<'_>, Malformed> {
     let stack = Stack { head, frames };
     let mut identity = Identity::new(head.header.incarnation);
     stack.frames().for_each(|frame| identity.push(frame));
-    if identity.finish().id != head.id {
+    if identity.finish(head.end).id != head.id || StackEnd::from_u8(head.end).is_none() {
         return Err(Malformed::Identity);
     }
     Ok(stack)

@@ -33,10 +33,10 @@ use self::{
 };
 pub use self::{
     snapshot::{SiteFacts, Snapshot},
-    stacks::Stacks,
+    stacks::{CallStack, Stacks},
     tally::Tally,
 };
-use crate::{decode::Event, process::Location};
+use crate::decode::Event;
 
 /// Events that are looked up together: more than the processor can overlap, and few enough to stay in its first cache.
 const TOGETHER: usize = 32;
@@ -145,8 +145,8 @@ impl Ledger {
     }
 
     /// Keeps a stack under the identity that events name it by. `check` is the identity's second value.
-    pub fn add_stack(&mut self, id: u64, check: u64, locations: Vec<Location>) {
-        self.stacks.insert(id, check, locations);
+    pub fn add_stack(&mut self, id: u64, check: u64, stack: CallStack) {
+        self.stacks.insert(id, check, stack);
     }
 
     /// Tells where the program break was when observation began (avma).

@@ -5,7 +5,7 @@ use std::time::Duration;
 use memtrace_common::{Op, op::Class};
 use rustc_hash::FxHashMap;
 
-use super::{Ledger, Tally};
+use super::{CallStack, Ledger, Tally};
 use crate::{
     process::Location,
     profile::{Amount, Totals},
@@ -35,8 +35,8 @@ pub struct SiteFacts {
 pub struct Snapshot {
     /// All sites.
     pub sites: Vec<SiteFacts>,
-    /// The stacks that sites refer to, leaf first.
-    pub stacks: Vec<Box<[Location]>>,
+    /// The stacks that sites refer to.
+    pub stacks: Vec<CallStack>,
     /// Sums over all sites.
     pub totals: Totals,
     /// What could not be paired.
@@ -55,6 +55,13 @@ struct Ages {
     aged: Amount,
     /// Nanoseconds.
     oldest: u64,
+}
+
+impl Snapshot {
+    /// Where the frames of all stacks lie; what several stacks share comes again.
+    pub fn locations(&self) -> impl Iterator<Item = Location> {
+        self.stacks.iter().flat_map(|stack| stack.locations.iter().copied())
+    }
 }
 
 impl Ledger {
@@ -139,7 +146,7 @@ impl Ledger {
 #[derive(Default)]
 struct Rows {
     sites: Vec<SiteFacts>,
-    stacks: Vec<Box<[Location]>>,
+    stacks: Vec<CallStack>,
     by_identity: FxHashMap<u64, usize>,
     /// The row of each operation without a stack.
     bare: FxHashMap<Op, usize>,
@@ -147,11 +154,11 @@ struct Rows {
 
 impl Rows {
     /// The index of a stack, if it is kept.
-    fn stack(&mut self, id: u64, locations: Option<&[Location]>) -> Option<usize> {
-        let locations = locations?;
+    fn stack(&mut self, id: u64, stack: Option<&CallStack>) -> Option<usize> {
+        let stack = stack?;
         let stacks = &mut self.stacks;
         Some(*self.by_identity.entry(id).or_insert_with(|| {
-            stacks.push(locations.into());
+            stacks.push(stack.clone());
             stacks.len() - 1
         }))
     }

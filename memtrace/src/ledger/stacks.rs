@@ -4,11 +4,20 @@ use rustc_hash::FxHashMap;
 
 use crate::process::Location;
 
+/// A call stack.
+#[derive(Clone, Debug, Default)]
+pub struct CallStack {
+    /// Where its frames lie, leaf first.
+    pub locations: Box<[Location]>,
+    /// Whether it reaches the start of its thread and every frame lies in known code.
+    pub whole: bool,
+}
+
 /// A stack as it is kept.
 #[derive(Debug)]
 struct Kept {
     check: u64,
-    locations: Box<[Location]>,
+    stack: CallStack,
 }
 
 /// Stacks by their 64-bit identity.
@@ -34,7 +43,7 @@ impl Stacks {
     }
 
     /// Keeps a stack. A stack that comes again is the same, or a collision, which the second value shows.
-    pub(super) fn insert(&mut self, id: u64, check: u64, locations: Vec<Location>) {
+    pub(super) fn insert(&mut self, id: u64, check: u64, stack: CallStack) {
         if let Some(kept) = self.by_id.get(&id) {
             self.collisions += u64::from(kept.check != check);
             return;
@@ -43,13 +52,7 @@ impl Stacks {
             self.overflow += 1;
             return;
         }
-        self.by_id.insert(
-            id,
-            Kept {
-                check,
-                locations: locations.into(),
-            },
-        );
+        self.by_id.insert(id, Kept { check, stack });
     }
 
     /// Whether no further stack will be kept.
@@ -62,9 +65,9 @@ impl Stacks {
         self.limit.saturating_mul(2)
     }
 
-    /// The locations of a stack, leaf first.
-    pub fn get(&self, id: u64) -> Option<&[Location]> {
-        self.by_id.get(&id).map(|kept| &*kept.locations)
+    /// The stack of an identity.
+    pub fn get(&self, id: u64) -> Option<&CallStack> {
+        self.by_id.get(&id).map(|kept| &kept.stack)
     }
 
     /// How many there are.

@@ -106,11 +106,11 @@ impl Probes {
     }
 
     /// Attaches the tracepoints: mapping system calls, `exec`, end of a thread. They fire for the whole machine and
-    /// return at once for processes that are not traced.
+    /// return at once for processes that are not traced. `new_code` adds those that tell of memory that becomes executable.
     ///
     /// # Errors
     /// When tracefs cannot be had or the kernel refuses.
-    pub fn attach_tracepoints(&mut self) -> Result<(), ProbeError> {
+    pub fn attach_tracepoints(&mut self, new_code: bool) -> Result<(), ProbeError> {
         let mut wanted = vec![
             ("process_exec", "sched", "sched_process_exec".to_owned()),
             ("thread_exit", "sched", "sched_process_exit".to_owned()),
@@ -118,6 +118,11 @@ impl Probes {
         for call in SYSCALLS {
             wanted.push(("mapping_exit", "syscalls", format!("sys_exit_{call}")));
             wanted.push(("mapping_enter", "syscalls", format!("sys_enter_{call}")));
+        }
+        if new_code {
+            for call in ["mprotect", "pkey_mprotect"] {
+                wanted.push(("protect_exit", "syscalls", format!("sys_exit_{call}")));
+            }
         }
         tracefs::with(|| {
             for (program, category, name) in &wanted {

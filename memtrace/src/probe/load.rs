@@ -3,7 +3,8 @@
 use aya::{
     Ebpf, EbpfLoader,
     maps::{HashMap, Map, MapData},
-    programs::{Program, ProgramError},
+    programs::{Program, ProgramError, ProgramType},
+    sys::{BpfHelper, is_helper_supported},
 };
 use aya_log::EbpfLogger;
 use memtrace_common::{
@@ -12,7 +13,7 @@ use memtrace_common::{
     state::Process,
 };
 
-use super::{Counters, LostFrees, ProbeError, Ring, attach::Links};
+use super::{CodeChanges, Counters, LostFrees, ProbeError, Ring, Tables, attach::Links, kernel_types};
 
 /// The BPF object, built by `cargo xtask ebpf` and kept in the tree.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(
@@ -46,7 +47,8 @@ impl Probes {
             // A quarter: the collector then has three more to come back in.
             wakeup_bytes: u64::from(options.ring_bytes / 4),
             max_frames: u32::try_from(limits::MAX_FRAMES).unwrap_or(u32::MAX),
-            reserved: 0,
+            has_loop: u32::from(has_loop()),
+            return_probes: kernel_types::return_probes(),
         };
         let log_level = if options.diagnostics {
             aya_log::Level::Trace as u8
@@ -61,6 +63,12 @@ impl Probes {
             .map_err(ProbeError::load)?;
         for (name, program) in ebpf.programs_mut() {
             load_program(program).map_err(|source| ProbeError::new(name, source))?;
+            if let Ok(info) = program.info() {
+                log::debug!(
+                    "program {name}: {} instructions verified",
+                    info.verified_instruction_count().unwrap_or(0)
+                );
+            }
         }
         let processes = HashMap::try_from(take(&mut ebpf, "PROCESSES")?)
             .map_err(|source| ProbeError::map("open the map of processes", source))?;
@@ -81,7 +89,7 @@ impl Probes {
                 pid,
                 Process {
                     incarnation,
-                    reserved: 0,
+                    slot: 0,
                 },
                 0,
             )
@@ -124,6 +132,27 @@ impl Probes {
         LostFrees::new(maps, take(&mut self.ebpf, "LOST_ACTIVE")?)
     }
 
+    /// What stacks are unwound by; can be taken once.
+    ///
+    /// # Errors
+    /// When it was taken before, or the kernel has no memory for it.
+    pub fn tables(&mut self) -> Result<Tables, ProbeError> {
+        Tables::new([
+            take(&mut self.ebpf, "TABLES")?,
+            take(&mut self.ebpf, "SPACES")?,
+            take(&mut self.ebpf, "CURRENT")?,
+            take(&mut self.ebpf, "RULES")?,
+        ])
+    }
+
+    /// The BPF side's word of new code; can be taken once.
+    ///
+    /// # Errors
+    /// When it was taken before.
+    pub fn code_changes(&mut self) -> Result<CodeChanges, ProbeError> {
+        CodeChanges::new(take(&mut self.ebpf, "CHANGES")?)
+    }
+
     /// The reader of the BPF side's diagnostics, for whoever polls it.
     ///
     /// # Errors
@@ -140,6 +169,11 @@ fn take(ebpf: &mut Ebpf, name: &str) -> Result<Map, ProbeError> {
     ebpf.take_map(name).ok_or_else(|| ProbeError::Object {
         what: format!("map {name} left to take"),
     })
+}
+
+/// Whether the kernel has `bpf_loop`. A kernel that does not tell is taken for one without: the other way works everywhere.
+fn has_loop() -> bool {
+    is_helper_supported(ProgramType::KProbe, BpfHelper::BPF_FUNC_loop).unwrap_or(false)
 }
 
 fn load_program(program: &mut Program) -> Result<(), ProgramError> {

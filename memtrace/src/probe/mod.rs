@@ -6,9 +6,11 @@
 mod attach;
 mod counters;
 mod error;
+mod kernel_types;
 mod load;
 mod lost;
 mod ring;
+mod tables;
 mod tracefs;
 
 pub use self::{
@@ -18,4 +20,5 @@ pub use self::{
     load::{Options, Probes},
     lost::LostFrees,
     ring::{Ring, RingRecord},
+    tables::{Arena, CodeChanges, Tables},
 };

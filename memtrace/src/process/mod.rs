@@ -5,4 +5,4 @@ pub mod maps;
 mod module;
 mod space;
 
-pub use self::{location::Location, module::Module, space::AddressSpace};
+pub use self::{location::Location, module::Module, space::{AddressSpace, Code}};

@@ -9,14 +9,19 @@ use super::{
     maps::{self, Mapping},
     module::Module,
 };
+use crate::clock::now_ns;
 
 /// Executable memory from one mapping.
 #[derive(Clone, Copy, Debug)]
-struct Code {
-    start: u64,
-    end: u64,
-    offset: u64,
-    module: u32,
+pub struct Code {
+    /// First address (avma).
+    pub start: u64,
+    /// End (avma).
+    pub end: u64,
+    /// Offset of the first byte in the file.
+    pub offset: u64,
+    /// Index of what is mapped, in [`AddressSpace::modules`].
+    pub module: u32,
 }
 
 /// What tells one module from another: device, inode and name.
@@ -32,6 +37,8 @@ pub struct AddressSpace {
     by_key: FxHashMap<Key, u32>,
     heap_end: Option<u64>,
     outdated: bool,
+    /// When the mappings were read last, in nanoseconds of kernel time.
+    read_ns: u64,
     /// The text that was read last, to see that nothing has changed.
     text: String,
 }
@@ -49,6 +56,7 @@ impl AddressSpace {
             by_key: FxHashMap::default(),
             heap_end: None,
             outdated: false,
+            read_ns: 0,
             text: String::new(),
         };
         space.refresh()?;
@@ -60,6 +68,7 @@ impl AddressSpace {
     /// # Errors
     /// As [`AddressSpace::read`].
     pub fn refresh(&mut self) -> io::Result<bool> {
+        let read_ns = now_ns();
         // Paths need not be UTF-8; a replaced character only shows in a name.
         let bytes = fs::read(format!("/proc/{}/maps", self.pid))?;
         let text = String::from_utf8_lossy(&bytes);
@@ -67,6 +76,7 @@ impl AddressSpace {
         if text.is_empty() {
             return Err(io::Error::other("the process has no memory any more"));
         }
+        self.read_ns = read_ns;
         if *text == self.text {
             return Ok(false);
         }
@@ -132,6 +142,16 @@ impl AddressSpace {
             module: code.module,
             address,
         })
+    }
+
+    /// Kernel monotonic time in nanoseconds right before the mappings were read.
+    pub const fn read_ns(&self) -> u64 {
+        self.read_ns
+    }
+
+    /// The code that is mapped now, in the order of addresses.
+    pub fn code(&self) -> &[Code] {
+        &self.code
     }
 
     /// All modules so far; a location refers to them by index.

@@ -22,10 +22,18 @@ impl Health {
             distinct: _,
             deep,
             broken,
+            // Reasons and remarks that the line on stacks has.
+            no_table: _,
+            unreadable: _,
+            unsupported: _,
+            early: _,
+            signal: _,
             lost,
+            scratch_taken,
             overflow,
             collisions,
         } = self.stacks;
+        let lost = lost.saturating_add(scratch_taken);
         let faults = clauses([
             (self.lost_allocations, "allocation lost", "allocations lost"),
             (self.forgotten_frees, "free lost", "frees lost"),

@@ -215,10 +215,22 @@ pub struct StackHealth {
     pub distinct: u64,
     /// Events whose stack was cut at the depth limit.
     pub deep: u64,
-    /// Events whose stack ends early.
+    /// Allocations whose stack ends early for another reason.
     pub broken: u64,
-    /// Events whose stack was lost.
+    /// Events whose stack ends in code without a table, where the frame pointer leads nowhere.
+    pub no_table: u64,
+    /// Events whose stack ends where memory could not be read.
+    pub unreadable: u64,
+    /// Events whose stack ends at a rule that cannot be computed.
+    pub unsupported: u64,
+    /// Events whose stack was taken before the table of some frame was loaded.
+    pub early: u64,
+    /// Events whose stack goes through a signal.
+    pub signal: u64,
+    /// Events whose stack was lost because the ring was full.
     pub lost: u64,
+    /// Events whose stack was lost because another task took over the memory it was walked in.
+    pub scratch_taken: u64,
     /// Stacks not kept because the table was full; their bytes are under "no stack".
     pub overflow: u64,
     /// Different stacks that met under one identity.

@@ -103,7 +103,13 @@ fn stacks(health: &Health) -> String {
     let events = [
         (stacks.deep, "cut at the depth limit"),
         (stacks.broken, "end early"),
+        (stacks.no_table, "end in code without unwind table"),
+        (stacks.unreadable, "end at memory that could not be read"),
+        (stacks.unsupported, "end at an unsupported unwind rule"),
+        (stacks.early, "came before their unwind table"),
+        (stacks.signal, "go through a signal"),
         (stacks.lost, "lost"),
+        (stacks.scratch_taken, "lost to another task"),
         (stacks.overflow, "not kept: table full"),
         (stacks.collisions, "met under one identity"),
     ];

@@ -4,14 +4,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use memtrace_common::{
-    event::flag,
+    event::{StackEnd, StackHead, flag, note},
     identity::Identity,
     state::{LostFree, LostKey},
 };
 
 use crate::{
     decode::{self, Event},
-    ledger::{Ledger, Limits},
+    ledger::{CallStack, Ledger, Limits},
     probe::{LostFrees, ProbeError, Ring},
     process::{AddressSpace, Location},
     store::Writer,
@@ -42,6 +42,10 @@ pub(super) struct Collector {
     pub(super) malformed: u64,
     /// The target replaced its program and nobody has looked at the new one yet.
     pub(super) executed: bool,
+    /// Modules that stacks went through before their unwind table was there, for whoever makes tables.
+    pub(super) wanted: Vec<u32>,
+    /// Incarnation of the target.
+    pub(super) incarnation: u32,
     /// Scratch for the frames of one stack.
     frames: Vec<u64>,
     /// Events that are decoded and not yet applied: together they wait less for memory.
@@ -60,6 +64,8 @@ impl Collector {
             events: 0,
             malformed: 0,
             executed: false,
+            wanted: Vec::new(),
+            incarnation: 0,
             frames: Vec::new(),
             batch: Vec::with_capacity(APPLIED_TOGETHER),
         }
@@ -105,11 +111,14 @@ impl Collector {
                     self.frames.clear();
                     self.frames.extend(stack.frames());
                     drop(record);
-                    self.stack(head.header.incarnation, head.id);
+                    self.stack(&head);
                 }
                 Ok(event) => {
                     match &event {
-                        Event::Exec(_) => self.executed = true,
+                        Event::Exec(header) => {
+                            self.executed = true;
+                            self.incarnation = header.incarnation;
+                        }
                         Event::Map(map) if map.header.flags & flag::EXECUTABLE != 0 => self.space.outdated(),
                         _ => {}
                     }
@@ -129,18 +138,27 @@ impl Collector {
     }
 
     /// Places the frames of a new stack in the files they belong to, and keeps it.
-    fn stack(&mut self, incarnation: u32, id: u64) {
-        let identity = Identity::of(incarnation, &self.frames);
+    fn stack(&mut self, head: &StackHead) {
+        let identity = Identity::of(head.header.incarnation, &self.frames, head.end);
         let mut locations = self.place();
         if locations.len() < self.frames.len() && self.refreshed.elapsed() >= REFRESH_PAUSE {
             // Perhaps a library that was loaded since; perhaps a frame pointer that was none.
             self.refresh();
             locations = self.place();
         }
-        if let Some(recording) = &mut self.recording {
-            recording.stack(identity, &locations);
+        if head.notes & note::EARLY != 0
+            && let Some(last) = locations.last()
+        {
+            self.wanted.push(last.module);
         }
-        self.ledger.add_stack(id, identity.check, locations);
+        let stack = CallStack {
+            whole: head.end == StackEnd::Start as u8 && locations.len() == self.frames.len(),
+            locations: locations.into(),
+        };
+        if let Some(recording) = &mut self.recording {
+            recording.stack(identity, &stack);
+        }
+        self.ledger.add_stack(head.id, identity.check, stack);
     }
 
     /// The locations of the current frames, up to the first address that is not in any mapping: beyond it the chain

@@ -37,6 +37,7 @@ pub(super) async fn finish(
 ) -> anyhow::Result<()> {
     tracer.ignore();
     collector.finish()?;
+    tracer.end_unwinding();
     let raw = Raw::take(&mut collector, &tracer, options, Some(end));
     let recording = collector.take_recording();
     // Taking the probes off frees the target from its cost, and waits in the kernel; naming frames needs the processor.

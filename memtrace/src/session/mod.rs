@@ -8,6 +8,7 @@ mod preflight;
 mod replay;
 mod report;
 mod signals;
+mod unwinding;
 
 use std::{
     ffi::OsString,

@@ -22,7 +22,7 @@ use super::{
     report::{self, Reporter},
     signals::{self, Signals},
 };
-use crate::{options::Options, profile::End, symbolize::Symbolizer};
+use crate::{clock::now_ns, options::Options, profile::End, symbolize::Symbolizer};
 
 /// How often the ring is looked at without being asked to. The BPF side wakes the collector at a quarter full; at two
 /// million events a second an 8 MiB ring takes 20 ms to get there.
@@ -187,11 +187,15 @@ impl Loop<'_> {
         }
         if self.sampled_at.elapsed() >= SAMPLE_PAUSE {
             self.sampled_at = Instant::now();
-            self.collector.sample(report::now_ns());
+            self.collector.sample(now_ns());
         }
         if std::mem::take(&mut self.collector.executed) {
             self.executed_at = Some(Instant::now());
         }
+        for module in self.collector.wanted.drain(..) {
+            self.tracer.want_table(module);
+        }
+        self.tracer.follow_code(&mut self.collector.space, self.collector.incarnation)?;
         if let Some(since) = self.executed_at {
             self.collector.refresh();
             match self.tracer.attach_again(&self.collector.space) {

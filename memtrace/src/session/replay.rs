@@ -32,7 +32,7 @@ pub fn replay(recording: &[u8], settings: Settings) -> anyhow::Result<Profile> {
                     Err(_) => malformed += 1,
                 }
             }
-            Frame::Stack(identity, locations) => ledger.add_stack(identity.id, identity.check, locations),
+            Frame::Stack(identity, stack) => ledger.add_stack(identity.id, identity.check, stack),
             Frame::LostFree(key, free) => ledger.apply_lost_free(key, free),
             Frame::Sample(now_ns) => ledger.sample(now_ns),
             Frame::Break {
@@ -63,6 +63,7 @@ pub fn replay(recording: &[u8], settings: Settings) -> anyhow::Result<Profile> {
         .map(|(module, address, frames)| (Location { module, address }, frames));
     let symbolizer = Symbolizer::with_names(names);
     let raw = Raw {
+        by_tables: end.by_tables,
         snapshot: ledger.snapshot(end.started_ns, end.now_ns, settings.min_age),
         modules: Vec::new(),
         allocators: end.target.allocators,

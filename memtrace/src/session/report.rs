@@ -10,12 +10,13 @@ use anyhow::Context as _;
 use memtrace_common::Counter;
 use nix::sys::resource::{UsageWho, getrusage};
 use rustc_hash::FxHashMap;
-use rustix::{termios::tcgetwinsize, time::ClockId};
+use rustix::termios::tcgetwinsize;
 
 use super::{collector::Collector, hooks::Tracer};
 use crate::{
+    clock::now_ns,
     ledger::Snapshot,
-    options::Options,
+    options::{Options, Unwinding},
     process::{Location, Module},
     profile::{Allocator, Cost, End, Frame, FrameIndex, Health, Profile, Settings, Site, StackHealth, Target},
     render,
@@ -25,12 +26,6 @@ use crate::{
 
 /// Columns of a terminal that does not tell.
 const COLUMNS: usize = 80;
-
-/// Kernel monotonic time in nanoseconds: the clock of the events.
-pub(super) fn now_ns() -> u64 {
-    let now = rustix::time::clock_gettime(ClockId::Monotonic);
-    u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
-}
 
 /// Everything a profile is made of, taken at one moment, so that it can be made elsewhere.
 pub(super) struct Raw {
@@ -45,6 +40,8 @@ pub(super) struct Raw {
     pub(super) now_ns: u64,
     pub(super) end: Option<End>,
     pub(super) cost: Cost,
+    /// Whether stacks were unwound by tables: then their ends are known, and not judged by the names of functions.
+    pub(super) by_tables: bool,
 }
 
 impl Raw {
@@ -67,6 +64,7 @@ impl Raw {
             started_ns: tracer.started_ns(),
             now_ns,
             end,
+            by_tables: options.unwinding == Unwinding::Auto,
         }
     }
 }
@@ -126,7 +124,7 @@ impl Reporter {
     /// The profile, and the recording's end when there is one.
     pub(super) fn finish(&self, raw: Raw, recording: Option<Writer>) -> anyhow::Result<Profile> {
         let mut symbolizer = self.symbolizer.lock().unwrap_or_else(PoisonError::into_inner);
-        let locations = raw.snapshot.stacks.iter().flat_map(|stack| stack.iter().copied());
+        let locations = raw.snapshot.locations();
         symbolizer.resolve(&raw.modules, locations);
         let end = recording.is_some().then(|| self.recording_end(&raw, &symbolizer));
         let profile = self.profile(raw, &symbolizer);
@@ -137,12 +135,7 @@ impl Reporter {
     }
 
     fn recording_end(&self, raw: &Raw, symbolizer: &Symbolizer) -> Final {
-        let mut locations: Vec<Location> = raw
-            .snapshot
-            .stacks
-            .iter()
-            .flat_map(|stack| stack.iter().copied())
-            .collect();
+        let mut locations: Vec<Location> = raw.snapshot.locations().collect();
         locations.sort_unstable();
         locations.dedup();
         Final {
@@ -150,6 +143,7 @@ impl Reporter {
             started_ns: raw.started_ns,
             target: self.target(raw),
             counters: named(&raw.counters),
+            by_tables: raw.by_tables,
             notes: raw.notes.clone(),
             names: locations
                 .into_iter()
@@ -192,13 +186,19 @@ impl Reporter {
             .stacks
             .iter()
             .map(|stack| {
-                let named = stack.iter().flat_map(|&at| symbolizer.frames(at).unwrap_or_default());
+                let named = stack.locations.iter().flat_map(|&at| symbolizer.frames(at).unwrap_or_default());
                 named.map(|frame| frames.index(frame)).collect()
             })
             .collect();
         let target = self.target(&raw);
-        let ends: Vec<bool> = stacks.iter().map(|stack| frames.reaches_start(stack)).collect();
-        let health = health(&raw, &frames.all, |stack| ends.get(stack).copied().unwrap_or(false));
+        let whole: Vec<bool> = raw
+            .snapshot
+            .stacks
+            .iter()
+            .zip(&stacks)
+            .map(|(stack, frames_of)| stack.whole && (raw.by_tables || frames.reaches_start(frames_of)))
+            .collect();
+        let health = health(&raw, &frames.all, |stack| whole.get(stack).copied().unwrap_or(false));
         let sites = raw
             .snapshot
             .sites
@@ -237,7 +237,7 @@ pub(super) fn named(counters: &[u64; Counter::COUNT]) -> Vec<(String, u64)> {
         .collect()
 }
 
-fn health(raw: &Raw, frames: &[Frame], reaches_start: impl Fn(usize) -> bool) -> Health {
+fn health(raw: &Raw, frames: &[Frame], whole: impl Fn(usize) -> bool) -> Health {
     let of = |counter: Counter| raw.counters[counter as usize];
     let tally = raw.snapshot.tally;
     let mut notes = raw.notes.clone();
@@ -248,14 +248,13 @@ fn health(raw: &Raw, frames: &[Frame], reaches_start: impl Fn(usize) -> bool) ->
             crate::units::bytes(tally.gone_with_exec.bytes)
         ));
     }
-    let lost = of(Counter::StacksLost).saturating_add(of(Counter::ScratchTaken));
     let deep = of(Counter::StacksDeep);
-    // Allocations whose stack stops before the program's start, those that were cut for depth apart.
-    let early: u64 = raw
+    // Allocations whose stack is not whole, those that were cut for depth apart.
+    let cut: u64 = raw
         .snapshot
         .sites
         .iter()
-        .filter(|site| site.stack.is_some_and(|stack| !reaches_start(stack)))
+        .filter(|site| site.stack.is_some_and(|stack| !whole(stack)))
         .map(|site| site.allocated.count)
         .sum();
     Health {
@@ -271,8 +270,14 @@ fn health(raw: &Raw, frames: &[Frame], reaches_start: impl Fn(usize) -> bool) ->
         stacks: StackHealth {
             distinct: raw.snapshot.kept_stacks,
             deep,
-            broken: early.saturating_sub(deep),
-            lost,
+            broken: cut.saturating_sub(deep),
+            no_table: of(Counter::StacksNoTable),
+            unreadable: of(Counter::StacksUnreadable),
+            unsupported: of(Counter::StacksUnsupported),
+            early: of(Counter::StacksEarly),
+            signal: of(Counter::StacksSignal),
+            lost: of(Counter::StacksLost),
+            scratch_taken: of(Counter::ScratchTaken),
             overflow: raw.snapshot.stack_overflow,
             collisions: raw.snapshot.stack_collisions,
         },

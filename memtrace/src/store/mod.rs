@@ -5,7 +5,7 @@
 //! | tag | content |
 //! |---|---|
 //! | `E` | a record of the ring, as it was |
-//! | `S` | where the frames of the stack just sent lie: id, check, then module (`u32`) and address (`u64`) of each |
+//! | `S` | the stack just sent: id, check, 1 if it is whole (`u8`), then module (`u32`) and address (`u64`) of each |
 //! | `L` | a lost free that was applied: key and value as in the map |
 //! | `B` | where the program break was at the start: pid, incarnation (`u32`) and address (`u64`) |
 //! | `P` | a moment at which live bytes were noted: kernel time (`u64`, nanoseconds) |
@@ -25,7 +25,7 @@ pub use self::{
 use crate::profile;
 
 /// First bytes of a recording; the digit is the version.
-pub const MAGIC: &[u8] = b"memtrace-ring 1\n";
+pub const MAGIC: &[u8] = b"memtrace-ring 2\n";
 
 /// The end of a recording: what is not in the ring's records.
 #[derive(Debug, Deserialize, Serialize)]
@@ -38,6 +38,8 @@ pub struct Final {
     pub target: profile::Target,
     /// The BPF side's counters by name.
     pub counters: Vec<(String, u64)>,
+    /// Whether stacks were unwound by tables.
+    pub by_tables: bool,
     /// What the reader of a report must know.
     pub notes: Vec<String>,
     /// Names of the locations: module, address, and the frames there, innermost first.

@@ -8,7 +8,7 @@ use memtrace_common::{
 use thiserror::Error;
 
 use super::{Final, MAGIC};
-use crate::process::Location;
+use crate::{ledger::CallStack, process::Location};
 
 /// Bytes of a placed frame: module and address.
 const LOCATION: usize = 12;
@@ -18,8 +18,8 @@ const LOCATION: usize = 12;
 pub enum Frame<'a> {
     /// A record of the ring.
     Event(&'a [u8]),
-    /// Where the frames of a stack lie.
-    Stack(Identity, Vec<Location>),
+    /// A stack.
+    Stack(Identity, CallStack),
     /// A lost free.
     LostFree(LostKey, LostFree),
     /// A moment at which live bytes were noted, in nanoseconds.
@@ -41,7 +41,7 @@ pub enum Frame<'a> {
 #[derive(Debug, Error)]
 pub enum ReadError {
     /// Not a recording, or one of another version.
-    #[error("this is not a recording of this version: it does not start with \"memtrace-ring 1\"")]
+    #[error("this is not a recording of this version: it does not start with \"memtrace-ring 2\"")]
     Magic,
     /// The file ends inside a frame.
     #[error("the recording is cut off at byte {0}")]
@@ -110,6 +110,8 @@ fn frame(tag: u8, content: &[u8]) -> Option<Frame<'_>> {
                 id: number(&mut rest)?,
                 check: number(&mut rest)?,
             };
+            let (&whole, after) = rest.split_first()?;
+            rest = after;
             let count = rest.len() / LOCATION;
             if count > MAX_FRAMES {
                 return None;
@@ -121,7 +123,11 @@ fn frame(tag: u8, content: &[u8]) -> Option<Frame<'_>> {
                     address: number(&mut rest)?,
                 });
             }
-            Frame::Stack(identity, locations)
+            let stack = CallStack {
+                locations: locations.into(),
+                whole: whole == 1,
+            };
+            Frame::Stack(identity, stack)
         }
         b'L' => Frame::LostFree(
             LostKey {

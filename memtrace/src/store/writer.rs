@@ -12,7 +12,7 @@ use memtrace_common::{
 };
 
 use super::{Final, MAGIC};
-use crate::process::Location;
+use crate::ledger::CallStack;
 
 /// An open recording. A failure to write is kept and told at the end: it must not disturb the observation.
 pub struct Writer {
@@ -50,12 +50,13 @@ impl Writer {
         self.frame(b'E', record);
     }
 
-    /// Where the frames of a stack lie.
-    pub fn stack(&mut self, identity: Identity, locations: &[Location]) {
-        let mut content = Vec::with_capacity(16 + 12 * locations.len());
+    /// A stack, as it was placed.
+    pub fn stack(&mut self, identity: Identity, stack: &CallStack) {
+        let mut content = Vec::with_capacity(17 + 12 * stack.locations.len());
         content.extend(identity.id.to_le_bytes());
         content.extend(identity.check.to_le_bytes());
-        for location in locations {
+        content.push(u8::from(stack.whole));
+        for location in &stack.locations {
             content.extend(location.module.to_le_bytes());
             content.extend(location.address.to_le_bytes());
         }

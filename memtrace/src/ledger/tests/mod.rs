@@ -34,10 +34,14 @@ fn ledger() -> Ledger {
         ledger.add_stack(
             u64::from(stack),
             u64::from(stack),
-            vec![Location {
-                module: stack,
-                address: 0,
-            }],
+            CallStack {
+                locations: [Location {
+                    module: stack,
+                    address: 0,
+                }]
+                .into(),
+                whole: true,
+            },
         );
     }
     ledger

@@ -23,7 +23,7 @@ fn stacks_are_bounded_and_what_has_none_is_one_site() {
             module: 0,
             address: stack,
         };
-        ledger.add_stack(stack, !stack, vec![location]);
+        ledger.add_stack(stack, !stack, CallStack { locations: [location].into(), whole: true });
         ledger.apply(&Event::Alloc(Alloc {
             header: at(stack, Op::Malloc, 0),
             address: 16 * stack,
@@ -48,19 +48,19 @@ fn a_stack_may_come_after_an_event_that_names_it() {
     }
     ledger.apply(&event);
     assert_eq!(snapshot(&ledger).sites[0].stack, None);
-    ledger.add_stack(77, 1, Vec::new());
+    ledger.add_stack(77, 1, CallStack::default());
     assert_eq!(snapshot(&ledger).sites[0].stack, Some(0));
 }
 
 #[test]
 fn stacks_that_share_an_identity_are_counted() {
     let mut ledger = ledger();
-    ledger.add_stack(1, 1, Vec::new());
+    ledger.add_stack(1, 1, CallStack::default());
     assert_eq!(snapshot(&ledger).stack_collisions, 0);
-    ledger.add_stack(1, 99, Vec::new());
+    ledger.add_stack(1, 99, CallStack::default());
     let snapshot = snapshot(&ledger);
     assert_eq!((snapshot.stack_collisions, snapshot.kept_stacks), (1, 3));
-    assert_eq!(ledger.stacks.get(1).map(<[Location]>::len), Some(1));
+    assert_eq!(ledger.stacks.get(1).map(|stack| stack.locations.len()), Some(1));
 }
 
 #[test]

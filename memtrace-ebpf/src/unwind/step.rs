@@ -1,0 +1,146 @@
+//! From a frame to its caller's.
+
+use memtrace_common::{
+    event::{StackEnd, note},
+    limits::{MAX_FRAME_BYTES, MAX_FRAMES},
+    space::Space,
+    unwind::{Cfa, Rbp},
+};
+
+use super::{return_probe, rule, window::word};
+use crate::maps::{CONFIG, Scratch};
+
+// Where the kernel puts the interrupted registers, from the stack pointer after the handler's return (`struct ucontext`,
+// `struct sigcontext_64`, arch/x86/include/uapi/asm): the context's registers begin at 40; bp, sp and ip are its words
+// 10, 15 and 16.
+const SIGNAL_BP: u64 = 40 + 8 * 10;
+const SIGNAL_SP: u64 = 40 + 8 * 15;
+const SIGNAL_IP: u64 = 40 + 8 * 16;
+
+/// The length of an entry in a procedure linkage table, in bytes (System V AMD64 ABI, 5.2), less one.
+const PLT_MASK: u64 = 15;
+
+/// Leaves a function at its first instruction; `false` when the walk ends there.
+#[inline(always)]
+pub(super) fn enter(scratch: &mut Scratch) -> bool {
+    let sp = scratch.walk.sp;
+    let address = word(scratch, sp);
+    arrive(scratch, address, sp.wrapping_add(8))
+}
+
+/// Goes on to the frame that the return address and the stack pointer tell; `false` when the walk ends.
+#[inline(always)]
+fn arrive(scratch: &mut Scratch, mut address: u64, sp: u64) -> bool {
+    if scratch.walk.unreadable != 0 {
+        return stop(scratch, StackEnd::Unreadable);
+    }
+    if address == 0 {
+        return stop(scratch, StackEnd::Start);
+    }
+    if return_probe::replaced(address) {
+        address = return_probe::original(scratch, sp.wrapping_sub(8));
+        if address == 0 {
+            return stop(scratch, StackEnd::Unsupported);
+        }
+    }
+    scratch.walk.ip = address;
+    scratch.walk.sp = sp;
+    push(scratch, address)
+}
+
+/// Adds a frame; `false` when there is no room for another.
+#[inline(always)]
+fn push(scratch: &mut Scratch, address: u64) -> bool {
+    let count = scratch.walk.count;
+    if count >= u64::from(CONFIG.load().max_frames) || count >= MAX_FRAMES as u64 {
+        return stop(scratch, StackEnd::Deep);
+    }
+    scratch.stack.frames[(count & 127) as usize % MAX_FRAMES] = address;
+    scratch.walk.identity.push(address);
+    scratch.walk.count = count + 1;
+    true
+}
+
+#[inline(always)]
+fn stop(scratch: &mut Scratch, end: StackEnd) -> bool {
+    scratch.walk.end = end as u64;
+    false
+}
+
+/// Leaves the current frame; 0 when the walk ends.
+///
+/// A global function: the kernel verifies it once, by itself, and not for each of its four calls in each program.
+#[unsafe(no_mangle)]
+pub extern "C" fn memtrace_leave_frame(scratch: *mut Scratch, space: *const Space) -> u32 {
+    // SAFETY: null or valid, which the verifier checks at each call.
+    let (scratch, space) = unsafe { (scratch.as_mut(), space.as_ref()) };
+    scratch.is_some_and(|scratch| leave(scratch, space)).into()
+}
+
+#[inline(always)]
+fn leave(scratch: &mut Scratch, space: Option<&Space>) -> bool {
+    let rule = rule::of(scratch, space);
+    let (sp, bp) = (scratch.walk.sp, scratch.walk.bp);
+    let offset = i64::from(rule.cfa_offset()) as u64;
+    let cfa = match rule.cfa() {
+        kind if kind == Cfa::Rsp as u8 => sp.wrapping_add(offset),
+        kind if kind == Cfa::Rbp as u8 => bp.wrapping_add(offset),
+        kind if kind == Cfa::None as u8 => return by_frame_pointer(scratch),
+        kind if kind == Cfa::End as u8 => return stop(scratch, StackEnd::Start),
+        kind if kind == Cfa::Signal as u8 => return from_signal(scratch),
+        kind if kind == Cfa::Plt as u8 => {
+            let pushed = u64::from(scratch.walk.ip & PLT_MASK >= offset) * 8;
+            sp.wrapping_add(8 + pushed)
+        }
+        kind if kind == Cfa::DerefRsp as u8 || kind == Cfa::DerefRbp as u8 => {
+            let base = if kind == Cfa::DerefRsp as u8 { sp } else { bp };
+            let at = base.wrapping_add(i64::from(rule.deref_offset()) as u64);
+            word(scratch, at).wrapping_add(i64::from(rule.deref_add()) as u64)
+        }
+        _ => return stop(scratch, StackEnd::Unsupported),
+    };
+    // Stacks grow down, and a frame has a return address at least.
+    if cfa <= sp {
+        return stop(scratch, StackEnd::Unreadable);
+    }
+    if rule.rbp() != Rbp::Same as u8 {
+        let base = if rule.rbp() == Rbp::AtCfa as u8 { cfa } else { bp };
+        scratch.walk.bp = word(scratch, base.wrapping_add(i64::from(rule.rbp_offset()) as u64));
+    }
+    let address = word(scratch, cfa.wrapping_sub(8));
+    arrive(scratch, address, cfa)
+}
+
+/// Follows the chain of frame pointers.
+#[inline(always)]
+fn by_frame_pointer(scratch: &mut Scratch) -> bool {
+    let (sp, bp) = (scratch.walk.sp, scratch.walk.bp);
+    if bp == 0 {
+        // The ABI's mark of the outermost frame (System V AMD64 ABI, 3.4.1).
+        return stop(scratch, StackEnd::Start);
+    }
+    if bp < sp || bp - sp > MAX_FRAME_BYTES || bp & 7 != 0 {
+        return stop(scratch, StackEnd::NoTable);
+    }
+    scratch.walk.notes |= u64::from(note::FRAME_POINTER);
+    let next = word(scratch, bp);
+    let address = word(scratch, bp + 8);
+    if scratch.walk.unreadable != 0 {
+        return stop(scratch, StackEnd::NoTable);
+    }
+    scratch.walk.bp = next;
+    arrive(scratch, address, bp + 16)
+}
+
+/// Goes on with the registers that a signal interrupted. The stack may be another one: it need not grow.
+#[inline(always)]
+fn from_signal(scratch: &mut Scratch) -> bool {
+    let sp = scratch.walk.sp;
+    scratch.walk.notes |= u64::from(note::SIGNAL);
+    let bp = word(scratch, sp.wrapping_add(SIGNAL_BP));
+    let stack = word(scratch, sp.wrapping_add(SIGNAL_SP));
+    // One is added because every other frame has an address after its instruction.
+    let ip = word(scratch, sp.wrapping_add(SIGNAL_IP)).wrapping_add(1);
+    scratch.walk.bp = bp;
+    arrive(scratch, ip, stack)
+}

@@ -1,0 +1,124 @@
+//! How a target's code lies, and what the BPF side is told of it.
+
+use std::sync::Arc;
+
+use memtrace_common::{
+    limits::MAX_MAPPINGS,
+    space::{Mapping, NO_TABLE, Space, TABLE_TO_COME, UNUSED},
+};
+
+use super::files::{Files, Placed};
+use crate::process::{AddressSpace, Module};
+
+/// One executable mapping.
+#[derive(Clone, Debug)]
+pub(in crate::session) struct Code {
+    /// First address (avma).
+    pub(in crate::session) start: u64,
+    /// End (avma).
+    pub(in crate::session) end: u64,
+    /// Offset of the first byte in the file.
+    pub(in crate::session) offset: u64,
+    /// Number of the module, the same for the whole observation.
+    pub(in crate::session) index: u32,
+    /// What is mapped.
+    pub(in crate::session) module: Arc<Module>,
+}
+
+/// The executable mappings of a process at a moment.
+#[derive(Clone, Debug)]
+pub(in crate::session) struct Layout {
+    /// Incarnation of the process.
+    pub(in crate::session) incarnation: u32,
+    /// Kernel monotonic time in nanoseconds right before the mappings were read.
+    pub(in crate::session) covers: u64,
+    /// In the order of their addresses.
+    pub(in crate::session) code: Vec<Code>,
+}
+
+impl Layout {
+    /// The layout that was read last.
+    pub(in crate::session) fn of(space: &AddressSpace, incarnation: u32) -> Self {
+        let code = space.code().iter().filter_map(|code| {
+            Some(Code {
+                start: code.start,
+                end: code.end,
+                offset: code.offset,
+                index: code.module,
+                module: Arc::clone(space.modules().get(code.module as usize)?),
+            })
+        });
+        Self {
+            incarnation,
+            covers: space.read_ns(),
+            code: code.collect(),
+        }
+    }
+
+    /// What the BPF side is told, with the tables that are there. Mappings beyond its capacity are left out: their frames
+    /// go by frame pointer.
+    pub(super) fn space(&self, files: &Files, generation: u32) -> Box<Space> {
+        let mut space = Box::new(Space {
+            incarnation: self.incarnation,
+            generation,
+            covers: self.covers,
+            begins: [UNUSED; MAX_MAPPINGS],
+            mappings: [Mapping::default(); MAX_MAPPINGS],
+        });
+        // The search finds the last that begins at or before an address, so there must be one before all others.
+        space.begins[0] = 0;
+        let slots = space.begins.iter_mut().zip(&mut space.mappings).skip(1);
+        for ((begin, mapping), code) in slots.zip(&self.code) {
+            *begin = code.start;
+            *mapping = describe(code, files);
+        }
+        space
+    }
+}
+
+fn describe(code: &Code, files: &Files) -> Mapping {
+    let without = |arena| Mapping {
+        end: code.end,
+        arena,
+        ..Mapping::default()
+    };
+    match files.placed(code.index) {
+        None if code.module.has_file() => without(TABLE_TO_COME),
+        None | Some(Placed::Nothing) => without(NO_TABLE),
+        Some(Placed::Table { arena, chunk, segments }) => {
+            // The segment tells where the linker put what is at this offset of the file.
+            let Some(segment) = crate::unwind::segment_of(segments, code.offset) else {
+                return without(NO_TABLE);
+            };
+            let svma = segment
+                .svma
+                .start
+                .wrapping_add(code.offset)
+                .wrapping_sub(segment.offset.start);
+            Mapping {
+                end: code.end,
+                bias: code.start.wrapping_sub(svma),
+                arena: arena.index(),
+                chunk: *chunk,
+                page_base: segment.page_base,
+                reserved: 0,
+            }
+        }
+    }
+}
+
+/// Whether addresses mean in `new` what they meant in `old`, as far as `old` knew them: then rules that were looked up
+/// by `old` may stay in the cache.
+pub(super) fn agree(old: &Space, new: &Space) -> bool {
+    let known = |space: &Space| -> Vec<(u64, Mapping)> {
+        let all = space.begins.iter().copied().zip(space.mappings);
+        all.filter(|(begin, mapping)| *begin != UNUSED && mapping.end != 0).collect()
+    };
+    let new_ones = known(new);
+    old.incarnation == new.incarnation
+        && known(old)
+            .iter()
+            // Of code whose table was still to come, nothing is in the cache.
+            .filter(|(_, mapping)| mapping.arena != TABLE_TO_COME)
+            .all(|one| new_ones.contains(one))
+}
