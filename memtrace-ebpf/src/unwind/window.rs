@@ -7,20 +7,24 @@ use crate::maps::{Scratch, WINDOW_WORDS};
 const WINDOW_BYTES: u64 = 8 * WINDOW_WORDS as u64;
 
 /// The word of the target's memory at `address`. When it cannot be read it is 0, and the walk's `unreadable` is set.
-///
-/// A function of its own, so that it is in the object once; it is called up to three times for each frame.
-#[inline(never)]
+#[inline(always)]
 pub(super) fn word(scratch: &mut Scratch, address: u64) -> u64 {
-    let mut offset = address.wrapping_sub(scratch.walk.window);
+    let offset = address.wrapping_sub(scratch.walk.window);
     // A word that begins inside lies inside: both begin at multiples of eight.
-    if offset >= scratch.walk.window_bytes || address & 7 != 0 {
-        if address & 7 != 0 || !fill(scratch, address) {
-            scratch.walk.unreadable = 1;
-            return 0;
-        }
-        offset = 0;
+    if offset < scratch.walk.window_bytes && offset & 7 == 0 {
+        return scratch.words[(offset / 8) as usize & (WINDOW_WORDS - 1)];
     }
-    scratch.words[(offset / 8) as usize & (WINDOW_WORDS - 1)]
+    word_elsewhere(scratch, address)
+}
+
+/// Moves the window. A function of its own, so that it is in the object once.
+#[inline(never)]
+fn word_elsewhere(scratch: &mut Scratch, address: u64) -> u64 {
+    if address & 7 != 0 || !fill(scratch, address) {
+        scratch.walk.unreadable = 1;
+        return 0;
+    }
+    scratch.words[0]
 }
 
 /// Reads what follows `address`: a whole window, else the rest of the page, else the word alone.

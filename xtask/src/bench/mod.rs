@@ -3,6 +3,8 @@
 mod attach_time;
 mod live_bench;
 mod pair_cost;
+mod stack_cost;
+mod statistics;
 
 use anyhow::Result;
 

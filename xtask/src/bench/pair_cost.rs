@@ -11,6 +11,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
+use super::statistics::median;
 use crate::{
     privilege::Root,
     tools,
@@ -18,7 +19,7 @@ use crate::{
 };
 
 /// Length of one measurement.
-const RUN: &str = "run 1000";
+pub(super) const RUN: &str = "run 1000";
 
 /// Length of a measurement that only finds out whether probes are in place.
 const LOOK: &str = "run 50";
@@ -108,7 +109,7 @@ pub(crate) fn run(root: Root, rounds: u32) -> Result<()> {
     Ok(())
 }
 
-fn measure(program: &mut Program, line: &str) -> Result<f64> {
+pub(super) fn measure(program: &mut Program, line: &str) -> Result<f64> {
     let answer = program.ask(line)?;
     answer
         .parse()
@@ -189,29 +190,5 @@ fn print_table(rows: &[Row]) {
             row.name,
             added / own
         );
-    }
-}
-
-/// The middle value; of an even number of values, the mean of the two in the middle.
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<_> = values.collect();
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    match values.len() {
-        0 => f64::NAN,
-        length if length % 2 == 1 => values[middle],
-        _ => f64::midpoint(values[middle - 1], values[middle]),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_median_is_the_middle() {
-        assert_eq!(median([3.0, 1.0, 2.0].into_iter()).to_bits(), 2.0_f64.to_bits());
-        assert_eq!(median([4.0, 1.0, 2.0, 3.0].into_iter()).to_bits(), 2.5_f64.to_bits());
-        assert!(median(std::iter::empty()).is_nan());
     }
 }

@@ -20,28 +20,28 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// Compiles the program `name` and starts it; returns when it is ready.
+    /// Compiles the program `name` with frame pointers, and starts it; returns when it is ready.
     pub(crate) fn start(name: &'static str) -> Result<Self> {
+        // -O1 keeps every function of the source a frame.
+        Self::start_with(name, &["-O1", "-fno-omit-frame-pointer"], &[])
+    }
+
+    /// Compiles the program `name` with these flags and starts it with these arguments; returns when it is ready.
+    pub(crate) fn start_with(name: &'static str, flags: &[&str], arguments: &[&str]) -> Result<Self> {
         packages::ensure(packages::COMPILER)?;
         let folder = workspace::target().join("programs");
         fs::create_dir_all(&folder).with_context(|| format!("failed to make {}", folder.display()))?;
         let binary = folder.join(name);
         Cmd::new("cc")
-            // Stacks are walked by frame pointer, and -O1 keeps every function of the source a frame.
-            .args([
-                "-std=gnu11",
-                "-O1",
-                "-g",
-                "-fno-omit-frame-pointer",
-                "-Wall",
-                "-Wextra",
-                "-Werror",
-                "-o",
-            ])
+            .args(["-std=gnu11", "-g", "-Wall", "-Wextra", "-Werror"])
+            .args(flags)
+            .arg("-o")
             .arg(&binary)
             .arg(workspace::root().join("xtask/programs").join(name).with_extension("c"))
             .run()?;
-        let mut child = Cmd::new(&binary).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let mut child = Cmd::new(&binary)
+            .args(arguments)
+            .stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let input = child.stdin.take();
         let output = child
             .stdout
