@@ -1,8 +1,9 @@
 //! A process as `/proc` shows it.
 
+mod build_id;
 mod location;
 pub mod maps;
 mod module;
 mod space;
 
-pub use self::{location::Location, module::Module, space::{AddressSpace, Code}};
+pub use self::{build_id::build_id, location::Location, module::Module, space::{AddressSpace, Code}};

@@ -9,10 +9,12 @@ use std::{
 };
 
 use object::{
-    Endianness, ReadCache, ReadRef,
+    Endianness, ReadCache,
     elf::{FileHeader64, PT_LOAD},
     read::elf::{FileHeader as _, ProgramHeader as _},
 };
+
+use crate::process::build_id;
 
 /// Where debug files are looked for.
 pub(super) const DEBUG_DIRECTORIES: [&str; 2] = ["/usr/lib/debug", "/lib/debug"];
@@ -71,23 +73,4 @@ impl DebugFile {
 
 fn has_build_id(path: &Path, id: &[u8]) -> bool {
     File::open(path).is_ok_and(|file| build_id(&ReadCache::new(file)).is_some_and(|found| found == id))
-}
-
-/// The GNU build id of an ELF file.
-fn build_id<'data, R: ReadRef<'data>>(data: R) -> Option<Vec<u8>> {
-    let header = FileHeader64::<Endianness>::parse(data).ok()?;
-    let endian = header.endian().ok()?;
-    let sections = header.sections(endian, data).ok()?;
-    for section in sections.iter() {
-        use object::read::elf::SectionHeader as _;
-        let Ok(Some(mut notes)) = section.notes(endian, data) else {
-            continue;
-        };
-        while let Ok(Some(note)) = notes.next() {
-            if note.name() == object::elf::ELF_NOTE_GNU && note.n_type(endian) == object::elf::NT_GNU_BUILD_ID {
-                return Some(note.desc().to_vec());
-            }
-        }
-    }
-    None
 }

@@ -41,6 +41,12 @@ const RULES: &[Rule] = &[
     },
     Rule {
         within: &["memtrace/src/"],
+        except: &["memtrace/src/unwind/"],
+        forbidden: &["gimli"],
+        because: "only unwind/ names gimli",
+    },
+    Rule {
+        within: &["memtrace/src/"],
         except: &["memtrace/src/cli/", "memtrace/src/main.rs"],
         forbidden: &["clap", "clap_complete", "clap_mangen"],
         because: "only cli/ names clap",
@@ -172,6 +178,7 @@ mod tests {
             ("memtrace/src/session.rs", "use aya::maps::RingBuf;"),
             ("memtrace/src/session.rs", "fn f(b: ::aya::Ebpf) {}"),
             ("memtrace/src/profile/mod.rs", "use blazesym::Pid;"),
+            ("memtrace/src/symbolize/mod.rs", "use gimli::EhFrame;"),
             ("memtrace/src/options.rs", "#[derive(clap::Args)] struct A;"),
             ("memtrace/src/render/text.rs", "use inferno::flamegraph;"),
             ("memtrace/src/render/text.rs", "use std::{fmt, fs::File, io};"),
@@ -192,6 +199,7 @@ mod tests {
             ("memtrace/src/cli/mod.rs", "use clap::Parser;"),
             ("memtrace/src/main.rs", "use clap::Parser;"),
             ("memtrace/src/render/flamegraph.rs", "use inferno::flamegraph;"),
+            ("memtrace/src/unwind/cfi.rs", "use gimli::EhFrame;"),
             (
                 "memtrace/src/render/text.rs",
                 "use std::{fmt, io::Write, time::Duration};",

@@ -3,12 +3,13 @@
 use std::time::Instant;
 
 use memtrace_common::unwind::CHUNK_WORDS;
+use object::ReadCache;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{Code, Loaded};
 use crate::{
     probe::{Arena, ProbeError, Tables},
-    process::Module,
+    process::{Module, build_id},
     unwind::{Segment, Table},
 };
 
@@ -63,7 +64,7 @@ impl Files {
             return;
         };
         let begun = Instant::now();
-        let build_id = crate::unwind::build_id(file);
+        let build_id = build_id(&ReadCache::new(file));
         if let Some(same) = build_id.as_ref().and_then(|id| self.by_build_id.get(id))
             && let Some(placed) = self.placed.get(same).cloned()
         {
@@ -75,7 +76,7 @@ impl Files {
                 log::info!(
                     "unwind table of {}: {} rows, {} KiB, made in {} ms",
                     module.name,
-                    table.rows(),
+                    table.counts().rows,
                     table.words().len() / 256,
                     begun.elapsed().as_millis()
                 );

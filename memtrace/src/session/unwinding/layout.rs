@@ -8,7 +8,10 @@ use memtrace_common::{
 };
 
 use super::files::{Files, Placed};
-use crate::process::{AddressSpace, Module};
+use crate::{
+    process::{AddressSpace, Module},
+    unwind::Segment,
+};
 
 /// One executable mapping.
 #[derive(Clone, Debug)]
@@ -87,7 +90,7 @@ fn describe(code: &Code, files: &Files) -> Mapping {
         None | Some(Placed::Nothing) => without(NO_TABLE),
         Some(Placed::Table { arena, chunk, segments }) => {
             // The segment tells where the linker put what is at this offset of the file.
-            let Some(segment) = crate::unwind::segment_of(segments, code.offset) else {
+            let Some(segment) = Segment::mapped_from(segments, code.offset) else {
                 return without(NO_TABLE);
             };
             let svma = segment
