@@ -20,12 +20,14 @@ mod program;
 pub mod programs;
 mod report;
 pub mod requirements;
+pub mod stacks;
 mod truth;
 
 pub use self::{
     memtrace::{Finished, Memtrace},
     program::Program,
     report::{Report, thread_caches},
+    stacks::Stacks,
     truth::{Sums, Truth},
 };
 

@@ -1,5 +1,7 @@
 //! Builds the test programs: each once, and again when a source, a flag or the compiler changes.
 
+mod recipes;
+
 use std::{
     env, fs,
     fs::File,
@@ -8,105 +10,7 @@ use std::{
     time::SystemTime,
 };
 
-/// How a test program is made.
-struct Recipe {
-    name: &'static str,
-    /// The first is compiled together with the others; `.cpp` means C++.
-    sources: &'static [&'static str],
-    flags: &'static [&'static str],
-}
-
-const RECIPES: &[Recipe] = &[
-    Recipe {
-        name: "hooks",
-        sources: &["hooks.c"],
-        flags: &[],
-    },
-    Recipe {
-        name: "calls",
-        sources: &["calls.c"],
-        flags: &[],
-    },
-    Recipe {
-        name: "calls-own-malloc",
-        sources: &["calls.c", "wrap.c"],
-        flags: &[],
-    },
-    Recipe {
-        name: "calls-static",
-        sources: &["calls.c"],
-        flags: &["-static"],
-    },
-    Recipe {
-        name: "ranges",
-        sources: &["ranges.c"],
-        flags: &[],
-    },
-    Recipe {
-        name: "reuse",
-        sources: &["reuse.c"],
-        flags: &[],
-    },
-    Recipe {
-        name: "dying",
-        sources: &["dying.c"],
-        flags: &[],
-    },
-    Recipe {
-        name: "life",
-        sources: &["life.c"],
-        flags: &[],
-    },
-    Recipe {
-        name: "flood",
-        sources: &["flood.c"],
-        flags: &[],
-    },
-    Recipe {
-        name: "sandbox",
-        sources: &["sandbox.c"],
-        flags: &[],
-    },
-    Recipe {
-        name: "cpp",
-        sources: &["cpp.cpp"],
-        flags: &[],
-    },
-    Recipe {
-        name: "cpp-own-new",
-        sources: &["cpp.cpp"],
-        flags: &["-DOWN_NEW"],
-    },
-    Recipe {
-        name: "libwrap.so",
-        sources: &["wrap.c"],
-        flags: &["-shared", "-fPIC"],
-    },
-    Recipe {
-        name: "libplugin.so",
-        sources: &["plugin.c"],
-        flags: &["-shared", "-fPIC", "-DSITE=site_plugin"],
-    },
-    Recipe {
-        name: "libsecond.so",
-        sources: &["plugin.c"],
-        flags: &["-shared", "-fPIC", "-DSITE=site_second_plugin"],
-    },
-];
-
-/// Frame pointers everywhere, no call of a site replaced by a jump, and no malloc that the compiler knows
-/// and could remove.
-const FLAGS: &[&str] = &[
-    "-O2",
-    "-g",
-    "-fno-omit-frame-pointer",
-    "-fno-optimize-sibling-calls",
-    "-fno-builtin",
-    "-pthread",
-    "-Wall",
-    "-Wextra",
-    "-Werror",
-];
+use self::recipes::{FLAGS, RECIPES, RUST_FLAGS, Recipe};
 
 /// The root of the workspace.
 pub fn workspace() -> &'static Path {
@@ -145,15 +49,26 @@ fn sources() -> PathBuf {
 }
 
 fn command(recipe: &Recipe, output: &Path) -> Command {
-    let plus = Path::new(recipe.sources[0])
-        .extension()
-        .is_some_and(|extension| extension == "cpp");
-    let mut command = Command::new(if plus { "g++" } else { "gcc" });
-    command
-        .arg(if plus { "-std=gnu++20" } else { "-std=gnu2x" })
-        .args(FLAGS)
-        .args(recipe.flags);
-    command.args(recipe.sources.iter().map(|source| sources().join(source)));
+    let extension = Path::new(recipe.sources[0]).extension();
+    let is = |wanted: &str| extension.is_some_and(|extension| extension == wanted);
+    let mut command;
+    if is("rs") {
+        command = Command::new("rustc");
+        command.args(RUST_FLAGS);
+        for source in recipe.sources {
+            match source.strip_suffix(".o") {
+                Some(_) => command.arg("-C").arg(format!("link-arg={}", path(source).display())),
+                None => command.arg(sources().join(source)),
+            };
+        }
+    } else {
+        command = Command::new(if is("cpp") { "g++" } else { "gcc" });
+        command
+            .arg(if is("cpp") { "-std=gnu++20" } else { "-std=gnu2x" })
+            .args(FLAGS);
+        command.args(recipe.flags);
+        command.args(recipe.sources.iter().map(|source| sources().join(source)));
+    }
     command.arg("-o").arg(output.with_extension("new"));
     command
 }
@@ -173,7 +88,7 @@ fn is_fresh(output: &Path) -> bool {
 fn build(mut command: Command, output: &Path) {
     let compiled = command.output().unwrap_or_else(|error| {
         let compiler = command.get_program().to_string_lossy().into_owned();
-        panic!("cannot start {compiler}: {error}; install gcc and g++")
+        panic!("cannot start {compiler}: {error}; install gcc, g++ and rustc")
     });
     let words = String::from_utf8_lossy(&compiled.stderr);
     assert!(compiled.status.success(), "{command:?} failed:\n{words}");

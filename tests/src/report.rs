@@ -30,7 +30,7 @@ pub struct Report {
 
 /// Whether a demangled function is the one that the programs call `wanted`: parameters, template
 /// arguments, a return type before it and suffixes that the compiler adds (`.part.0`) do not matter.
-fn is_function(function: &str, wanted: &str) -> bool {
+pub(crate) fn is_function(function: &str, wanted: &str) -> bool {
     function.match_indices(wanted).any(|(at, _)| {
         let before = function[..at].chars().next_back();
         let after = function[at + wanted.len()..].chars().next();

@@ -1,0 +1,100 @@
+//! Where the stacks of a report end, and what its health says of that.
+
+use crate::{Report, stacks::physical};
+
+/// Functions at which a program or a thread begins. Stripped programs have no name for `_start`, nor does a stripped C
+/// library for what it calls `main` with, so the last frames before the end count too.
+const STARTS: [&str; 10] = [
+    "_start",
+    "main",
+    "__libc_start_call_main",
+    "__libc_start_main",
+    "__libc_start_main_impl",
+    "start_thread",
+    "clone",
+    "__clone",
+    "clone3",
+    "__clone3",
+];
+
+/// How many of the outermost frames may hold the start.
+const OUTERMOST: usize = 3;
+
+/// Why a stack may be less than it was: the fields of `health.stacks`, in events.
+const INCOMPLETE: [&str; 6] = [
+    "no_table",
+    "unreadable",
+    "deep",
+    "unsupported",
+    "scratch_taken",
+    "early",
+];
+
+impl Report {
+    /// Allocations whose stack reaches the start of a program or thread, and all.
+    pub fn reaching_start(&self) -> (u64, u64) {
+        let mut sums = (0, 0);
+        for row in self.rows() {
+            let count = row["allocated"]["count"].as_u64().expect("an amount");
+            let frames = physical(row);
+            let mut outermost = frames.iter().rev().take(OUTERMOST);
+            let starts = outermost.any(|(_, name)| {
+                // Versions of symbols and the C library's own names for them do not matter.
+                let name = name.unwrap_or("").split('@').next().unwrap_or("");
+                STARTS.contains(&name.strip_prefix("__GI_").unwrap_or(name))
+            });
+            sums.1 += count;
+            sums.0 += if starts { count } else { 0 };
+        }
+        sums
+    }
+
+    /// Asserts that at most one allocation in `of` does not reach the start of a program or thread.
+    pub fn assert_starts(&self, of: u64) {
+        let (reaching, all) = self.reaching_start();
+        println!(
+            "{reaching} of {all} allocations reach a start; health.stacks: {}",
+            self.profile["health"]["stacks"]
+        );
+        if reaching < all {
+            self.print_ends();
+        }
+        assert!(all > 0, "no allocations");
+        assert!(
+            (all - reaching) * of <= all,
+            "{} of {all} allocations reach no start",
+            all - reaching
+        );
+    }
+
+    /// Asserts that health has counted whole stacks, and of the others only those in `but`.
+    pub fn assert_complete(&self, but: &[&str]) {
+        println!("health.stacks: {}", self.profile["health"]["stacks"]);
+        assert!(self.health("stacks.complete") > 0, "no stack is complete");
+        for name in INCOMPLETE.into_iter().filter(|name| !but.contains(name)) {
+            assert_eq!(self.health(&format!("stacks.{name}")), 0, "health.stacks.{name}");
+        }
+    }
+
+    /// The outermost frames of some stacks that reach no start.
+    fn print_ends(&self) {
+        let mut shown = 0;
+        for row in self.rows() {
+            let frames = physical(row);
+            let names: Vec<String> = frames
+                .iter()
+                .rev()
+                .take(OUTERMOST + 1)
+                .map(|(frame, name)| format!("{}:{:x} {}", frame.module, frame.offset, name.unwrap_or("?")))
+                .collect();
+            let start = names.iter().take(OUTERMOST).any(|name| {
+                let name = name.rsplit(' ').next().unwrap_or("");
+                STARTS.contains(&name.split('@').next().unwrap_or(name))
+            });
+            if !start && shown < 8 {
+                println!("  {} frames, outermost first: {names:?}", frames.len());
+                shown += 1;
+            }
+        }
+    }
+}
