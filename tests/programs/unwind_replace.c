@@ -62,7 +62,9 @@ int main(int count, char **arguments) {
     }
     stacks_print();
     truth_write("replaced\n");
-    NEED(truth_line());
-    execv(arguments[1], (char *[]){arguments[1], NULL});
-    _exit(96);
+    // Without the word to become another it ends here.
+    if (truth_line()) {
+        execv(arguments[1], (char *[]){arguments[1], NULL});
+        _exit(96);
+    }
 }

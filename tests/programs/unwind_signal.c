@@ -1,4 +1,7 @@
-// Allocations in handlers of signals: raised by a call, on another stack, and by instructions that are no calls.
+// Allocations in handlers of signals: `unwind-signal MODE`.
+//
+//     raise   raised by a call, with the handler on the same and on another stack
+//     fault   raised by instructions that are no calls
 
 #define _GNU_SOURCE
 #include "stacks.h"
@@ -88,19 +91,22 @@ static void handle(int signal, void (*handler)(int), int flags) {
     NEED(sigaction(signal, &action, NULL) == 0);
 }
 
-int main(void) {
+int main(int count, char **arguments) {
     static char memory[HANDLER_STACK] __attribute__((aligned(64)));
     stack_t stack = {.ss_sp = memory, .ss_size = sizeof memory};
-    NEED(sigaltstack(&stack, NULL) == 0);
+    NEED(count == 2 && sigaltstack(&stack, NULL) == 0);
     handle(SIGUSR1, on_raise, 0);
     handle(SIGUSR2, on_other_stack, SA_ONSTACK);
     handle(SIGSEGV, on_fault, SA_ONSTACK);
     stacks_start();
     for (int round = 0; round < ROUNDS; round++) {
-        raise_below(round % 5, SIGUSR1);
-        raise_below(round % 5, SIGUSR2);
-        fault(0);
-        fault(1);
+        if (strcmp(arguments[1], "raise") == 0) {
+            raise_below(round % 5, SIGUSR1);
+            raise_below(round % 5, SIGUSR2);
+        } else {
+            fault(0);
+            fault(1);
+        }
     }
     stacks_end();
 }

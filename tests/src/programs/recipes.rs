@@ -92,11 +92,6 @@ pub(super) const RECIPES: &[Recipe] = &[
         flags: NO_FRAME_POINTERS,
     },
     Recipe {
-        name: "unwind-deep-static",
-        sources: &["unwind_deep.cpp"],
-        flags: &["-fomit-frame-pointer", "-foptimize-sibling-calls", "-static"],
-    },
-    Recipe {
         name: "unwind-deep-fp",
         sources: &["unwind_deep.cpp"],
         flags: &[],
@@ -134,12 +129,17 @@ pub(super) const RECIPES: &[Recipe] = &[
     Recipe {
         name: "libunwind-small.so",
         sources: &["unwind_plugin.c"],
-        flags: &["-shared", "-fPIC", "-fomit-frame-pointer", "-DFRAME=1000"],
+        flags: &["-shared", "-fPIC", "-fomit-frame-pointer", "-DFRAME=1000", "-DSHIFT=0"],
     },
     Recipe {
         name: "libunwind-large.so",
         sources: &["unwind_plugin.c"],
-        flags: &["-shared", "-fPIC", "-fomit-frame-pointer", "-DFRAME=5000"],
+        flags: &["-shared", "-fPIC", "-fomit-frame-pointer", "-DFRAME=5000", "-DSHIFT=8"],
+    },
+    Recipe {
+        name: "libunwind-twin.so",
+        sources: &["unwind_plugin.c"],
+        flags: &["-shared", "-fPIC", "-fomit-frame-pointer", "-DFRAME=1000", "-DSHIFT=0"],
     },
     Recipe {
         name: "unwind-lazy",

@@ -52,10 +52,7 @@ impl Report {
     /// Asserts that at most one allocation in `of` does not reach the start of a program or thread.
     pub fn assert_starts(&self, of: u64) {
         let (reaching, all) = self.reaching_start();
-        println!(
-            "{reaching} of {all} allocations reach a start; health.stacks: {}",
-            self.profile["health"]["stacks"]
-        );
+        println!("{reaching} of {all} allocations reach a start");
         if reaching < all {
             self.print_ends();
         }
@@ -69,7 +66,6 @@ impl Report {
 
     /// Asserts that health has counted whole stacks, and of the others only those in `but`.
     pub fn assert_complete(&self, but: &[&str]) {
-        println!("health.stacks: {}", self.profile["health"]["stacks"]);
         assert!(self.health("stacks.complete") > 0, "no stack is complete");
         for name in INCOMPLETE.into_iter().filter(|name| !but.contains(name)) {
             assert_eq!(self.health(&format!("stacks.{name}")), 0, "health.stacks.{name}");

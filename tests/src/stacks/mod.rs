@@ -78,12 +78,12 @@ impl Stacks {
                     .map(|site| (depth, *site))
             });
             let Some((depth, site)) = found else { continue };
-            // Between the site and the leaf there is the allocator only.
-            for frame in &frames[..depth] {
-                let name = function(frame);
-                let known = ALLOCATORS.iter().any(|allocator| is_function(&name, allocator));
-                assert!(known, "{name} is between {site} and the leaf: {row:#}");
-            }
+            // Between the site and the leaf there is the allocator only. With another frame it is another stack.
+            let stranger = frames[..depth].iter().map(function);
+            let stranger = stranger
+                .filter(|name| !ALLOCATORS.iter().any(|allocator| is_function(name, allocator)))
+                .next();
+            let site = stranger.map_or_else(|| site.to_owned(), |name| format!("{site} below {name}"));
             for (frame, name) in &frames {
                 stacks.names.insert(frame.clone(), name.unwrap_or("?").to_owned());
             }
@@ -93,7 +93,7 @@ impl Stacks {
                 count: number("count"),
                 bytes: number("bytes"),
             };
-            stacks.add((site.to_owned(), stack), amount);
+            stacks.add((site, stack), amount);
         }
         stacks
     }
@@ -144,9 +144,10 @@ impl Stacks {
                 comparison.wrong += found.count;
             }
             let nearest = known.by_ref().max_by_key(|known| common(&known.1, &stack.1));
-            if let Some(nearest) = nearest {
-                comparison.differ.push(reported.difference(stack, nearest));
-            }
+            comparison.differ.push(match nearest {
+                Some(nearest) => reported.difference(stack, nearest),
+                None => format!("{}: not a stack of the program", stack.0),
+            });
         }
         println!("{comparison}");
         comparison
@@ -169,13 +170,15 @@ impl Stacks {
     }
 }
 
-/// Functions that may stand between a site and the hook: the allocator's own, and C++'s.
-const ALLOCATORS: [&str; 5] = [
+/// Functions that may stand between a site and the hook: the allocator's own, C++'s, and one of `unwind_deep.cpp` that
+/// has no frame where calls at a function's end are jumps.
+const ALLOCATORS: [&str; 6] = [
     "malloc",
     "__libc_malloc",
     "__GI___libc_malloc",
     "operator new",
     "operator new[]",
+    "jump_to_malloc",
 ];
 
 /// The functions of a row that have code of their own, with the place and name of each.
