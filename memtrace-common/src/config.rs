@@ -11,6 +11,10 @@ pub struct Config {
     pub wakeup_bytes: u64,
     /// Frames that a stack may have, at most [`crate::limits::MAX_FRAMES`].
     pub max_frames: u32,
+    /// 1 when stacks are unwound by tables, 0 when by frame pointer alone.
+    pub by_tables: u32,
+    /// Keeps the layout free of implicit padding.
+    pub reserved: u32,
     /// 1 when the kernel has `bpf_loop` (Linux 5.17); else `bpf_for_each_map_elem` (5.13) turns the unwinder's loop.
     pub has_loop: u32,
     /// Where the kernel keeps what its return probes put in the place of return addresses.
@@ -38,5 +42,5 @@ pub struct ReturnProbes {
 
 const _: () = {
     assert!(size_of::<ReturnProbes>() == 24);
-    assert!(size_of::<Config>() == 40);
+    assert!(size_of::<Config>() == 48);
 };

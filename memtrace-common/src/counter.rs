@@ -40,6 +40,7 @@ counters! {
     LostOther "lost_other" "Records of lifecycle or failed calls that found the ring full.";
     StacksLost "stacks_lost" "Events without a stack because the ring was full.";
     ScratchTaken "scratch_taken" "Events without a stack because another task took the scratch memory over.";
+    StacksWhole "stacks_whole" "Events whose stack reaches the start of its thread.";
     StacksDeep "stacks_deep" "Events whose stack is cut at the depth limit.";
     StacksNoTable "stacks_no_table" "Events whose stack ends early in code without a table, where the frame pointer leads nowhere.";
     StacksUnreadable "stacks_unreadable" "Events whose stack ends early because its memory could not be read.";

@@ -262,8 +262,11 @@ pub struct Stack {
 pub struct StackHead {
     /// Common start; no flags apply.
     pub header: Header,
-    /// The identity of the frames: [`crate::identity::Identity::id`].
+    /// The identity of the stack: [`crate::identity::Identity::id`].
     pub id: u64,
+    /// What the addresses mean: [`crate::space::Space::epoch`]; or, for a stack through code that is newer than the space
+    /// ([`note::EARLY`]), when that code came.
+    pub epoch: u64,
     /// Frames that follow.
     pub count: u32,
     /// [`StackEnd`] as its number.
@@ -283,7 +286,7 @@ const _: () = {
     assert!(size_of::<Unmap>() == 40);
     assert!(size_of::<Remap>() == 64);
     assert!(size_of::<Break>() == 40);
-    assert!(size_of::<StackHead>() == 40);
-    assert!(size_of::<Stack>() == 40 + 8 * MAX_FRAMES);
-    assert!(core::mem::offset_of!(Stack, frames) == 40);
+    assert!(size_of::<StackHead>() == 48);
+    assert!(size_of::<Stack>() == 48 + 8 * MAX_FRAMES);
+    assert!(core::mem::offset_of!(Stack, frames) == 48);
 };

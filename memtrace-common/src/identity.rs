@@ -34,12 +34,14 @@ impl Identity {
         self.check = (self.check.rotate_left(23) ^ address).wrapping_mul(CHECK_FACTOR);
     }
 
-    /// Ends the stack, with [`crate::event::StackEnd`] as its number: a whole stack is another than one that was cut behind
-    /// the same frames. Zero means "no stack" on the wire, so it is never an identity.
+    /// Ends the stack, with [`crate::event::StackEnd`] as its number and [`crate::event::StackHead::epoch`]: a whole stack is
+    /// another than one that was cut behind the same frames, and equal addresses are another stack when other code is mapped
+    /// there. Zero means "no stack" on the wire, so it is never an identity.
     #[must_use]
     #[inline(always)]
-    pub const fn finish(mut self, end: u8) -> Self {
+    pub const fn finish(mut self, end: u8, epoch: u64) -> Self {
         self.push(end as u64);
+        self.push(epoch);
         if self.id == 0 {
             self.id = ID_FACTOR;
         }
@@ -47,12 +49,12 @@ impl Identity {
     }
 
     /// The identity of a whole stack, leaf first.
-    pub fn of(incarnation: u32, frames: &[u64], end: u8) -> Self {
+    pub fn of(incarnation: u32, frames: &[u64], end: u8, epoch: u64) -> Self {
         let mut identity = Self::new(incarnation);
         for &frame in frames {
             identity.push(frame);
         }
-        identity.finish(end)
+        identity.finish(end, epoch)
     }
 }
 
@@ -64,12 +66,13 @@ mod tests {
 
     #[test]
     fn order_depth_and_process_matter() {
-        let base = Identity::of(1, &[0x1000, 0x2000], 0);
-        assert_ne!(base, Identity::of(1, &[0x2000, 0x1000], 0));
-        assert_ne!(base, Identity::of(1, &[0x1000], 0));
-        assert_ne!(base, Identity::of(1, &[0x1000, 0x2000], 1));
-        assert_ne!(base.id, Identity::of(2, &[0x1000, 0x2000], 0).id);
-        assert_ne!(Identity::of(1, &[], 0).id, 0);
+        let base = Identity::of(1, &[0x1000, 0x2000], 0, 0);
+        assert_ne!(base, Identity::of(1, &[0x2000, 0x1000], 0, 0));
+        assert_ne!(base, Identity::of(1, &[0x1000], 0, 0));
+        assert_ne!(base, Identity::of(1, &[0x1000, 0x2000], 1, 0));
+        assert_ne!(base, Identity::of(1, &[0x1000, 0x2000], 0, 1));
+        assert_ne!(base.id, Identity::of(2, &[0x1000, 0x2000], 0, 0).id);
+        assert_ne!(Identity::of(1, &[], 0, 0).id, 0);
     }
 
     #[test]
@@ -81,6 +84,7 @@ mod tests {
                 let identity = Identity::of(
                     1,
                     &[0x7f00_0000_1000 + 16 * a, 0x5555_0000_0000 + 4 * b, 0x5555_0000_0040],
+                    0,
                     0,
                 );
                 ids.insert(identity.id);

@@ -17,6 +17,9 @@ pub struct Space {
     pub generation: u32,
     /// Kernel monotonic time in nanoseconds right before the list was read: changes noted until then are in it.
     pub covers: u64,
+    /// Grows when other code is mapped where there was some before. It is part of the identity of stacks, so that equal
+    /// addresses with different meanings stay apart.
+    pub epoch: u64,
     /// First addresses (avma) in ascending order; the first is 0, unused ones are [`UNUSED`].
     pub begins: [u64; MAX_MAPPINGS],
     /// What begins there.
@@ -82,5 +85,5 @@ const _: () = {
     assert!(size_of::<Mapping>() == 32);
     assert!(size_of::<Changes>() == 8 + 24 * HULLS);
     assert!(HULLS.is_power_of_two());
-    assert!(size_of::<Space>() == 16 + 40 * MAX_MAPPINGS);
+    assert!(size_of::<Space>() == 24 + 40 * MAX_MAPPINGS);
 };

@@ -22,6 +22,8 @@ use memtrace_common::{
 pub(crate) static CONFIG: Global<Config> = Global::new(Config {
     wakeup_bytes: 0,
     max_frames: limits::MAX_FRAMES as u32,
+    by_tables: 0,
+    reserved: 0,
     has_loop: 0,
     return_probes: ReturnProbes {
         known: 0,
@@ -101,6 +103,8 @@ pub(crate) struct Walk {
     pub(crate) generation: u64,
     /// [`memtrace_common::space::Space::covers`]
     pub(crate) covers: u64,
+    /// [`memtrace_common::event::StackHead::epoch`]
+    pub(crate) epoch: u64,
     /// 1 when something changed since the space was published.
     pub(crate) changed: u64,
     /// The return probe's record that was used last (a kernel address), or 0.

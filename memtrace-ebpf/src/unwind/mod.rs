@@ -25,7 +25,7 @@ use memtrace_common::{
 use crate::{
     code,
     filter::Task,
-    maps::{CHANGES, SCRATCH, Scratch},
+    maps::{CHANGES, CONFIG, SCRATCH, Scratch},
     stats,
 };
 
@@ -131,6 +131,7 @@ fn begin(scratch: &mut Scratch, task: Task, registers: Registers) -> Option<&'st
     walk.instance = 0;
     walk.generation = 0;
     walk.changed = 0;
+    walk.epoch = 0;
     walk.notes = 0;
     walk.end = StackEnd::Deep as u64;
     walk.incarnation = task.incarnation;
@@ -140,7 +141,15 @@ fn begin(scratch: &mut Scratch, task: Task, registers: Registers) -> Option<&'st
     walk.identity.push(registers.ip);
     scratch.stack.frames[0] = registers.ip;
 
-    let space = code::space(task)?;
+    if CONFIG.load().by_tables == 0 {
+        return None;
+    }
+    let Some(space) = code::space(task) else {
+        // The program is new: nobody has told of its mappings yet.
+        walk.notes = u64::from(note::EARLY);
+        return None;
+    };
+    walk.epoch = space.epoch;
     walk.generation = u64::from(space.generation) << 48;
     walk.covers = space.covers;
     walk.changed = u64::from(CHANGES.get(task.slot).is_some_and(|changes| changes.last > space.covers));
@@ -158,23 +167,26 @@ fn finish(scratch: &mut Scratch, task: Task) -> Taken {
         };
     }
     let (end, notes) = (scratch.walk.end as u8, scratch.walk.notes as u8);
-    let mut flags = 0;
-    if end != StackEnd::Start as u8 {
-        flags |= flag::STACK_CUT;
-        stats::count(match end {
-            1 => Counter::StacksDeep,
-            2 => Counter::StacksNoTable,
-            3 => Counter::StacksUnreadable,
-            _ => Counter::StacksUnsupported,
-        });
-    }
+    stats::count(match end {
+        0 => Counter::StacksWhole,
+        1 => Counter::StacksDeep,
+        2 => Counter::StacksNoTable,
+        3 => Counter::StacksUnreadable,
+        _ => Counter::StacksUnsupported,
+    });
+    let flags = if end == StackEnd::Start as u8 { 0 } else { flag::STACK_CUT };
     if notes & note::EARLY != 0 {
         stats::count(Counter::StacksEarly);
     }
     if notes & note::SIGNAL != 0 {
         stats::count(Counter::StacksSignal);
     }
-    let identity = scratch.walk.identity.finish(end);
+    if notes & note::EARLY != 0
+        && let Some(changes) = CHANGES.get(task.slot)
+    {
+        scratch.walk.epoch = changes.last;
+    }
+    let identity = scratch.walk.identity.finish(end, scratch.walk.epoch);
     if send::send(scratch, task, identity) {
         Taken { id: identity.id, flags }
     } else {

@@ -45,6 +45,7 @@ pub(super) fn send(scratch: &mut Scratch, task: Task, identity: Identity) -> boo
     scratch.stack.head = StackHead {
         header: emit::header(Kind::Stack, None, 0, task),
         id: identity.id,
+        epoch: scratch.walk.epoch,
         count: count as u32,
         end: scratch.walk.end as u8,
         notes: scratch.walk.notes as u8,

@@ -40,7 +40,8 @@ pub fn encode_stack(header: Header, frames: &[u64]) -> Vec<u8> {
             kind: Kind::Stack as u8,
             ..header
         },
-        id: Identity::of(header.incarnation, frames, StackEnd::Start as u8).id,
+        id: Identity::of(header.incarnation, frames, StackEnd::Start as u8, 0).id,
+        epoch: 0,
         count: u32::try_from(frames.len()).unwrap_or(u32::MAX),
         end: StackEnd::Start as u8,
         notes: 0,

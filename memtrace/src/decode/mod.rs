@@ -179,7 +179,7 @@ fn stack(record: &[u8]) -> Result<Stack<'_>, Malformed> {
     let stack = Stack { head, frames };
     let mut identity = Identity::new(head.header.incarnation);
     stack.frames().for_each(|frame| identity.push(frame));
-    if identity.finish(head.end).id != head.id || StackEnd::from_u8(head.end).is_none() {
+    if identity.finish(head.end, head.epoch).id != head.id || StackEnd::from_u8(head.end).is_none() {
         return Err(Malformed::Identity);
     }
     Ok(stack)

@@ -99,6 +99,7 @@ fn pid_namespace(link: Option<&str>) -> Check {
 fn programs() -> Check {
     const NAME: &str = "programs";
     match probe::Probes::load(probe::Options {
+        by_tables: true,
         ring_bytes: RING_BYTES_MIN,
         diagnostics: false,
     }) {

@@ -148,30 +148,36 @@ struct Rows {
     sites: Vec<SiteFacts>,
     stacks: Vec<CallStack>,
     by_identity: FxHashMap<u64, usize>,
-    /// The row of each operation without a stack.
-    bare: FxHashMap<Op, usize>,
+    by_content: FxHashMap<(Box<[Location]>, bool), usize>,
+    /// The row of each operation and stack.
+    by_key: FxHashMap<(Op, Option<usize>), usize>,
 }
 
 impl Rows {
-    /// The index of a stack, if it is kept.
+    /// The index of a stack, if it is kept. Stacks of several identities are one when their frames lie at the same places:
+    /// a program that loads a library again has it at other addresses.
     fn stack(&mut self, id: u64, stack: Option<&CallStack>) -> Option<usize> {
         let stack = stack?;
-        let stacks = &mut self.stacks;
+        let (stacks, by_content) = (&mut self.stacks, &mut self.by_content);
         Some(*self.by_identity.entry(id).or_insert_with(|| {
-            stacks.push(stack.clone());
-            stacks.len() - 1
+            *by_content
+                .entry((stack.locations.clone(), stack.whole))
+                .or_insert_with(|| {
+                    stacks.push(stack.clone());
+                    stacks.len() - 1
+                })
         }))
     }
 
-    /// Adds a row. Sites whose stacks are not kept are one site for each operation: nothing tells them apart.
+    /// Adds a row, or to the row of the same operation and stack. Sites whose stacks are not kept are one for each
+    /// operation: nothing tells them apart.
     fn add(&mut self, site: SiteFacts) {
-        if site.stack.is_none() {
-            if let Some(&row) = self.bare.get(&site.op) {
-                self.sites[row].absorb(site);
-                return;
-            }
-            self.bare.insert(site.op, self.sites.len());
+        let key = (site.op, site.stack);
+        if let Some(&row) = self.by_key.get(&key) {
+            self.sites[row].absorb(site);
+            return;
         }
+        self.by_key.insert(key, self.sites.len());
         self.sites.push(site);
     }
 }

@@ -26,6 +26,8 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(
 pub struct Options {
     /// Size of the ring buffer in bytes: a power of two, at least [`limits::RING_BYTES_MIN`].
     pub ring_bytes: u32,
+    /// Whether stacks are unwound by tables.
+    pub by_tables: bool,
     /// Whether the BPF side writes its diagnostics to the log.
     pub diagnostics: bool,
 }
@@ -47,6 +49,8 @@ impl Probes {
             // A quarter: the collector then has three more to come back in.
             wakeup_bytes: u64::from(options.ring_bytes / 4),
             max_frames: u32::try_from(limits::MAX_FRAMES).unwrap_or(u32::MAX),
+            by_tables: u32::from(options.by_tables),
+            reserved: 0,
             has_loop: u32::from(has_loop()),
             return_probes: kernel_types::return_probes(),
         };

@@ -20,6 +20,7 @@ impl Health {
     pub fn accuracy(&self) -> Accuracy {
         let StackHealth {
             distinct: _,
+            complete: _,
             deep,
             broken,
             // Reasons and remarks that the line on stacks has.

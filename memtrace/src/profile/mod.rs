@@ -213,6 +213,8 @@ pub struct Health {
 pub struct StackHealth {
     /// Distinct stacks kept.
     pub distinct: u64,
+    /// Events whose stack reaches the start of its thread.
+    pub complete: u64,
     /// Events whose stack was cut at the depth limit.
     pub deep: u64,
     /// Allocations whose stack ends early for another reason.

@@ -139,7 +139,7 @@ impl Collector {
 
     /// Places the frames of a new stack in the files they belong to, and keeps it.
     fn stack(&mut self, head: &StackHead) {
-        let identity = Identity::of(head.header.incarnation, &self.frames, head.end);
+        let identity = Identity::of(head.header.incarnation, &self.frames, head.end, head.epoch);
         let mut locations = self.place();
         if locations.len() < self.frames.len() && self.refreshed.elapsed() >= REFRESH_PAUSE {
             // Perhaps a library that was loaded since; perhaps a frame pointer that was none.

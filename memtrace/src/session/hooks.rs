@@ -72,6 +72,7 @@ impl Tracer {
         let mut probes = Probes::load(probe::Options {
             ring_bytes: options.ring_bytes,
             diagnostics: options.diagnostics,
+            by_tables: options.unwinding == Unwinding::Auto,
         })?;
         let counters = probes.counters()?;
         let changes = probes.code_changes()?;

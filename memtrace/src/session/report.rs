@@ -269,6 +269,7 @@ fn health(raw: &Raw, frames: &[Frame], whole: impl Fn(usize) -> bool) -> Health 
         malformed: raw.malformed,
         stacks: StackHealth {
             distinct: raw.snapshot.kept_stacks,
+            complete: of(Counter::StacksWhole),
             deep,
             broken: cut.saturating_sub(deep),
             no_table: of(Counter::StacksNoTable),

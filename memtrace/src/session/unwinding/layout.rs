@@ -60,11 +60,12 @@ impl Layout {
 
     /// What the BPF side is told, with the tables that are there. Mappings beyond its capacity are left out: their frames
     /// go by frame pointer.
-    pub(super) fn space(&self, files: &Files, generation: u32) -> Box<Space> {
+    pub(super) fn space(&self, files: &Files, generation: u32, epoch: u64) -> Box<Space> {
         let mut space = Box::new(Space {
             incarnation: self.incarnation,
             generation,
             covers: self.covers,
+            epoch,
             begins: [UNUSED; MAX_MAPPINGS],
             mappings: [Mapping::default(); MAX_MAPPINGS],
         });

@@ -1,6 +1,7 @@
 //! Keeps what stacks are unwound by as new as the target's mappings: a thread of its own, because reading a file's unwind
 //! information takes up to a second, and so does the kernel when it lets go of what was loaded before.
 
+mod epoch;
 mod files;
 mod layout;
 mod worker;

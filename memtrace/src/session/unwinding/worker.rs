@@ -9,6 +9,7 @@ use memtrace_common::space::Space;
 
 use super::{
     Layout, Loaded, Message,
+    epoch::Epochs,
     files::Files,
     layout::agree,
 };
@@ -35,6 +36,8 @@ pub(super) struct Worker {
     /// How many spaces were published.
     copies: u32,
     generation: u32,
+    epochs: Epochs,
+    epoch: u64,
     /// Modules that stacks went through before they had a table, the last one first in turn.
     wanted: Vec<u32>,
     loaded_at: Option<Instant>,
@@ -80,6 +83,7 @@ impl Worker {
 
     /// Publishes a new layout at once, with the tables that are there: what is gone must not be used any more.
     fn take(&mut self, layout: Layout) -> Result<(), ProbeError> {
+        self.epoch = self.epochs.of(&layout);
         self.layout = Some(layout);
         self.publish()?;
         if let (Some(layout), Some(tables)) = (&self.layout, &mut self.tables) {
@@ -130,7 +134,7 @@ impl Worker {
         let (Some(layout), Some(tables)) = (&self.layout, &mut self.tables) else {
             return Ok(());
         };
-        let mut space = layout.space(&self.files, self.generation);
+        let mut space = layout.space(&self.files, self.generation, self.epoch);
         if self.published.as_ref().is_none_or(|old| !agree(old, &space)) {
             self.generation += 1;
             if self.generation > MAX_GENERATION {
