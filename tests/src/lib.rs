@@ -14,6 +14,7 @@
 )]
 
 mod captured;
+pub mod gdb;
 pub mod kernel;
 mod memtrace;
 mod program;
@@ -27,7 +28,7 @@ pub use self::{
     memtrace::{Finished, Memtrace},
     program::Program,
     report::{Report, thread_caches},
-    stacks::Stacks,
+    stacks::{Frame, Stacks},
     truth::{Sums, Truth},
 };
 

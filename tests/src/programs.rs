@@ -44,6 +44,11 @@ pub fn path(name: &str) -> PathBuf {
     output
 }
 
+/// Path of a source or script of the test programs.
+pub fn source(name: &str) -> PathBuf {
+    sources().join(name)
+}
+
 fn sources() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("programs")
 }

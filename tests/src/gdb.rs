@@ -1,0 +1,154 @@
+//! Call stacks of a running process as gdb sees them, while memtrace observes the same process.
+
+use std::{collections::BTreeSet, fs, process::Command};
+
+use crate::{Frame, PATIENCE, Program, Report, programs, stacks::physical, wait_until};
+
+/// When a gdb that is stuck is killed. It then leaves its breakpoints in the target, which dies of them.
+const KILL_AFTER: &str = "100";
+
+/// Distinct stacks after which it is enough.
+const WANTED: u32 = 300;
+
+/// Stops after which it is enough whatever they showed.
+const MOST: u32 = 3000;
+
+/// A gdb that stops a process wherever it calls an allocator.
+pub struct Gdb {
+    process: Program,
+    target: u32,
+}
+
+/// A call of an allocator: the function's name, and the frames that called it, leaf first.
+pub type Call = (String, Vec<Frame>);
+
+impl Gdb {
+    /// Attaches to a process and waits until its breakpoints are in place.
+    pub fn attach(target: u32) -> Self {
+        let script = programs::source("gdb_stacks.py");
+        let mut command = Command::new("timeout");
+        command.args(["-s", "KILL", KILL_AFTER, "gdb", "-q", "-batch", "-nx"]);
+        command.args(["-iex", "set auto-load no", "-iex", "set debuginfod enabled off"]);
+        command.args(["-p", &target.to_string()]);
+        command.args([
+            "-ex",
+            &format!("set $wanted = {WANTED}"),
+            "-ex",
+            &format!("set $most = {MOST}"),
+        ]);
+        let process = Program::spawn(command.arg("-x").arg(script));
+        process.expect("armed");
+        Self { process, target }
+    }
+
+    /// Works the target until gdb has seen enough; the distinct calls, in files as they are mapped now.
+    pub fn watch(mut self, mut work: impl FnMut()) -> BTreeSet<Call> {
+        while self.process.status().is_none() && !self.process.output().contains("\nstopped ") {
+            work();
+        }
+        let (status, output) = self.process.wait();
+        let stops = self.process.expect("stopped ");
+        assert!(status.success(), "gdb ended with {status}: {}", self.process.errors());
+        let mappings = Mappings::of(self.target);
+        let lines = output.lines().filter_map(|line| line.strip_prefix("stack "));
+        let calls: BTreeSet<Call> = lines
+            .map(|line| {
+                let mut words = line.split(' ');
+                let function = words.next().unwrap_or("").to_owned();
+                let address = |word: &str| u64::from_str_radix(word, 16).unwrap_or_else(|_| panic!("{line}"));
+                (function, words.map(|word| mappings.frame(address(word))).collect())
+            })
+            .collect();
+        println!("gdb: {stops} stops, {} distinct stacks", calls.len());
+        assert!(calls.len() > 2, "gdb saw too few stacks: {output}");
+        // The work that gdb held up is over before memtrace is asked.
+        let alive = wait_until(PATIENCE, || fs::metadata(format!("/proc/{}/maps", self.target)).ok());
+        assert!(alive.is_some(), "the target is gone");
+        calls
+    }
+}
+
+/// Executable memory of a process.
+struct Mappings(Vec<(std::ops::Range<u64>, u64, Option<String>)>);
+
+impl Mappings {
+    fn of(pid: u32) -> Self {
+        let text = fs::read_to_string(format!("/proc/{pid}/maps")).expect("the target's mappings can be read");
+        let number = |text: &str| u64::from_str_radix(text, 16).expect("a number in maps");
+        let mappings = text.lines().filter_map(|line| {
+            let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+            let (start, end) = fields[0].split_once('-')?;
+            let name = fields.get(5).filter(|name| name.starts_with('/'));
+            let name = name.and_then(|path| path.rsplit('/').next()).map(str::to_owned);
+            Some((number(start)..number(end), number(fields[2]), name))
+        });
+        Self(mappings.collect())
+    }
+
+    /// Code that is in no file has its address for an offset.
+    fn frame(&self, address: u64) -> Frame {
+        let found = self.0.iter().find(|(range, ..)| range.contains(&address));
+        match found {
+            Some((range, offset, Some(name))) => Frame {
+                module: name.clone(),
+                offset: address - range.start + offset,
+            },
+            Some((_, _, None)) => Frame {
+                module: "[anon]".into(),
+                offset: address,
+            },
+            None => Frame {
+                module: "[unmapped]".into(),
+                offset: address,
+            },
+        }
+    }
+}
+
+/// Asserts that memtrace reports each call that gdb saw, with the very same frames.
+pub fn assert_reported(report: &Report, calls: &BTreeSet<Call>) {
+    let reported: BTreeSet<Call> = report
+        .rows()
+        .iter()
+        .map(|row| {
+            let frames = physical(row).into_iter().skip(1).map(|(frame, _)| frame);
+            (row["op"].as_str().unwrap_or("").to_owned(), frames.collect())
+        })
+        .collect();
+    let missing: Vec<&Call> = calls.difference(&reported).collect();
+    let deepest = calls.iter().map(|call| call.1.len()).max();
+    println!(
+        "{} stacks of gdb, up to {} frames; memtrace reports {} of them, and {} in all",
+        calls.len(),
+        deepest.unwrap_or(0),
+        calls.len() - missing.len(),
+        reported.len()
+    );
+    for call in missing.iter().take(3) {
+        let common = |other: &Call| {
+            call.1
+                .iter()
+                .zip(&other.1)
+                .take_while(|(left, right)| left == right)
+                .count()
+        };
+        let nearest = reported
+            .iter()
+            .filter(|other| other.0 == call.0)
+            .max_by_key(|other| common(other));
+        let at = nearest.map_or(0, common);
+        println!("  {}: {at} frames are right of {}", call.0, call.1.len());
+        let show = |frames: &[Frame]| {
+            let shown = frames.iter().skip(at.saturating_sub(2)).take(6);
+            shown
+                .map(|frame| format!(" {}:{:x}", frame.module, frame.offset))
+                .collect::<String>()
+        };
+        println!("    gdb     {}", show(&call.1));
+        println!(
+            "    memtrace{}",
+            nearest.map_or(String::new(), |nearest| show(&nearest.1))
+        );
+    }
+    assert!(missing.is_empty(), "{} stacks of gdb are not reported", missing.len());
+}
