@@ -33,8 +33,12 @@ class Generated(Unwinder):
 
     def is_generated(self, pc):
         if pc not in self.known:
+            # Lines of sections: "0x... - 0x... is .text in FILE". What V8 has moved elsewhere is in none.
+            lines = gdb.execute("info files", to_string=True).splitlines()
+            ranges = (line.split()[:3:2] for line in lines if " - 0x" in line)
+            inside = any(int(start, 16) <= pc < int(end, 16) for start, end in ranges)
             symbol = gdb.execute("info symbol %d" % pc, to_string=True)
-            self.known[pc] = symbol.startswith(("No symbol matches", "Builtins_"))
+            self.known[pc] = not inside or symbol.startswith("Builtins_")
         return self.known[pc]
 
     def __call__(self, pending):

@@ -39,7 +39,6 @@ fn witnessed(target: u32, of: u64, mut work: impl FnMut()) -> Report {
     assert!(report.status.success(), "{}", report.stderr);
     assert_reported(&report, &calls);
     report.assert_starts(of);
-    assert!(report.health("stacks.complete") > 0, "no stack is complete");
     report
 }
 
