@@ -3,7 +3,8 @@
 use aya_ebpf::{
     Global,
     bindings::{BPF_F_INNER_MAP, BPF_F_NO_PREALLOC},
-    btf_maps, macros::{btf_map, map},
+    btf_maps,
+    macros::{btf_map, map},
     maps::{Array, HashMap, PerCpuArray, RingBuf},
 };
 use memtrace_common::{

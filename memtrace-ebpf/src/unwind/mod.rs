@@ -152,7 +152,11 @@ fn begin(scratch: &mut Scratch, task: Task, registers: Registers) -> Option<&'st
     walk.epoch = space.epoch;
     walk.generation = u64::from(space.generation) << 48;
     walk.covers = space.covers;
-    walk.changed = u64::from(CHANGES.get(task.slot).is_some_and(|changes| changes.last > space.covers));
+    walk.changed = u64::from(
+        CHANGES
+            .get(task.slot)
+            .is_some_and(|changes| changes.last > space.covers),
+    );
     Some(space)
 }
 
@@ -174,7 +178,11 @@ fn finish(scratch: &mut Scratch, task: Task) -> Taken {
         3 => Counter::StacksUnreadable,
         _ => Counter::StacksUnsupported,
     });
-    let flags = if end == StackEnd::Start as u8 { 0 } else { flag::STACK_CUT };
+    let flags = if end == StackEnd::Start as u8 {
+        0
+    } else {
+        flag::STACK_CUT
+    };
     if notes & note::EARLY != 0 {
         stats::count(Counter::StacksEarly);
     }

@@ -39,7 +39,11 @@ fn fill(scratch: &mut Scratch, address: u64) -> bool {
         let size = sizes[index];
         let data = (&raw mut scratch.words).cast();
         // The size of the second is a variable to the verifier; the mask is what it believes.
-        let size = if index == 1 { size & (WINDOW_BYTES as u32 - 1) } else { size };
+        let size = if index == 1 {
+            size & (WINDOW_BYTES as u32 - 1)
+        } else {
+            size
+        };
         // SAFETY: `words` holds `WINDOW_BYTES` bytes, and the helper fails on memory that cannot be read.
         if size != 0 && unsafe { bpf_probe_read_user(data, size, address as *const _) } == 0 {
             scratch.walk.window_bytes = u64::from(size);

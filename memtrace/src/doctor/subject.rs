@@ -5,13 +5,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use object::ReadCache;
-
 use super::{
     Check,
     debug_info::Symbols,
     frame_pointers::{self, Estimate, Verdict},
 };
+use crate::process::FileBytes;
 
 /// A file that code of the target comes from.
 #[derive(Debug)]
@@ -53,7 +52,7 @@ impl Subject {
             .file
             .as_ref()
             .map_err(String::clone)
-            .and_then(|file| frame_pointers::estimate(&ReadCache::new(file)).map_err(|error| error.to_string()));
+            .and_then(|file| frame_pointers::estimate(&FileBytes::new(file)).map_err(|error| error.to_string()));
         match estimate {
             Ok(estimate) => judge_frame_pointers(&self.path, estimate),
             Err(error) => Check::warning("frame pointers", format!("{}: failed to read it: {error}", self.path)),
@@ -62,7 +61,7 @@ impl Subject {
 }
 
 fn read(file: &File) -> Result<Symbols, String> {
-    Symbols::read(&ReadCache::new(file)).map_err(|error| error.to_string())
+    Symbols::read(&FileBytes::new(file)).map_err(|error| error.to_string())
 }
 
 /// The debug file of the file at `path`, if it is installed and made of the same build.

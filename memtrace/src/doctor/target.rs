@@ -2,12 +2,10 @@
 
 use std::{fs::File, sync::Arc};
 
-use object::ReadCache;
-
 use super::{Check, machine::Version, subject::Subject};
 use crate::{
     plan::{self, AttachPlan, Candidate, Found, PlanError},
-    process::{AddressSpace, Module},
+    process::{AddressSpace, FileBytes, Module},
     target::{self, TargetInfo},
 };
 
@@ -102,7 +100,7 @@ fn named_often(
 
 /// What a mapped file exports, as far as the plan asks.
 fn candidate(index: u32, module: &Arc<Module>) -> Option<Candidate> {
-    let exports = plan::exports(&ReadCache::new(module.file()?), plan::wanted).map_err(|error| error.to_string());
+    let exports = plan::exports(&FileBytes::new(module.file()?), plan::wanted).map_err(|error| error.to_string());
     Some(Candidate {
         module: index,
         path: module.name.clone(),

@@ -109,7 +109,10 @@ mod tests {
         };
         let found = parse(&bytes).unwrap();
         assert_eq!(found.known, 1);
-        assert!(found.task_utask > 0 && found.instance_stack != found.instance_address, "{found:?}");
+        assert!(
+            found.task_utask > 0 && found.instance_stack != found.instance_address,
+            "{found:?}"
+        );
     }
 
     #[test]

@@ -89,14 +89,7 @@ impl Probes {
     /// When the kernel does not take the entry.
     pub fn trace(&mut self, pid: u32, incarnation: u32) -> Result<(), ProbeError> {
         self.processes
-            .insert(
-                pid,
-                Process {
-                    incarnation,
-                    slot: 0,
-                },
-                0,
-            )
+            .insert(pid, Process { incarnation, slot: 0 }, 0)
             .map_err(|source| ProbeError::map("add the process to those traced", source))
     }
 

@@ -85,9 +85,15 @@ impl Tables {
         let free = (0..MAX_ARENAS)
             .map(|step| (self.next + step) % MAX_ARENAS)
             .find(|&index| !self.used[index as usize])
-            .ok_or_else(|| failed(MapError::OutOfBounds { index: MAX_ARENAS, max_entries: MAX_ARENAS }))?;
+            .ok_or_else(|| {
+                failed(MapError::OutOfBounds {
+                    index: MAX_ARENAS,
+                    max_entries: MAX_ARENAS,
+                })
+            })?;
         let count = words.len().div_ceil(CHUNK_WORDS);
-        let mut array = Array::<MapData, Chunk>::create(u32::try_from(count.max(1)).unwrap_or(u32::MAX), INNER_MAP).map_err(failed)?;
+        let mut array = Array::<MapData, Chunk>::create(u32::try_from(count.max(1)).unwrap_or(u32::MAX), INNER_MAP)
+            .map_err(failed)?;
         for (index, words) in (0..).zip(words.chunks(CHUNK_WORDS)) {
             let mut chunk = [0; CHUNK_WORDS];
             chunk[..words.len()].copy_from_slice(words);

@@ -1,9 +1,16 @@
 //! A process as `/proc` shows it.
 
 mod build_id;
+mod file_bytes;
 mod location;
 pub mod maps;
 mod module;
 mod space;
 
-pub use self::{build_id::build_id, location::Location, module::Module, space::{AddressSpace, Code}};
+pub use self::{
+    build_id::build_id,
+    file_bytes::FileBytes,
+    location::Location,
+    module::Module,
+    space::{AddressSpace, Code},
+};

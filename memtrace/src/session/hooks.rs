@@ -8,7 +8,6 @@ use std::{
 
 use anyhow::Context as _;
 use memtrace_common::Counter;
-use object::ReadCache;
 use tokio::task::JoinHandle;
 
 use super::{
@@ -20,7 +19,7 @@ use crate::{
     options::{Options, Unwinding},
     plan::{self, AttachPlan, AttachPoint, Candidate, Kind, PlanError},
     probe::{self, CodeChanges, Counters, Point, ProbeError, Probes, Role},
-    process::AddressSpace,
+    process::{AddressSpace, FileBytes},
     profile::Allocator,
     store::Writer,
 };
@@ -248,7 +247,10 @@ impl Tracer {
     pub(super) fn end_unwinding(&mut self) {
         if let Some(unwinding) = self.unwinding.take() {
             let loaded = unwinding.finish();
-            log::info!("unwind tables took {} of kernel memory", crate::units::bytes(loaded.bytes));
+            log::info!(
+                "unwind tables took {} of kernel memory",
+                crate::units::bytes(loaded.bytes)
+            );
             self.notes.extend(loaded.notes);
         }
     }
@@ -342,7 +344,7 @@ fn candidates(space: &AddressSpace) -> Vec<Candidate> {
                 return None;
             }
             let exports = match module.file() {
-                Some(file) => plan::exports(&ReadCache::new(file), plan::wanted).map_err(|error| error.to_string()),
+                Some(file) => plan::exports(&FileBytes::new(file), plan::wanted).map_err(|error| error.to_string()),
                 None => Err("it could not be opened".to_owned()),
             };
             Some(Candidate {

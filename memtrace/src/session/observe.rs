@@ -195,7 +195,8 @@ impl Loop<'_> {
         for module in self.collector.wanted.drain(..) {
             self.tracer.want_table(module);
         }
-        self.tracer.follow_code(&mut self.collector.space, self.collector.incarnation)?;
+        self.tracer
+            .follow_code(&mut self.collector.space, self.collector.incarnation)?;
         if let Some(since) = self.executed_at {
             self.collector.refresh();
             match self.tracer.attach_again(&self.collector.space) {

@@ -186,7 +186,10 @@ impl Reporter {
             .stacks
             .iter()
             .map(|stack| {
-                let named = stack.locations.iter().flat_map(|&at| symbolizer.frames(at).unwrap_or_default());
+                let named = stack
+                    .locations
+                    .iter()
+                    .flat_map(|&at| symbolizer.frames(at).unwrap_or_default());
                 named.map(|frame| frames.index(frame)).collect()
             })
             .collect();

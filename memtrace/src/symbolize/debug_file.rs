@@ -9,12 +9,12 @@ use std::{
 };
 
 use object::{
-    Endianness, ReadCache,
+    Endianness,
     elf::{FileHeader64, PT_LOAD},
     read::elf::{FileHeader as _, ProgramHeader as _},
 };
 
-use crate::process::build_id;
+use crate::process::{FileBytes, build_id};
 
 /// Where debug files are looked for.
 pub(super) const DEBUG_DIRECTORIES: [&str; 2] = ["/usr/lib/debug", "/lib/debug"];
@@ -30,7 +30,7 @@ pub(super) struct DebugFile {
 impl DebugFile {
     /// The debug file with the build id of a binary that has no debug information itself.
     pub(super) fn find(binary: &File, directories: &[PathBuf]) -> Option<Self> {
-        let data = ReadCache::new(binary);
+        let data = FileBytes::new(binary);
         let header = FileHeader64::<Endianness>::parse(&data).ok()?;
         let endian = header.endian().ok()?;
         let sections = header.sections(endian, &data).ok()?;
@@ -72,5 +72,5 @@ impl DebugFile {
 }
 
 fn has_build_id(path: &Path, id: &[u8]) -> bool {
-    File::open(path).is_ok_and(|file| build_id(&ReadCache::new(file)).is_some_and(|found| found == id))
+    File::open(path).is_ok_and(|file| build_id(&FileBytes::new(&file)).is_some_and(|found| found == id))
 }

@@ -158,7 +158,6 @@ impl Table {
             .and_then(|segment| lookup(&self.words, segment.page_base, svma))
             .unwrap_or(Rule::NONE)
     }
-
 }
 
 impl Segment {

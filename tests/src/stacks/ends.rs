@@ -68,10 +68,17 @@ impl Report {
     /// Stacks that came before their table may end anywhere.
     pub fn assert_complete(&self, but: &[&str]) {
         assert!(self.health("stacks.distinct") > 0, "no stacks");
-        let early = if but.contains(&"early") { self.health("stacks.early") } else { 0 };
+        let early = if but.contains(&"early") {
+            self.health("stacks.early")
+        } else {
+            0
+        };
         for name in INCOMPLETE.into_iter().filter(|name| !but.contains(name)) {
             let found = self.health(&format!("stacks.{name}"));
-            assert!(found <= early, "health.stacks.{name}: {found}, with {early} that came before their table");
+            assert!(
+                found <= early,
+                "health.stacks.{name}: {found}, with {early} that came before their table"
+            );
         }
     }
 

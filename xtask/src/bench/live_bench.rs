@@ -9,7 +9,9 @@ use crate::{privilege::Root, workload::build_release};
 pub(crate) fn run(rounds: u32) -> Result<()> {
     build_release()?;
     let root = Root::find("trace a running program")?;
-    if std::env::var_os("ONLY_STACK").is_none() { attach_time::run(root, rounds)?;
-    pair_cost::run(root, rounds)?; }
+    if std::env::var_os("ONLY_STACK").is_none() {
+        attach_time::run(root, rounds)?;
+        pair_cost::run(root, rounds)?;
+    }
     stack_cost::run(root, rounds)
 }

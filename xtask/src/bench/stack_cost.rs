@@ -37,7 +37,10 @@ pub(super) fn run(root: Root, rounds: u32) -> Result<()> {
         "\nwhat a stack costs, medians over {rounds} rounds: nanoseconds of {TAKER} in the kernel (with the kernel's statistics on),\n\
          and nanoseconds per malloc/free pair (without them)"
     );
-    println!("{:<8} {:>6} {:>12} {:>9} {:>9}", "--stack", "frames", TAKER, "bare", "traced");
+    println!(
+        "{:<8} {:>6} {:>12} {:>9} {:>9}",
+        "--stack", "frames", TAKER, "bare", "traced"
+    );
     for way in WAYS {
         for depth in DEPTHS {
             let (mut taker, mut bare, mut traced) = (Vec::new(), Vec::new(), Vec::new());

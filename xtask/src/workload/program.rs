@@ -41,7 +41,9 @@ impl Program {
             .run()?;
         let mut child = Cmd::new(&binary)
             .args(arguments)
-            .stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
         let input = child.stdin.take();
         let output = child
             .stdout

@@ -49,7 +49,9 @@ fn steps(count: usize) -> impl Strategy<Value = Vec<Step>> {
 fn rows(snapshot: &Snapshot) -> BTreeMap<(Op, Option<u64>), Truth> {
     let mut rows = BTreeMap::new();
     for site in &snapshot.sites {
-        let stack = site.stack.map(|index| u64::from(snapshot.stacks[index].locations[0].module));
+        let stack = site
+            .stack
+            .map(|index| u64::from(snapshot.stacks[index].locations[0].module));
         let truth = Truth {
             allocated: site.allocated,
             live: site.live,

@@ -23,7 +23,14 @@ fn stacks_are_bounded_and_what_has_none_is_one_site() {
             module: 0,
             address: stack,
         };
-        ledger.add_stack(stack, !stack, CallStack { locations: [location].into(), whole: true });
+        ledger.add_stack(
+            stack,
+            !stack,
+            CallStack {
+                locations: [location].into(),
+                whole: true,
+            },
+        );
         ledger.apply(&Event::Alloc(Alloc {
             header: at(stack, Op::Malloc, 0),
             address: 16 * stack,

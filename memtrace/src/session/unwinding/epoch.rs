@@ -28,13 +28,20 @@ impl Epochs {
     /// The number of the epoch that a layout belongs to. A new one begins when an address means something else than before.
     /// Code in anonymous memory has no meaning that could be compared.
     pub(super) fn of(&mut self, layout: &Layout) -> u64 {
-        let now: Vec<Place> = layout.code.iter().filter(|code| code.module.has_file()).map(place).collect();
+        let now: Vec<Place> = layout
+            .code
+            .iter()
+            .filter(|code| code.module.has_file())
+            .map(place)
+            .collect();
         let before = std::mem::take(&mut self.places);
         let contradicts = |new: &Place| {
             // Places do not overlap, so they are in the order of their ends too.
             let first = before.partition_point(|old| old.end <= new.start);
             let overlapping = before[first..].iter().take_while(|old| old.start < new.end);
-            overlapping.into_iter().any(|old| (old.module, old.base) != (new.module, new.base))
+            overlapping
+                .into_iter()
+                .any(|old| (old.module, old.base) != (new.module, new.base))
         };
         if self.incarnation != layout.incarnation || before.len() > MAX_PLACES || now.iter().any(contradicts) {
             self.incarnation = layout.incarnation;
@@ -43,7 +50,9 @@ impl Epochs {
             return self.number;
         }
         // What is not mapped any more is remembered, unless a larger piece of the same is there.
-        let gone = before.into_iter().filter(|old| !now.iter().any(|new| new.start < old.end && old.start < new.end));
+        let gone = before
+            .into_iter()
+            .filter(|old| !now.iter().any(|new| new.start < old.end && old.start < new.end));
         self.places = gone.chain(now.iter().copied()).collect();
         self.places.sort_unstable_by_key(|place| place.start);
         self.number
@@ -93,7 +102,11 @@ mod tests {
             epochs.of(&layout(1, &[(0x1000, 0x3000, 0, 0), (0x5000, 0x6000, 0x1000, 1)])),
             "the same again"
         );
-        assert_eq!(first, epochs.of(&layout(1, &[(0x2000, 0x3000, 0x1000, 0)])), "a part of it");
+        assert_eq!(
+            first,
+            epochs.of(&layout(1, &[(0x2000, 0x3000, 0x1000, 0)])),
+            "a part of it"
+        );
         assert_eq!(first, epochs.of(&layout(1, &[(0x7000, 0x9000, 0, 2)])), "elsewhere");
     }
 
@@ -106,6 +119,10 @@ mod tests {
         assert_ne!(first, second);
         let third = epochs.of(&layout(1, &[(0x2000, 0x4000, 0x1000, 1)]));
         assert_ne!(second, third, "the same file from another offset");
-        assert_ne!(third, epochs.of(&layout(2, &[(0x2000, 0x4000, 0x1000, 1)])), "another program");
+        assert_ne!(
+            third,
+            epochs.of(&layout(2, &[(0x2000, 0x4000, 0x1000, 1)])),
+            "another program"
+        );
     }
 }

@@ -3,13 +3,12 @@
 use std::time::Instant;
 
 use memtrace_common::unwind::CHUNK_WORDS;
-use object::ReadCache;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{Code, Loaded};
 use crate::{
     probe::{Arena, ProbeError, Tables},
-    process::{Module, build_id},
+    process::{FileBytes, Module, build_id},
     unwind::{Segment, Table},
 };
 
@@ -64,7 +63,7 @@ impl Files {
             return;
         };
         let begun = Instant::now();
-        let build_id = build_id(&ReadCache::new(file));
+        let build_id = build_id(&FileBytes::new(file));
         if let Some(same) = build_id.as_ref().and_then(|id| self.by_build_id.get(id))
             && let Some(placed) = self.placed.get(same).cloned()
         {
@@ -147,7 +146,12 @@ impl Files {
             return Ok(());
         }
         let needed: FxHashSet<Arena> = mapped.iter().filter_map(|code| self.arena(code.index)).collect();
-        let idle: Vec<Arena> = self.arenas.keys().copied().filter(|arena| !needed.contains(arena)).collect();
+        let idle: Vec<Arena> = self
+            .arenas
+            .keys()
+            .copied()
+            .filter(|arena| !needed.contains(arena))
+            .collect();
         for arena in idle {
             tables.unload(arena)?;
             self.arenas.remove(&arena);

@@ -116,7 +116,8 @@ fn describe(code: &Code, files: &Files) -> Mapping {
 pub(super) fn agree(old: &Space, new: &Space) -> bool {
     let known = |space: &Space| -> Vec<(u64, Mapping)> {
         let all = space.begins.iter().copied().zip(space.mappings);
-        all.filter(|(begin, mapping)| *begin != UNUSED && mapping.end != 0).collect()
+        all.filter(|(begin, mapping)| *begin != UNUSED && mapping.end != 0)
+            .collect()
     };
     let new_ones = known(new);
     old.incarnation == new.incarnation

@@ -7,12 +7,7 @@ use std::{
 
 use memtrace_common::space::Space;
 
-use super::{
-    Layout, Loaded, Message,
-    epoch::Epochs,
-    files::Files,
-    layout::agree,
-};
+use super::{Layout, Loaded, Message, epoch::Epochs, files::Files, layout::agree};
 use crate::probe::{ProbeError, Tables};
 
 /// How long finished tables wait for others to be loaded with them. The kernel takes some ten milliseconds for each load,
@@ -61,7 +56,9 @@ impl Worker {
         loop {
             // Nothing to make: wait. Something to make: only look.
             let message = match self.next_module() {
-                None if !self.files.has_waiting() || self.tables.is_none() => messages.recv().map_err(|_closed| RecvTimeoutError::Disconnected),
+                None if !self.files.has_waiting() || self.tables.is_none() => {
+                    messages.recv().map_err(|_closed| RecvTimeoutError::Disconnected)
+                }
                 None => Err(RecvTimeoutError::Timeout),
                 Some(_) => messages.try_recv().map_err(|error| match error {
                     TryRecvError::Empty => RecvTimeoutError::Timeout,
