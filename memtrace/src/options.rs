@@ -49,6 +49,8 @@ pub struct Options {
     pub ring_bytes: u32,
     /// Whether to show the BPF side's diagnostics.
     pub diagnostics: bool,
+    /// Whether to do without `bpf_loop` even where the kernel has it.
+    pub old_loop: bool,
     /// File that receives the ring's bytes.
     pub record_ring: Option<PathBuf>,
 }
@@ -71,6 +73,7 @@ impl Options {
             stack,
             ring_size,
             bpf_log,
+            old_loop,
             record_ring,
         } = args;
         if interval < Duration::from_millis(100) {
@@ -107,6 +110,7 @@ impl Options {
             },
             ring_bytes: ring_bytes(ring_size.as_u64())?,
             diagnostics: bpf_log,
+            old_loop,
             record_ring,
         })
     }

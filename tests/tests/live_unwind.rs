@@ -83,6 +83,22 @@ fn handlers_of_faults() {
         .assert_whole_but(signals);
 }
 
+/// Another tracer's return probes have put other addresses onto the stack.
+#[test]
+fn return_addresses_that_the_kernel_has_replaced() {
+    require_root!();
+    assert_whole("unwind-returns", &[], &[]);
+}
+
+/// Kernels before 5.17 have no `bpf_loop`.
+#[test]
+fn the_loop_of_older_kernels() {
+    require_root!();
+    let (report, truth) = traced_with(Program::start("unwind-deep", &[]), &["--old-loop"]);
+    truth.compare(&report).assert_whole();
+    report.assert_complete(&[]);
+}
+
 #[test]
 fn threads_of_the_c_library() {
     require_root!();

@@ -100,6 +100,7 @@ fn programs() -> Check {
     const NAME: &str = "programs";
     match probe::Probes::load(probe::Options {
         by_tables: true,
+        old_loop: false,
         ring_bytes: RING_BYTES_MIN,
         diagnostics: false,
     }) {

@@ -28,6 +28,8 @@ pub struct Options {
     pub ring_bytes: u32,
     /// Whether stacks are unwound by tables.
     pub by_tables: bool,
+    /// Whether to do without `bpf_loop` even where the kernel has it.
+    pub old_loop: bool,
     /// Whether the BPF side writes its diagnostics to the log.
     pub diagnostics: bool,
 }
@@ -51,7 +53,7 @@ impl Probes {
             max_frames: u32::try_from(limits::MAX_FRAMES).unwrap_or(u32::MAX),
             by_tables: u32::from(options.by_tables),
             reserved: 0,
-            has_loop: u32::from(has_loop()),
+            has_loop: u32::from(!options.old_loop && has_loop()),
             return_probes: kernel_types::return_probes(),
         };
         let log_level = if options.diagnostics {

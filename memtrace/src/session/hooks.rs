@@ -71,6 +71,7 @@ impl Tracer {
         let mut probes = Probes::load(probe::Options {
             ring_bytes: options.ring_bytes,
             diagnostics: options.diagnostics,
+            old_loop: options.old_loop,
             by_tables: options.unwinding == Unwinding::Auto,
         })?;
         let counters = probes.counters()?;

@@ -102,6 +102,11 @@ pub(super) const RECIPES: &[Recipe] = &[
         flags: NO_FRAME_POINTERS,
     },
     Recipe {
+        name: "unwind-returns",
+        sources: &["unwind_returns.c"],
+        flags: NO_FRAME_POINTERS,
+    },
+    Recipe {
         name: "unwind-libc",
         sources: &["unwind_libc.c"],
         flags: NO_FRAME_POINTERS,
