@@ -46,7 +46,7 @@ counters! {
     StacksUnreadable "stacks_unreadable" "Events whose stack ends early because its memory could not be read.";
     StacksUnsupported "stacks_unsupported" "Events whose stack ends early at a rule that cannot be computed.";
     StacksEarly "stacks_early" "Events whose stack was taken before the table of some frame was there.";
-    StacksSignal "stacks_signal" "Events whose stack goes through a signal.";
+    StacksSignal "stacks_signal" "Events whose stack goes through a signal at an instruction that the tables are not sure about: the frames beyond may be wrong.";
     Nested "nested" "Calls inside another call of the allocator; they belong to the outer one.";
     Abandoned "abandoned" "Calls that never returned: the thread jumped out of the allocator.";
     Unpaired "unpaired" "Returns without a known entry, for example of calls begun before attach.";

@@ -8,6 +8,7 @@ use crate::limits::MAX_MAPPINGS;
 
 /// What is mapped in a process at some moment. Written whole, and only while nobody is told of it.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
 #[repr(C)]
 pub struct Space {
     /// Incarnation of the process. For any other, the space is not used.

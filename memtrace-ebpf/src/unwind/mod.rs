@@ -172,6 +172,8 @@ fn finish(scratch: &mut Scratch, task: Task) -> Taken {
     }
     let (end, notes) = (scratch.walk.end as u8, scratch.walk.notes as u8);
     stats::count(match end {
+        // It is whole, but perhaps not right.
+        0 if notes & note::SIGNAL != 0 => Counter::StacksSignal,
         0 => Counter::StacksWhole,
         1 => Counter::StacksDeep,
         2 => Counter::StacksNoTable,
@@ -185,9 +187,6 @@ fn finish(scratch: &mut Scratch, task: Task) -> Taken {
     };
     if notes & note::EARLY != 0 {
         stats::count(Counter::StacksEarly);
-    }
-    if notes & note::SIGNAL != 0 {
-        stats::count(Counter::StacksSignal);
     }
     if notes & note::EARLY != 0
         && let Some(changes) = CHANGES.get(task.slot)

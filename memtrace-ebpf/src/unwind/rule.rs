@@ -30,20 +30,28 @@ pub(super) fn of(scratch: &mut Scratch, space: Option<&Space>) -> Rule {
     let Some(cached) = RULES.get_ptr_mut((pc ^ (pc >> 12)) as u32 & (CACHED_RULES - 1)) else {
         return Rule::NONE;
     };
-    // SAFETY: the entry lives as long as the map. Others write to it at the same time; volatile so that each word is read
-    // once, and what does not fit together is not believed.
-    let (mixed, rule) = unsafe { (read(&raw const (*cached).mixed), read(&raw const (*cached).rule)) };
+    // SAFETY: the entry lives as long as the map. Programs on other processors write to it at the same time; each word is
+    // read and written whole, and what does not fit together is not believed.
+    let cached = unsafe { &mut *cached };
+    let (mixed, rule) = (read(&cached.mixed), read(&cached.rule));
     if mixed ^ rule == key {
         return Rule(rule);
     }
     look_up(scratch, space, pc, key, cached)
 }
 
-/// Reads a word that others may be writing.
+/// Reads a word that others may be writing, once.
 #[inline(always)]
-unsafe fn read(word: *const u64) -> u64 {
-    // SAFETY: the caller's pointer is valid.
+fn read(word: &u64) -> u64 {
+    // SAFETY: a reference is valid.
     unsafe { core::ptr::read_volatile(word) }
+}
+
+/// Writes a word that others may be reading, whole.
+#[inline(always)]
+fn write(word: &mut u64, value: u64) {
+    // SAFETY: a reference is valid.
+    unsafe { core::ptr::write_volatile(word, value) }
 }
 
 /// Whether code at `pc` was mapped after the space was read.
@@ -69,7 +77,7 @@ fn changed(scratch: &Scratch, pc: u64) -> bool {
 
 /// Finds the rule in the table and keeps it in the cache.
 #[inline(never)]
-fn look_up(scratch: &mut Scratch, space: &Space, pc: u64, key: u64, cached: *mut CachedRule) -> Rule {
+fn look_up(scratch: &mut Scratch, space: &Space, pc: u64, key: u64, cached: &mut CachedRule) -> Rule {
     let mapping = mapping(space, pc);
     if pc >= mapping.end {
         return Rule::NONE;
@@ -83,11 +91,8 @@ fn look_up(scratch: &mut Scratch, space: &Space, pc: u64, key: u64, cached: *mut
     } else {
         in_table(mapping, pc.wrapping_sub(mapping.bias)).unwrap_or(Rule::NONE)
     };
-    // SAFETY: as in `of`.
-    unsafe {
-        core::ptr::write_volatile(&raw mut (*cached).rule, rule.0);
-        core::ptr::write_volatile(&raw mut (*cached).mixed, key ^ rule.0);
-    }
+    write(&mut cached.rule, rule.0);
+    write(&mut cached.mixed, key ^ rule.0);
     rule
 }
 

@@ -1,5 +1,6 @@
 //! From a frame to its caller's.
 
+use aya_ebpf::helpers::bpf_probe_read_user;
 use memtrace_common::{
     event::{StackEnd, note},
     limits::{MAX_FRAME_BYTES, MAX_FRAMES},
@@ -72,8 +73,10 @@ fn stop(scratch: &mut Scratch, end: StackEnd) -> bool {
 /// A global function: the kernel verifies it once, by itself, and not for each of its four calls in each program.
 #[unsafe(no_mangle)]
 pub extern "C" fn memtrace_leave_frame(scratch: *mut Scratch, space: *const Space) -> u32 {
-    // SAFETY: null or valid, which the verifier checks at each call.
-    let (scratch, space) = unsafe { (scratch.as_mut(), space.as_ref()) };
+    // SAFETY: null or valid, which the verifier checks at each call; this processor's scratch, see `super::take`.
+    let scratch = unsafe { scratch.as_mut() };
+    // SAFETY: null or valid, likewise; spaces are not written to while they are in use.
+    let space = unsafe { space.as_ref() };
     scratch.is_some_and(|scratch| leave(scratch, space)).into()
 }
 
@@ -81,7 +84,7 @@ pub extern "C" fn memtrace_leave_frame(scratch: *mut Scratch, space: *const Spac
 fn leave(scratch: &mut Scratch, space: Option<&Space>) -> bool {
     let rule = rule::of(scratch, space);
     let (sp, bp) = (scratch.walk.sp, scratch.walk.bp);
-    let offset = i64::from(rule.cfa_offset()) as u64;
+    let offset = signed(rule.cfa_offset());
     let cfa = match rule.cfa() {
         kind if kind == Cfa::Rsp as u8 => sp.wrapping_add(offset),
         kind if kind == Cfa::Rbp as u8 => bp.wrapping_add(offset),
@@ -94,8 +97,8 @@ fn leave(scratch: &mut Scratch, space: Option<&Space>) -> bool {
         }
         kind if kind == Cfa::DerefRsp as u8 || kind == Cfa::DerefRbp as u8 => {
             let base = if kind == Cfa::DerefRsp as u8 { sp } else { bp };
-            let at = base.wrapping_add(i64::from(rule.deref_offset()) as u64);
-            word(scratch, at).wrapping_add(i64::from(rule.deref_add()) as u64)
+            let at = base.wrapping_add(signed(rule.deref_offset()));
+            word(scratch, at).wrapping_add(signed(rule.deref_add()))
         }
         _ => return stop(scratch, StackEnd::Unsupported),
     };
@@ -105,10 +108,16 @@ fn leave(scratch: &mut Scratch, space: Option<&Space>) -> bool {
     }
     if rule.rbp() != Rbp::Same as u8 {
         let base = if rule.rbp() == Rbp::AtCfa as u8 { cfa } else { bp };
-        scratch.walk.bp = word(scratch, base.wrapping_add(i64::from(rule.rbp_offset()) as u64));
+        scratch.walk.bp = word(scratch, base.wrapping_add(signed(rule.rbp_offset())));
     }
     let address = word(scratch, cfa.wrapping_sub(8));
     arrive(scratch, address, cfa)
+}
+
+/// An offset, to be added with wrapping.
+#[inline(always)]
+fn signed(offset: impl Into<i64>) -> u64 {
+    offset.into().cast_unsigned()
 }
 
 /// Follows the chain of frame pointers.
@@ -132,15 +141,29 @@ fn by_frame_pointer(scratch: &mut Scratch) -> bool {
     arrive(scratch, address, bp + 16)
 }
 
+/// `syscall`, as a little-endian number (Intel SDM volume 2).
+const SYSCALL: u16 = 0x050f;
+
+/// The two bytes of code before an address, or 0.
+#[inline(always)]
+fn preceding(address: u64) -> u16 {
+    // SAFETY: the helper checks the address and fails on memory that cannot be read.
+    unsafe { bpf_probe_read_user(address.wrapping_sub(2) as *const u16) }.unwrap_or(0)
+}
+
 /// Goes on with the registers that a signal interrupted. The stack may be another one: it need not grow.
 #[inline(always)]
 fn from_signal(scratch: &mut Scratch) -> bool {
     let sp = scratch.walk.sp;
-    scratch.walk.notes |= u64::from(note::SIGNAL);
     let bp = word(scratch, sp.wrapping_add(SIGNAL_BP));
     let stack = word(scratch, sp.wrapping_add(SIGNAL_SP));
-    // One is added because every other frame has an address after its instruction.
-    let ip = word(scratch, sp.wrapping_add(SIGNAL_IP)).wrapping_add(1);
+    let ip = word(scratch, sp.wrapping_add(SIGNAL_IP));
     scratch.walk.bp = bp;
-    arrive(scratch, ip, stack)
+    // Tables are sure about calls and system calls; `raise` is one.
+    if preceding(ip) == SYSCALL {
+        return arrive(scratch, ip, stack);
+    }
+    scratch.walk.notes |= u64::from(note::SIGNAL);
+    // One is added because every other frame has an address after its instruction.
+    arrive(scratch, ip.wrapping_add(1), stack)
 }

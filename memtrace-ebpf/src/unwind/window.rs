@@ -11,7 +11,7 @@ const WINDOW_BYTES: u64 = 8 * WINDOW_WORDS as u64;
 pub(super) fn word(scratch: &mut Scratch, address: u64) -> u64 {
     let offset = address.wrapping_sub(scratch.walk.window);
     // A word that begins inside lies inside: both begin at multiples of eight.
-    if offset < scratch.walk.window_bytes && offset & 7 == 0 {
+    if offset < scratch.walk.window_bytes && offset.is_multiple_of(8) {
         return scratch.words[(offset / 8) as usize & (WINDOW_WORDS - 1)];
     }
     word_elsewhere(scratch, address)
@@ -20,7 +20,7 @@ pub(super) fn word(scratch: &mut Scratch, address: u64) -> u64 {
 /// Moves the window. A function of its own, so that it is in the object once.
 #[inline(never)]
 fn word_elsewhere(scratch: &mut Scratch, address: u64) -> u64 {
-    if address & 7 != 0 || !fill(scratch, address) {
+    if !address.is_multiple_of(8) || !fill(scratch, address) {
         scratch.walk.unreadable = 1;
         return 0;
     }

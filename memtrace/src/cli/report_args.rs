@@ -42,7 +42,7 @@ pub struct ReportArgs {
     /// Show the BPF side's own diagnostics on standard error
     #[arg(long)]
     pub bpf_log: bool,
-    /// Unwind as on kernels before 5.17, which have no bpf_loop
+    /// Unwind as on kernels before 5.17, which have no `bpf_loop`
     #[arg(long, hide = true)]
     pub old_loop: bool,
     /// Keep the bytes that come from the kernel in this file, to replay them later

@@ -153,8 +153,11 @@ fn a_stack_must_be_whole_and_itself() {
         assert!(stack.frames().eq(frames.iter().copied()));
         assert_eq!(stack.head.count as usize, depth);
         assert_eq!(encode(&Event::Stack(stack)), record);
-        // Any frame overwritten in flight, the identity, or the incarnation that is part of it.
-        for at in (size_of::<StackHead>()..record.len()).step_by(8).chain([12, 24]) {
+        // Any frame overwritten in flight, the identity, or what else is part of it: incarnation, epoch, end.
+        for at in (size_of::<StackHead>()..record.len())
+            .step_by(8)
+            .chain([12, 24, 32, 44])
+        {
             let mut changed = record.clone();
             changed[at] ^= 1;
             assert_eq!(decode(&changed), Err(Malformed::Identity), "depth {depth}, byte {at}");
@@ -168,7 +171,8 @@ fn a_stack_must_be_whole_and_itself() {
     assert!(matches!(decode(&deep), Err(Malformed::Length { .. })));
     // A count that would overflow when it is multiplied.
     let mut record = encode_stack(HEADER, &[1, 2]);
-    record[32..36].fill(0xff);
+    let at = std::mem::offset_of!(StackHead, count);
+    record[at..at + 4].fill(0xff);
     assert!(matches!(decode(&record), Err(Malformed::Length { .. })));
 }
 

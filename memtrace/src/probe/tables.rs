@@ -28,7 +28,7 @@ impl Arena {
 
 /// Loads tables and tells the BPF side of them.
 pub struct Tables {
-    tables: ArrayOfMaps<MapData, Array<MapData, Chunk>>,
+    arenas: ArrayOfMaps<MapData, Array<MapData, Chunk>>,
     spaces: Array<MapData, Space>,
     current: Array<MapData, u64>,
     rules: Array<MapData, [u64; 2]>,
@@ -66,7 +66,7 @@ impl Tables {
     pub(super) fn new([tables, spaces, current, rules]: [Map; 4]) -> Result<Self, ProbeError> {
         let failed = |source| ProbeError::map("open the maps of unwind tables", source);
         Ok(Self {
-            tables: ArrayOfMaps::try_from(tables).map_err(failed)?,
+            arenas: ArrayOfMaps::try_from(tables).map_err(failed)?,
             spaces: Array::try_from(spaces).map_err(failed)?,
             current: Array::try_from(current).map_err(failed)?,
             rules: Array::try_from(rules).map_err(failed)?,
@@ -99,7 +99,7 @@ impl Tables {
             chunk[..words.len()].copy_from_slice(words);
             array.set(index, chunk, 0).map_err(failed)?;
         }
-        self.tables.set(free, &array, 0).map_err(failed)?;
+        self.arenas.set(free, &array, 0).map_err(failed)?;
         self.used[free as usize] = true;
         self.next = free + 1;
         Ok(Arena(free))
@@ -110,7 +110,7 @@ impl Tables {
     /// # Errors
     /// When the kernel does not let it go.
     pub fn unload(&mut self, arena: Arena) -> Result<(), ProbeError> {
-        self.tables
+        self.arenas
             .set(arena.0, &self.nothing, 0)
             .map_err(|source| ProbeError::map("give unwind tables back", source))?;
         self.used[arena.0 as usize] = false;

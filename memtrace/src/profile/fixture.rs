@@ -336,11 +336,14 @@ pub(crate) fn lossy() -> Profile {
     (health.lost_other, health.malformed) = (1, 3);
     health.stacks = StackHealth {
         distinct: 1,
+        complete: 1_500,
         deep: 4,
         broken: 8,
+        no_table: 6,
+        unreadable: 2,
+        early: 3,
         lost: 31,
-        overflow: 0,
-        collisions: 0,
+        ..StackHealth::default()
     };
     health
         .notes

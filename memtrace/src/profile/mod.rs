@@ -227,7 +227,8 @@ pub struct StackHealth {
     pub unsupported: u64,
     /// Events whose stack was taken before the table of some frame was loaded.
     pub early: u64,
-    /// Events whose stack goes through a signal.
+    /// Events whose stack goes through a signal at an instruction that the tables are not sure about: the frames beyond it may
+    /// be wrong.
     pub signal: u64,
     /// Events whose stack was lost because the ring was full.
     pub lost: u64,

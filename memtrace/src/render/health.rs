@@ -107,7 +107,7 @@ fn stacks(health: &Health) -> String {
         (stacks.unreadable, "end at memory that could not be read"),
         (stacks.unsupported, "end at an unsupported unwind rule"),
         (stacks.early, "came before their unwind table"),
-        (stacks.signal, "go through a signal"),
+        (stacks.signal, "beyond a signal perhaps wrong"),
         (stacks.lost, "lost"),
         (stacks.scratch_taken, "lost to another task"),
         (stacks.overflow, "not kept: table full"),

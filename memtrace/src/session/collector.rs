@@ -152,7 +152,9 @@ impl Collector {
             self.wanted.push(last.module);
         }
         let stack = CallStack {
-            whole: head.end == StackEnd::Start as u8 && locations.len() == self.frames.len(),
+            whole: head.end == StackEnd::Start as u8
+                && head.notes & note::SIGNAL == 0
+                && locations.len() == self.frames.len(),
             locations: locations.into(),
         };
         if let Some(recording) = &mut self.recording {

@@ -9,7 +9,7 @@ mod world;
 
 use memtrace_common::event::Header;
 
-use super::{Ledger, Limits};
+use super::{CallStack, Ledger, Limits};
 use crate::process::Location;
 
 /// Nanoseconds.

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     decode::Event,
-    ledger::{Ledger, Limits},
+    ledger::{CallStack, Ledger, Limits},
     process::Location,
 };
 

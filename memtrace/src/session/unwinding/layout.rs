@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use memtrace_common::{
-    limits::MAX_MAPPINGS,
-    space::{Mapping, NO_TABLE, Space, TABLE_TO_COME, UNUSED},
-};
+use memtrace_common::space::{Mapping, NO_TABLE, Space, TABLE_TO_COME, UNUSED};
 
 use super::files::{Files, Placed};
 use crate::{
@@ -61,14 +58,12 @@ impl Layout {
     /// What the BPF side is told, with the tables that are there. Mappings beyond its capacity are left out: their frames
     /// go by frame pointer.
     pub(super) fn space(&self, files: &Files, generation: u32, epoch: u64) -> Box<Space> {
-        let mut space = Box::new(Space {
-            incarnation: self.incarnation,
-            generation,
-            covers: self.covers,
-            epoch,
-            begins: [UNUSED; MAX_MAPPINGS],
-            mappings: [Mapping::default(); MAX_MAPPINGS],
-        });
+        let mut space = bytemuck::zeroed_box::<Space>();
+        space.incarnation = self.incarnation;
+        space.generation = generation;
+        space.covers = self.covers;
+        space.epoch = epoch;
+        space.begins.fill(UNUSED);
         // The search finds the last that begins at or before an address, so there must be one before all others.
         space.begins[0] = 0;
         let slots = space.begins.iter_mut().zip(&mut space.mappings).skip(1);
