@@ -2,7 +2,11 @@
 
 use std::{collections::BTreeSet, fs, process::Command};
 
-use crate::{Frame, PATIENCE, Program, Report, programs, stacks::physical, wait_until};
+use crate::{
+    Frame, PATIENCE, Program, Report, programs,
+    stacks::{common, excerpt, physical},
+    wait_until,
+};
 
 /// When a gdb that is stuck is killed. It then leaves its breakpoints in the target, which dies of them.
 const KILL_AFTER: &str = "100";
@@ -125,28 +129,15 @@ pub fn assert_reported(report: &Report, calls: &BTreeSet<Call>) {
         reported.len()
     );
     for call in missing.iter().take(3) {
-        let common = |other: &Call| {
-            call.1
-                .iter()
-                .zip(&other.1)
-                .take_while(|(left, right)| left == right)
-                .count()
-        };
-        let nearest = reported
-            .iter()
-            .filter(|other| other.0 == call.0)
-            .max_by_key(|other| common(other));
-        let at = nearest.map_or(0, common);
+        let equal = |other: &Call| common(&call.1, &other.1);
+        let same_function = reported.iter().filter(|other| other.0 == call.0);
+        let nearest = same_function.max_by_key(|other| equal(other));
+        let at = nearest.map_or(0, equal);
+        let show = |frames: &[Frame]| excerpt(frames, at, ToString::to_string).join(" ");
         println!("  {}: {at} frames are right of {}", call.0, call.1.len());
-        let show = |frames: &[Frame]| {
-            let shown = frames.iter().skip(at.saturating_sub(2)).take(6);
-            shown
-                .map(|frame| format!(" {}:{:x}", frame.module, frame.offset))
-                .collect::<String>()
-        };
-        println!("    gdb     {}", show(&call.1));
+        println!("    gdb      {}", show(&call.1));
         println!(
-            "    memtrace{}",
+            "    memtrace {}",
             nearest.map_or(String::new(), |nearest| show(&nearest.1))
         );
     }

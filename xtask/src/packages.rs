@@ -36,6 +36,9 @@ pub(crate) const LIVE_TESTS: &[Package] = &[
     package("redis-tools", "redis-benchmark"),
     package("sqlite3", "sqlite3"),
     package("nodejs", "node"),
+    package("gdb", "gdb"),
+    // Its programs are in a folder by version, which the home of its user is not.
+    package("postgresql", "/var/lib/postgresql"),
     package("util-linux", "script"),
 ];
 

@@ -1,6 +1,6 @@
 //! Where the stacks of a report end, and what its health says of that.
 
-use crate::{Report, stacks::physical};
+use crate::{Frame, Report, stacks::physical};
 
 /// Functions at which a program or a thread begins. Stripped programs have no name for `_start`, nor does a stripped C
 /// library for what it calls `main` with, so the last frames before the end count too.
@@ -30,21 +30,23 @@ const INCOMPLETE: [&str; 6] = [
     "early",
 ];
 
+/// Whether one of the outermost frames is a start, by its name. Versions of symbols and the C library's own names for
+/// them do not matter.
+fn starts(frames: &[(Frame, Option<&str>)]) -> bool {
+    frames.iter().rev().take(OUTERMOST).any(|(_, name)| {
+        let name = name.unwrap_or("").split('@').next().unwrap_or("");
+        STARTS.contains(&name.strip_prefix("__GI_").unwrap_or(name))
+    })
+}
+
 impl Report {
     /// Allocations whose stack reaches the start of a program or thread, and all.
     pub fn reaching_start(&self) -> (u64, u64) {
         let mut sums = (0, 0);
         for row in self.rows() {
             let count = row["allocated"]["count"].as_u64().expect("an amount");
-            let frames = physical(row);
-            let mut outermost = frames.iter().rev().take(OUTERMOST);
-            let starts = outermost.any(|(_, name)| {
-                // Versions of symbols and the C library's own names for them do not matter.
-                let name = name.unwrap_or("").split('@').next().unwrap_or("");
-                STARTS.contains(&name.strip_prefix("__GI_").unwrap_or(name))
-            });
             sums.1 += count;
-            sums.0 += if starts { count } else { 0 };
+            sums.0 += if starts(&physical(row)) { count } else { 0 };
         }
         sums
     }
@@ -53,8 +55,12 @@ impl Report {
     pub fn assert_starts(&self, of: u64) {
         let (reaching, all) = self.reaching_start();
         println!("{reaching} of {all} allocations reach a start");
-        if reaching < all {
-            self.print_ends();
+        let others = self.rows().iter().map(physical).filter(|frames| !starts(frames));
+        for frames in others.take(5) {
+            let outermost = frames.iter().rev().take(OUTERMOST + 1);
+            let named = outermost.map(|(frame, name)| format!("{frame} {}", name.unwrap_or("?")));
+            let named: Vec<String> = named.collect();
+            println!("  not one of {} frames: {named:?}", frames.len());
         }
         assert!(all > 0, "no allocations");
         assert!(
@@ -64,10 +70,11 @@ impl Report {
         );
     }
 
-    /// Asserts that there are stacks, and that health has counted none as less than whole, but for the reasons in `but`.
+    /// Asserts that there are whole stacks, and that health has counted none as less than whole, but for the reasons in `but`.
     /// Stacks that came before their table may end anywhere.
     pub fn assert_complete(&self, but: &[&str]) {
-        assert!(self.health("stacks.distinct") > 0, "no stacks");
+        println!("health.stacks: {}", self.profile["health"]["stacks"]);
+        assert!(self.health("stacks.complete") > 0, "no stack is complete");
         let early = if but.contains(&"early") {
             self.health("stacks.early")
         } else {
@@ -79,28 +86,6 @@ impl Report {
                 found <= early,
                 "health.stacks.{name}: {found}, with {early} that came before their table"
             );
-        }
-    }
-
-    /// The outermost frames of some stacks that reach no start.
-    fn print_ends(&self) {
-        let mut shown = 0;
-        for row in self.rows() {
-            let frames = physical(row);
-            let names: Vec<String> = frames
-                .iter()
-                .rev()
-                .take(OUTERMOST + 1)
-                .map(|(frame, name)| format!("{}:{:x} {}", frame.module, frame.offset, name.unwrap_or("?")))
-                .collect();
-            let start = names.iter().take(OUTERMOST).any(|name| {
-                let name = name.rsplit(' ').next().unwrap_or("");
-                STARTS.contains(&name.split('@').next().unwrap_or(name))
-            });
-            if !start && shown < 8 {
-                println!("  {} frames, outermost first: {names:?}", frames.len());
-                shown += 1;
-            }
         }
     }
 }

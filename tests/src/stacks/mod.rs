@@ -7,7 +7,7 @@ pub use self::comparison::Comparison;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt::Write as _,
+    fmt,
 };
 
 use serde_json::Value;
@@ -21,6 +21,12 @@ pub struct Frame {
     pub module: String,
     /// Offset in the file in bytes.
     pub offset: u64,
+}
+
+impl fmt::Display for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{:x}", self.module, self.offset)
+    }
 }
 
 /// Who allocates, and the frames that called it, leaf first.
@@ -79,10 +85,10 @@ impl Stacks {
             });
             let Some((depth, site)) = found else { continue };
             // Between the site and the leaf there is the allocator only. With another frame it is another stack.
-            let stranger = frames[..depth].iter().map(function);
-            let stranger = stranger
-                .filter(|name| !ALLOCATORS.iter().any(|allocator| is_function(name, allocator)))
-                .next();
+            let stranger = frames[..depth]
+                .iter()
+                .map(function)
+                .find(|name| !ALLOCATORS.iter().any(|allocator| is_function(name, allocator)));
             let site = stranger.map_or_else(|| site.to_owned(), |name| format!("{site} below {name}"));
             for (frame, name) in &frames {
                 stacks.names.insert(frame.clone(), name.unwrap_or("?").to_owned());
@@ -156,18 +162,23 @@ impl Stacks {
     /// Where a stack leaves the truth that is nearest to it.
     fn difference(&self, stack: &Stack, truth: &Stack) -> String {
         let at = common(&stack.1, &truth.1);
-        let mut text = format!("{}: {at} frames are right of {}", stack.0, truth.1.len());
         let show = |frames: &[Frame]| {
-            let shown = frames.iter().skip(at.saturating_sub(2)).take(6).map(|frame| {
-                let name = self.names.get(frame).map_or("?", String::as_str);
-                format!("\n        {}:{:x} {name}", frame.module, frame.offset)
-            });
-            shown.collect::<String>()
+            let name = |frame: &Frame| self.names.get(frame).map_or("?", String::as_str).to_owned();
+            excerpt(frames, at, |frame| format!("{frame} {}", name(frame))).join("\n        ")
         };
-        // Writing to a string cannot fail.
-        let _ = write!(text, "\n    memtrace{}\n    truth{}", show(&stack.1), show(&truth.1));
-        text
+        format!(
+            "{}: {at} frames are right of {}\n    memtrace\n        {}\n    truth\n        {}",
+            stack.0,
+            truth.1.len(),
+            show(&stack.1),
+            show(&truth.1)
+        )
     }
+}
+
+/// The frames around the first that differs, in words.
+pub(crate) fn excerpt(frames: &[Frame], at: usize, show: impl Fn(&Frame) -> String) -> Vec<String> {
+    frames.iter().skip(at.saturating_sub(2)).take(6).map(show).collect()
 }
 
 /// Functions that may stand between a site and the hook: the allocator's own, C++'s, and one of `unwind_deep.cpp` that
@@ -194,7 +205,7 @@ pub fn physical(row: &Value) -> Vec<(Frame, Option<&str>)> {
 }
 
 /// How many frames are equal from the leaf on.
-fn common(left: &[Frame], right: &[Frame]) -> usize {
+pub(crate) fn common(left: &[Frame], right: &[Frame]) -> usize {
     left.iter().zip(right).take_while(|(left, right)| left == right).count()
 }
 
@@ -208,3 +219,6 @@ impl Frame {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;
