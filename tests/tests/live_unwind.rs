@@ -71,7 +71,9 @@ fn handlers_of_faults() {
     require_root!();
     let (report, truth) = traced_with(Program::start("unwind-signal", &["fault"]), &[]);
     let signals = report.counter("stacks_signal");
-    println!("stacks_signal: {signals}");
+    let faults: u64 = truth.all().map(|(_, amount)| amount.count).sum();
+    println!("stacks_signal: {signals} of {faults}");
+    assert_eq!(signals, faults, "every stack through a signal is counted");
     truth
         .clone()
         .only(|site| site == "site_fault_in_caller")
