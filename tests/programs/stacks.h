@@ -4,7 +4,7 @@
 //     stack SITE COUNT BYTES MODULE:OFFSET MODULE:OFFSET ...
 //
 // The frames are those that called the site, leaf first. An offset is a file offset in hexadecimal: of the last byte
-// of the call, or of the instruction that a signal interrupted. Nothing here allocates. `stacks_start` goes first.
+// of the call or system call, or of the instruction that a signal interrupted. Nothing here allocates. `stacks_start` goes first.
 
 #ifndef STACKS_H
 #define STACKS_H
@@ -67,6 +67,11 @@ static const char *stacks_module(const char *path) {
     return NULL;
 }
 
+// Whether the instruction before an address is `syscall`.
+static int after_system_call(uintptr_t address) {
+    return memcmp((const char *)address - 2, "\x0f\x05", 2) == 0;
+}
+
 static _Unwind_Reason_Code stacks_step(struct _Unwind_Context *context, void *argument) {
     struct stacks_walk *walk = (struct stacks_walk *)argument;
     int interrupted = 0;
@@ -74,7 +79,7 @@ static _Unwind_Reason_Code stacks_step(struct _Unwind_Context *context, void *ar
     // Beyond the outermost frame the unwinder gives an address of 0.
     if (address != 0) {
         NEED(walk->depth < STACKS_FRAMES);
-        walk->places[walk->depth++] = interrupted ? address : address - 1;
+        walk->places[walk->depth++] = interrupted && !after_system_call(address) ? address : address - 1;
     }
     return _URC_NO_REASON;
 }
