@@ -20,6 +20,8 @@ mod rows;
 mod sections;
 mod source;
 mod state;
+#[cfg(test)]
+mod tests;
 mod text;
 
 use std::ops::Range;

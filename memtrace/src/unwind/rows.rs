@@ -52,7 +52,8 @@ impl Listing {
         }
     }
 
-    fn add(&mut self, svma: u64, rule: Rule) -> Result<(), TableError> {
+    /// Adds a row behind the others, unless it says what the last one says.
+    pub(super) fn add(&mut self, svma: u64, rule: Rule) -> Result<(), TableError> {
         let number = if let Some(&number) = self.numbers.get(&rule) {
             number
         } else {

@@ -53,9 +53,9 @@ pub(super) struct State {
 }
 
 impl State {
-    /// Before the first instruction.
+    /// Before the first instruction, as gimli has it: a register that rules do not know.
     pub(super) const START: Self = Self {
-        cfa: CfaState::Expression(None),
+        cfa: CfaState::Register(X86_64::RAX, 0),
         rbp: RbpState::Same,
         return_address: ReturnState::Elsewhere,
     };
