@@ -2,6 +2,7 @@
 
 mod build_id;
 mod file_bytes;
+pub mod files;
 mod location;
 pub mod maps;
 mod module;

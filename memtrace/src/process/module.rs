@@ -3,16 +3,17 @@
 use std::{
     fs::File,
     io::{self, Write as _},
-    os::{
-        fd::AsRawFd as _,
-        unix::fs::{FileExt as _, MetadataExt as _},
-    },
+    os::unix::fs::{FileExt as _, MetadataExt as _},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use rustix::fs::{MemfdFlags, memfd_create};
 
-use super::maps::Mapping;
+use super::{
+    files::{descriptor_path, open_regular, open_regular_in},
+    maps::Mapping,
+};
 
 /// Largest vdso image that is read, in bytes. It has one or two pages.
 const VDSO_BYTES: u64 = 1 << 20;
@@ -25,11 +26,13 @@ pub struct Module {
     /// The file itself, held open since the target had it mapped; `None` for anonymous memory and for files that could
     /// not be opened.
     file: Option<File>,
+    /// The target's root directory, to find what lies beside the file in its view.
+    root: Option<Arc<File>>,
 }
 
 impl Module {
-    /// Opens what is mapped in process `pid`.
-    pub(super) fn open(pid: u32, mapping: &Mapping<'_>) -> Self {
+    /// Opens what is mapped in process `pid`, whose root directory is `root`.
+    pub(super) fn open(pid: u32, root: Option<&Arc<File>>, mapping: &Mapping<'_>) -> Self {
         let name = if mapping.name.is_empty() {
             "[anon]"
         } else {
@@ -38,7 +41,7 @@ impl Module {
         let file = if mapping.name == "[vdso]" {
             copy_vdso(pid, mapping)
         } else if mapping.inode != 0 {
-            open_mapped(pid, mapping)
+            open_mapped(pid, root.map(Arc::as_ref), mapping)
         } else {
             Err(io::Error::from(io::ErrorKind::Unsupported))
         };
@@ -50,12 +53,17 @@ impl Module {
         Self {
             name: name.to_owned(),
             file: file.ok(),
+            root: root.map(Arc::clone),
         }
     }
 
     /// A module of a file that is open already.
     pub const fn of(name: String, file: File) -> Self {
-        Self { name, file: Some(file) }
+        Self {
+            name,
+            file: Some(file),
+            root: None,
+        }
     }
 
     /// Whether addresses in it are file offsets; otherwise they are avmas.
@@ -68,12 +76,15 @@ impl Module {
         self.file.as_ref()
     }
 
+    /// The target's root directory.
+    pub(crate) fn root(&self) -> Option<&File> {
+        self.root.as_deref()
+    }
+
     /// A path through which this process, and the kernel on its behalf, opens this very file, whatever has become of
     /// its name.
     pub fn path(&self) -> Option<PathBuf> {
-        self.file
-            .as_ref()
-            .map(|file| PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd())))
+        self.file.as_ref().map(descriptor_path)
     }
 
     /// The last part of the name.
@@ -86,13 +97,14 @@ impl Module {
 }
 
 /// Opens the file of a mapping: through the mapping itself, which needs no name and works in any mount namespace; or, where
-/// the kernel does not allow that, by its name in the target's root, if that is still the same file.
-fn open_mapped(pid: u32, mapping: &Mapping<'_>) -> io::Result<File> {
-    let by_mapping = File::open(format!("/proc/{pid}/map_files/{:x}-{:x}", mapping.start, mapping.end));
-    by_mapping.or_else(|error| {
-        let file = File::open(format!("/proc/{pid}/root{}", mapping.path())).map_err(|_refused| error)?;
-        let metadata = file.metadata()?;
-        if metadata.ino() == mapping.inode && metadata.is_file() {
+/// the kernel does not allow that (it asks for `CAP_SYS_ADMIN` or `CAP_CHECKPOINT_RESTORE`, proc(5)) or the mapping is gone
+/// by now, by its name in the target's root, if that is still the same file.
+fn open_mapped(pid: u32, root: Option<&File>, mapping: &Mapping<'_>) -> io::Result<File> {
+    let by_mapping = format!("/proc/{pid}/map_files/{:x}-{:x}", mapping.start, mapping.end);
+    open_regular(Path::new(&by_mapping)).or_else(|error| {
+        let Some(root) = root else { return Err(error) };
+        let file = open_regular_in(root, Path::new(mapping.path())).map_err(|_refused| error)?;
+        if file.metadata()?.ino() == mapping.inode {
             Ok(file)
         } else {
             Err(io::Error::other("the file at its path is another one by now"))
@@ -108,4 +120,48 @@ fn copy_vdso(pid: u32, mapping: &Mapping<'_>) -> io::Result<File> {
     let mut file = File::from(memfd_create("memtrace-vdso", MemfdFlags::CLOEXEC)?);
     file.write_all(&image)?;
     Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+    use super::*;
+
+    /// A mapping that is not there, of a file in the directory: what is left is its name.
+    fn gone(name: &str, inode: u64) -> Mapping<'_> {
+        Mapping {
+            start: 0x1000,
+            end: 0x2000,
+            executable: true,
+            offset: 0,
+            device: "00:00",
+            inode,
+            name,
+        }
+    }
+
+    #[test]
+    fn a_file_is_found_by_name_in_the_targets_root_if_it_is_the_same() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("file"), "x").unwrap();
+        let inode = fs::metadata(directory.path().join("file")).unwrap().ino();
+        let root = File::open(directory.path()).unwrap();
+        let own = std::process::id();
+        assert!(open_mapped(own, Some(&root), &gone("/file (deleted)", inode)).is_ok());
+        assert!(open_mapped(own, Some(&root), &gone("/file", inode + 1)).is_err());
+        assert!(open_mapped(own, None, &gone("/file", inode)).is_err());
+    }
+
+    #[test]
+    fn a_pipe_in_the_place_of_a_file_is_not_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let pipe = directory.path().join("pipe");
+        mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR, 0).unwrap();
+        let inode = fs::metadata(&pipe).unwrap().ino();
+        let root = File::open(directory.path()).unwrap();
+        assert!(open_mapped(std::process::id(), Some(&root), &gone("/pipe", inode)).is_err());
+    }
 }

@@ -1,11 +1,16 @@
 //! The address space of a target: which code lies where.
 
-use std::{fs, io, ops::Range, sync::Arc};
+use std::{
+    fs::{self, File},
+    io,
+    ops::Range,
+    sync::Arc,
+};
 
 use rustc_hash::FxHashMap;
 
 use super::{
-    Location,
+    Location, files,
     maps::{self, Mapping},
     module::Module,
 };
@@ -32,6 +37,8 @@ type Key = (String, u64, String);
 #[derive(Debug)]
 pub struct AddressSpace {
     pid: u32,
+    /// Root directory of the process.
+    root: Option<Arc<File>>,
     code: Vec<Code>,
     modules: Vec<Arc<Module>>,
     by_key: FxHashMap<Key, u32>,
@@ -51,6 +58,7 @@ impl AddressSpace {
     pub fn read(pid: u32) -> io::Result<Self> {
         let mut space = Self {
             pid,
+            root: files::open_root(pid).ok().map(Arc::new),
             code: Vec::new(),
             modules: Vec::new(),
             by_key: FxHashMap::default(),
@@ -112,7 +120,8 @@ impl AddressSpace {
             return module;
         }
         let module = u32::try_from(self.modules.len()).unwrap_or(u32::MAX);
-        self.modules.push(Arc::new(Module::open(self.pid, mapping)));
+        self.modules
+            .push(Arc::new(Module::open(self.pid, self.root.as_ref(), mapping)));
         self.by_key.insert(key, module);
         module
     }
