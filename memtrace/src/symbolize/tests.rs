@@ -10,7 +10,7 @@ use std::{
 
 use object::{Object as _, ObjectSegment as _, ObjectSymbol as _};
 
-use super::Symbolizer;
+use super::{Symbolizer, engine::Engine, sources::Sources};
 use crate::{
     process::{Location, Module},
     profile::Frame,
@@ -147,6 +147,60 @@ fn a_debug_file_of_another_build_is_not_used() {
     run("objcopy", &["--add-gnu-debuglink=code.debug", "code"], folder.path());
     fs::write(folder.path().join("code.debug"), b"something else").unwrap();
     assert_eq!(frames(&path, offset, Path::new("/nonexistent"))[0].function, None);
+}
+
+/// What a target can make of the names it may choose: opening it for reading waits until somebody writes.
+fn pipe(path: &Path) {
+    let _new = fs::remove_file(path);
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        path,
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::RUSR,
+        0,
+    )
+    .unwrap();
+}
+
+#[test]
+fn a_pipe_in_the_place_of_a_debug_file_is_not_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, Range { start: offset, .. }) = program(folder.path());
+    run("objcopy", &["--only-keep-debug", "code", "code.debug"], folder.path());
+    run("objcopy", &["--add-gnu-debuglink=code.debug", "code"], folder.path());
+    pipe(&folder.path().join("code.debug"));
+    // By the debug link of a file with debug information of its own, of which the symbol table is still used ...
+    let named = frames(&path, offset, Path::new("/nonexistent"));
+    assert_eq!(named[0].function.as_deref(), Some("space::outer(int)"), "{named:?}");
+    run("strip", &["code"], folder.path());
+    assert_eq!(frames(&path, offset, Path::new("/nonexistent"))[0].function, None);
+
+    // ... and by the link to what debug files share.
+    let (path, Range { start: offset, .. }) = program(folder.path());
+    let shared = folder.path().join("shared");
+    pipe(&shared);
+    let mut link = shared.to_str().unwrap().as_bytes().to_vec();
+    link.extend([0; 21]);
+    fs::write(folder.path().join("link"), link).unwrap();
+    run(
+        "objcopy",
+        &["--add-section", ".gnu_debugaltlink=link", "code"],
+        folder.path(),
+    );
+    let named = frames(&path, offset, Path::new("/nonexistent"));
+    assert_eq!(named[0].function.as_deref(), Some("space::outer(int)"), "{named:?}");
+}
+
+#[test]
+fn a_file_that_shrinks_while_it_is_used_costs_its_names_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, Range { start: offset, .. }) = program(folder.path());
+    let module = Module::of(path.display().to_string(), File::open(&path).unwrap());
+    let sources = Sources::of(&module, &[]).unwrap();
+    assert!(!sources.names(&mut Engine::new(&[]), &[offset])[0].is_empty());
+    File::options().write(true).open(&path).unwrap().set_len(100).unwrap();
+    // Reading a mapping of what was cut off would end this test with SIGBUS.
+    assert!(sources.names(&mut Engine::new(&[]), &[offset])[0].is_empty());
 }
 
 #[test]
