@@ -1,6 +1,6 @@
 //! Whether the functions of a file keep a frame pointer: an estimate from the first instructions of some of them.
 //!
-//! Call stacks are followed from frame pointer to frame pointer, so where functions set none, their callers are missing. No
+//! In files without unwind information, call stacks are followed by frame pointer; where functions set none, stacks end. No
 //! file says how it was compiled; but a function that keeps one nearly always starts by setting it.
 
 use object::{

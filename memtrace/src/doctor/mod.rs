@@ -11,6 +11,7 @@ mod privileges;
 mod subject;
 mod target;
 pub mod text;
+mod unwinding;
 
 /// How a check ended. Ordered: the later is the worse.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]

@@ -5,11 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{
-    Check,
-    debug_info::Symbols,
-    frame_pointers::{self, Estimate, Verdict},
-};
+use super::{Check, debug_info::Symbols};
 use crate::process::FileBytes;
 
 /// A file that code of the target comes from.
@@ -17,7 +13,6 @@ use crate::process::FileBytes;
 pub(super) struct Subject {
     /// Path as the target sees it.
     path: String,
-    file: Result<File, String>,
     symbols: Result<Symbols, String>,
 }
 
@@ -25,11 +20,9 @@ impl Subject {
     /// Reads the file's symbols; `None` is a file that could not be opened.
     pub(super) fn new(path: &str, file: Option<File>) -> Self {
         let file = file.ok_or_else(|| "it could not be opened".to_owned());
-        let symbols = file.as_ref().map_err(String::clone).and_then(read);
         Self {
             path: path.to_owned(),
-            file,
-            symbols,
+            symbols: file.and_then(|file| read(&file)),
         }
     }
 
@@ -43,19 +36,6 @@ impl Subject {
         match &self.symbols {
             Ok(symbols) => judge_symbols(&self.path, symbols, debug_file(&self.path, symbols).as_deref()),
             Err(error) => Check::warning("symbols", format!("{}: failed to read them: {error}", self.path)),
-        }
-    }
-
-    /// Whether its functions keep frame pointers.
-    pub(super) fn frame_pointers(&self) -> Check {
-        let estimate = self
-            .file
-            .as_ref()
-            .map_err(String::clone)
-            .and_then(|file| frame_pointers::estimate(&FileBytes::new(file)).map_err(|error| error.to_string()));
-        match estimate {
-            Ok(estimate) => judge_frame_pointers(&self.path, estimate),
-            Err(error) => Check::warning("frame pointers", format!("{}: failed to read it: {error}", self.path)),
         }
     }
 }
@@ -101,29 +81,6 @@ fn judge_symbols(path: &str, symbols: &Symbols, debug_file: Option<&Path>) -> Ch
     .remedy(INSTALL)
 }
 
-fn judge_frame_pointers(path: &str, estimate: Estimate) -> Check {
-    const NAME: &str = "frame pointers";
-    const REMEDY: &str = "compile it with -fno-omit-frame-pointer (Rust: -C force-frame-pointers=yes); Ubuntu 24.04, Fedora 38 \
-                          and later compile their packages so";
-    let Estimate { sampled, setting } = estimate;
-    let basis = format!("(estimated: {setting} of {sampled} functions start by setting one)");
-    match estimate.verdict() {
-        Verdict::Yes => Check::ok(NAME, format!("{path}: yes {basis}")),
-        Verdict::Partly => {
-            Check::warning(NAME, format!("{path}: partly; some callers may be missing {basis}")).remedy(REMEDY)
-        }
-        Verdict::No => Check::warning(
-            NAME,
-            format!("{path}: no; callers behind its functions may be missing {basis}"),
-        )
-        .remedy(REMEDY),
-        Verdict::Unknown => Check::warning(
-            NAME,
-            format!("{path}: not known, it names too few functions to look at ({sampled})"),
-        ),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::{
@@ -160,7 +117,6 @@ mod tests {
         );
         let unreadable = Subject::new("/x", None);
         assert_eq!(unreadable.symbols().level, Level::Warning);
-        assert_eq!(unreadable.frame_pointers().level, Level::Warning);
     }
 
     #[test]
@@ -180,18 +136,5 @@ mod tests {
         );
         stripped.build_id = Some(vec![1, 2, 3]);
         assert_eq!(debug_file(path.to_str().unwrap(), &stripped), None);
-    }
-
-    #[test]
-    fn estimates_are_called_estimates() {
-        for (setting, level) in [(95, Level::Ok), (50, Level::Warning), (0, Level::Warning)] {
-            let check = judge_frame_pointers("/x", Estimate { sampled: 100, setting });
-            assert_eq!(
-                (check.level, check.what.contains("estimated")),
-                (level, true),
-                "{check:?}"
-            );
-        }
-        assert_eq!(judge_frame_pointers("/x", Estimate::default()).level, Level::Warning);
     }
 }

@@ -1,8 +1,9 @@
-//! Checks of one process: may it be observed, where it allocates, and how much its files tell about their functions.
+//! Checks of one process: may it be observed, where it allocates, and how much its files tell about their functions and
+//! their frames.
 
 use std::{fs::File, sync::Arc};
 
-use super::{Check, machine::Version, subject::Subject};
+use super::{Check, machine::Version, subject::Subject, unwinding};
 use crate::{
     plan::{self, AttachPlan, Candidate, Found, PlanError},
     process::{AddressSpace, FileBytes, Module},
@@ -70,7 +71,7 @@ fn look_into(info: &TargetInfo, space: &AddressSpace, checks: &mut Vec<Check>) {
         checks.push(go());
     }
     checks.extend(files.iter().map(Subject::symbols));
-    checks.extend(files.iter().map(Subject::frame_pointers));
+    checks.extend(unwinding::checks(space));
 }
 
 /// The files that a report names in nearly every stack: the executable, the allocators, and the C library.

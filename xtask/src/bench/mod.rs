@@ -19,6 +19,9 @@ pub(crate) struct Options {
     /// Rounds of the measurements of a running program; medians over them are shown
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
+    /// Of the measurements that need root, only this
+    #[arg(long, value_enum)]
+    only: Option<live_bench::Measurement>,
     /// Leave out the measurements that need root
     #[arg(long)]
     no_live: bool,
@@ -38,7 +41,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         if options.with_memleak {
             packages::ensure(packages::MEMLEAK)?;
         }
-        live_bench::run(options.rounds)?;
+        live_bench::run(options.only, options.rounds)?;
     }
     Ok(())
 }

@@ -236,9 +236,9 @@ fn the_segment_of_a_mapping_is_the_executable_one() {
         segments: segments.clone(),
         counts: super::super::Counts::default(),
     };
-    assert_eq!(table.segment_of(0), None);
-    assert_eq!(table.segment_of(0x1000), Some(&segments[0]));
-    assert_eq!(table.segment_of(0x2000), Some(&segments[0]));
-    assert_eq!(table.segment_of(0x6000), Some(&segments[1]));
-    assert_eq!(table.segment_of(0x7000), None);
+    assert_eq!(Segment::mapped_from(table.segments(), 0), None);
+    assert_eq!(Segment::mapped_from(table.segments(), 0x1000), Some(&segments[0]));
+    assert_eq!(Segment::mapped_from(table.segments(), 0x2000), Some(&segments[0]));
+    assert_eq!(Segment::mapped_from(table.segments(), 0x6000), Some(&segments[1]));
+    assert_eq!(Segment::mapped_from(table.segments(), 0x7000), None);
 }
