@@ -188,9 +188,10 @@ mod tests {
             allocator.starts_with("glibc in /") && allocator.contains("malloc, calloc"),
             "{allocator}"
         );
-        for name in ["symbols", "frame pointers"] {
+        for (name, count) in [("symbols", 2), ("unwinding", 4)] {
             let found = all(name);
-            assert_eq!(found.len(), 2, "{checks:#?}");
+            // The loader and the vdso are unwound too.
+            assert_eq!(found.len(), count, "{checks:#?}");
             assert!(
                 found[0].what.contains("/sleep: ") && found[1].what.contains("/libc.so"),
                 "{found:#?}"

@@ -91,8 +91,9 @@ pub(super) async fn observe(mut tracer: Tracer, subject: Subject, options: &Opti
     );
     tracer.announce(&subject.command);
 
-    let deadline = options.duration.map(|duration| tracer.started() + duration);
+    // From here on: on a busy machine attaching may take longer than a short observation.
     let now = Instant::now();
+    let deadline = options.duration.map(|duration| now + duration);
     let mut run = Loop {
         tracer,
         collector,
