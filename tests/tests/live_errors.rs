@@ -2,8 +2,9 @@
 
 use std::{
     fs,
+    io::{BufRead, BufReader, Write},
     os::unix::fs::PermissionsExt,
-    process::{Child, Command},
+    process::{Child, Command, Stdio},
     time::Duration,
 };
 
@@ -315,4 +316,42 @@ fn wrong_flags() {
         println!("{case:?}");
         Memtrace::finished(case).assert_refused(&[]);
     }
+}
+
+#[test]
+fn a_report_that_nobody_takes_can_be_given_up() {
+    require_root!();
+    let mut program = Program::start("life", &["plain"]);
+    let (reader, mut full) = std::io::pipe().expect("a pipe");
+    // As much as a pipe holds (pipe(7)): nothing more can be written until somebody reads.
+    full.write_all(&[b'x'; 1 << 16]).expect("room in a new pipe");
+    let mut command = Memtrace::command(["attach", "--pid", &program.pid().to_string()]);
+    let mut memtrace = command
+        .stdin(Stdio::null())
+        .stdout(full)
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("memtrace starts");
+    let mut errors = BufReader::new(memtrace.stderr.take().expect("the errors are piped"));
+    let mut line = String::new();
+    errors.read_line(&mut line).expect("a line of errors");
+    assert!(line.contains("attached to"), "{line}");
+    let pid = rustix::process::Pid::from_child(&memtrace);
+    let status = wait_until(PATIENCE, || {
+        // The first ends the observation, another the wait for the report.
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("a child can be signalled");
+        std::thread::sleep(Duration::from_millis(500));
+        memtrace.try_wait().expect("a child can be waited for")
+    });
+    if status.is_none() {
+        memtrace.kill().expect("a child can be killed");
+        memtrace.wait().expect("a child can be waited for");
+    }
+    drop(reader);
+    assert_eq!(
+        status.and_then(|status| status.code()),
+        Some(2),
+        "given up, and said so"
+    );
+    assert!(program.is_alive());
 }

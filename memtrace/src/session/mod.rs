@@ -57,9 +57,7 @@ pub fn attach(pid: u32, options: &Options) -> anyhow::Result<Exit> {
         executable: info.executable,
         child: None,
     };
-    runtime()?
-        .block_on(observe::observe(tracer, subject, options))
-        .map(|_| Exit::Success)
+    watch(tracer, subject, options).map(|_| Exit::Success)
 }
 
 /// Attaches, and gives a process that has only just started the time to load its C library.
@@ -96,7 +94,7 @@ pub fn run(command: &[OsString], options: &Options) -> anyhow::Result<Exit> {
         executable: info.executable,
         child: Some(child),
     };
-    let Observed { status } = runtime()?.block_on(observe::observe(tracer, subject, options))?;
+    let Observed { status } = watch(tracer, subject, options)?;
     Ok(status.map_or(Exit::Success, exit_of))
 }
 
@@ -140,6 +138,15 @@ fn refresh(tracer: &mut Tracer) -> bool {
 fn exit_of(status: ExitStatus) -> Exit {
     let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
     Exit::Program(u8::try_from(code & 0xff).unwrap_or(u8::MAX))
+}
+
+/// Runs the loop of an observation.
+fn watch(tracer: Tracer, subject: Subject, options: &Options) -> anyhow::Result<Observed> {
+    let runtime = runtime()?;
+    let result = runtime.block_on(observe::observe(tracer, subject, options));
+    // Dropped, it would wait for a report that the user has given up.
+    runtime.shutdown_background();
+    result
 }
 
 /// Two workers: one for the loop, one for what is heavy meanwhile.
