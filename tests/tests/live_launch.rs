@@ -102,3 +102,23 @@ fn a_program_that_cannot_be_started() {
     Memtrace::finished(["run", "--", &plain.to_string_lossy()]).assert_refused(&["plain-file", "permission denied"]);
     Memtrace::finished(["run"]).assert_refused(&[]);
 }
+
+#[test]
+fn a_static_program_is_refused_before_it_runs() {
+    require_root!();
+    let path = programs::path("calls-static");
+    Memtrace::finished(["run", "--", &path.to_string_lossy(), "malloc-zero"]).assert_refused(&["static"]);
+}
+
+#[test]
+fn a_loader_that_is_started_by_its_name() {
+    require_root!();
+    let maps = std::fs::read_to_string("/proc/self/maps").expect("the own mappings");
+    let loader = maps.split_whitespace().find(|word| word.contains("/ld-linux"));
+    let mut command = Command::new(loader.expect("a dynamic loader"));
+    let mut memtrace = Memtrace::run(&[], command.arg(programs::path("life")).arg("plain"));
+    memtrace.process().go();
+    let line = memtrace.process().expect("truth ");
+    memtrace.process().close();
+    memtrace.ended().assert_exact(&Truth::from_line(&line));
+}

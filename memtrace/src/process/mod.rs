@@ -13,5 +13,5 @@ pub use self::{
     file_bytes::FileBytes,
     location::Location,
     module::Module,
-    space::{AddressSpace, Code},
+    space::{AddressSpace, Code, Interpreter},
 };

@@ -181,23 +181,34 @@ impl AddressSpace {
         self.heap_end
     }
 
-    /// Addresses (avma) of the dynamic loader, right after `exec`: besides the executable it is the only file there.
-    pub fn interpreter(&self) -> Option<Range<u64>> {
-        let executable = self
+    /// The dynamic loader, right after `exec`: besides the executable it is the only file there.
+    pub fn interpreter(&self) -> Option<Interpreter> {
+        let name = |code: &Code| &self.modules[code.module as usize].name;
+        let executable = self.code.iter().find(|code| name(code).starts_with('/'))?;
+        let mut loader = self
             .code
             .iter()
-            .find(|code| self.modules[code.module as usize].name.starts_with('/'))?;
-        let mut loader = self.code.iter().filter(|code| {
-            code.module != executable.module && self.modules[code.module as usize].name.starts_with('/')
-        });
+            .filter(|code| code.module != executable.module && name(code).starts_with('/'));
         let first = loader.next()?;
         let end = loader
             .filter(|code| code.module == first.module)
             .map(|code| code.end)
             .max()
             .unwrap_or(first.end);
-        Some(first.start..end)
+        Some(Interpreter {
+            name: name(first).clone(),
+            range: first.start..end,
+        })
     }
+}
+
+/// A dynamic loader (`PT_INTERP`).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Interpreter {
+    /// Path as the target sees it.
+    pub name: String,
+    /// Addresses (avma) of its code.
+    pub range: Range<u64>,
 }
 
 #[cfg(test)]

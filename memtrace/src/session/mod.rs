@@ -3,6 +3,7 @@
 mod collector;
 mod finish;
 mod hooks;
+mod loading;
 mod observe;
 mod preflight;
 mod replay;
@@ -32,10 +33,7 @@ use crate::{
     options::Options,
     plan,
     process::AddressSpace,
-    target::{
-        self,
-        launch::{self, Step, Suspended},
-    },
+    target::{self, launch},
 };
 
 /// How long a running process may take to load its C library. A dynamic loader takes a few milliseconds.
@@ -67,7 +65,10 @@ fn attach_to_running(tracer: &mut Tracer) -> anyhow::Result<()> {
         match tracer.attach_all() {
             Err(error) if error.is::<plan::PlanError>() && Instant::now() < patience => {
                 std::thread::sleep(Duration::from_millis(5));
-                refresh(tracer);
+                if let Some(space) = tracer.space() {
+                    // A target that has just ended is told by the next try.
+                    let _gone = space.refresh();
+                }
             }
             result => return result,
         }
@@ -84,7 +85,7 @@ pub fn run(command: &[OsString], options: &Options) -> anyhow::Result<Exit> {
     let info = target::check(pid)?;
     let space = AddressSpace::read(pid).with_context(|| format!("failed to read the mappings of process {pid}"))?;
     let mut tracer = Tracer::load(pid, space, options)?;
-    if let Some(status) = hook_while_loading(&mut suspended, &mut tracer)? {
+    if let Some(status) = loading::hook(&mut suspended, &mut tracer)? {
         anyhow::bail!("the program ended ({status}) before its C library was there: nothing could be observed");
     }
     let child = suspended.release()?;
@@ -96,42 +97,6 @@ pub fn run(command: &[OsString], options: &Options) -> anyhow::Result<Exit> {
     };
     let Observed { status } = watch(tracer, subject, options)?;
     Ok(status.map_or(Exit::Success, exit_of))
-}
-
-/// Steps a starting program from system call to system call, and hooks each allocator as it is mapped. Done when a system
-/// call comes from outside the dynamic loader: then everything the program is linked with is there, and nothing
-/// has allocated yet.
-fn hook_while_loading(suspended: &mut Suspended, tracer: &mut Tracer) -> anyhow::Result<Option<ExitStatus>> {
-    let mut loader = tracer.space().and_then(|space| space.interpreter());
-    let mut hooked = false;
-    loop {
-        match suspended.step()? {
-            Step::Ended(status) => return Ok(Some(status)),
-            Step::Exec => {
-                refresh(tracer);
-                loader = tracer.space().and_then(|space| space.interpreter());
-            }
-            Step::Syscall(ip) => {
-                if refresh(tracer) {
-                    match tracer.attach_all() {
-                        Ok(()) => hooked = true,
-                        // Not mapped yet.
-                        Err(error) if !hooked && error.is::<plan::PlanError>() => {}
-                        Err(error) => return Err(error),
-                    }
-                }
-                if hooked && !loader.as_ref().is_some_and(|range| range.contains(&ip)) {
-                    return Ok(None);
-                }
-            }
-        }
-    }
-}
-
-/// Reads the mappings of a held program again; `true` when they have changed.
-fn refresh(tracer: &mut Tracer) -> bool {
-    // A program that has just ended is told by the next step.
-    tracer.space().is_some_and(|space| space.refresh().unwrap_or(false))
 }
 
 /// The status that a shell would give.

@@ -55,8 +55,13 @@ pub struct Suspended {
 /// What a step of a held program came to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Step {
-    /// It is at the entry or the exit of a system call; the instruction pointer (avma).
-    Syscall(u64),
+    /// It is at the entry or the exit of a system call.
+    Syscall {
+        /// The instruction pointer (avma).
+        ip: u64,
+        /// Which call it is.
+        number: u64,
+    },
     /// It replaced its program by another one.
     Exec,
     /// It ended.
@@ -141,7 +146,13 @@ impl Suspended {
                 Err(error) => return Err(error),
             }
             match waitpid(self.raw(), None)? {
-                WaitStatus::PtraceSyscall(_) => return Ok(Step::Syscall(ptrace::getregs(self.raw())?.rip)),
+                WaitStatus::PtraceSyscall(_) => {
+                    let registers = ptrace::getregs(self.raw())?;
+                    return Ok(Step::Syscall {
+                        ip: registers.rip,
+                        number: registers.orig_rax,
+                    });
+                }
                 WaitStatus::PtraceEvent(_, _, event) if event == ptrace::Event::PTRACE_EVENT_EXEC as i32 => {
                     return Ok(Step::Exec);
                 }
