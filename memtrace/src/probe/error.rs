@@ -3,6 +3,7 @@
 use std::{error::Error, io};
 
 use aya::{EbpfError, maps::MapError, programs::ProgramError, sys::SyscallError};
+use rustix::process::geteuid;
 use thiserror::Error;
 
 /// A failure to load, attach or read.
@@ -10,9 +11,7 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum ProbeError {
     /// The kernel refused because of missing privileges.
-    #[error(
-        "no permission to {doing}: memtrace needs root, or CAP_BPF and CAP_PERFMON (`sudo memtrace ...`; `memtrace doctor` lists what is missing)"
-    )]
+    #[error("no permission to {doing}{} (`memtrace doctor` lists what is missing)", remedy(geteuid().is_root()))]
     Permission {
         /// What was being done.
         doing: String,
@@ -54,9 +53,9 @@ impl ProbeError {
     pub(super) fn new(doing: impl Into<String>, source: impl Into<ProgramError>) -> Self {
         let (doing, source) = (doing.into(), source.into());
         if let ProgramError::LoadError { io_error, verifier_log } = &source
-            && io_error.kind() != io::ErrorKind::PermissionDenied
+            && let log = verifier_log.to_string()
+            && is_verdict(io_error, &log)
         {
-            let log = verifier_log.to_string();
             let skipped = log.lines().count().saturating_sub(3);
             return Self::Verifier {
                 program: doing,
@@ -86,6 +85,22 @@ impl ProbeError {
                 source: Box::new(Chain(Box::new(source))),
             }
         }
+    }
+}
+
+/// Whether a program was refused for what it does. The verifier says "no permission" (EACCES) of many faults of a program,
+/// where missing privileges are "not permitted" (EPERM); and without a log it was not asked.
+fn is_verdict(error: &io::Error, log: &str) -> bool {
+    error.raw_os_error() != Some(libc::EPERM) && !log.trim().is_empty()
+}
+
+/// What to do about missing privileges.
+const fn remedy(root: bool) -> &'static str {
+    if root {
+        ", although memtrace runs as root: it has no CAP_BPF and CAP_PERFMON, or no CAP_SYS_ADMIN (in a container: --privileged), or a \
+         seccomp filter, a security module or the kernel's lockdown forbids it"
+    } else {
+        ": memtrace needs root, or CAP_BPF and CAP_PERFMON (`sudo memtrace ...`)"
     }
 }
 
@@ -139,7 +154,16 @@ mod tests {
     fn missing_privileges_are_told_apart_and_say_what_to_do() {
         let error = ProbeError::new("attach malloc", call(libc::EPERM));
         assert!(matches!(error, ProbeError::Permission { .. }), "{error}");
-        assert!(error.to_string().contains("sudo"), "{error}");
+        assert!(error.to_string().contains("CAP_BPF"), "{error}");
+        assert!(remedy(false).contains("sudo") && !remedy(true).contains("sudo"));
+    }
+
+    #[test]
+    fn a_verdict_is_told_from_missing_privileges() {
+        let verdict = |errno, log| is_verdict(&io::Error::from_raw_os_error(errno), log);
+        assert!(verdict(libc::EACCES, "R1 invalid mem access 'scalar'") && verdict(libc::EINVAL, "unknown func 181"));
+        assert!(!verdict(libc::EPERM, "") && !verdict(libc::EPERM, "func needs CAP_PERFMON"));
+        assert!(!verdict(libc::ENOMEM, "") && !verdict(libc::EACCES, " \n"));
     }
 
     #[test]
