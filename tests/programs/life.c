@@ -212,6 +212,16 @@ static void *wait_forever(void *unused) {
     return unused;
 }
 
+// What is left of a process whose main thread has ended.
+static void *without_main(void *unused) {
+    truth_ready();
+    plain();
+    truth_print();
+    truth_hold();
+    _exit(0);
+    return unused;
+}
+
 int main(int count, char **arguments) {
     NEED(count >= 2);
     const char *mode = arguments[1];
@@ -224,6 +234,10 @@ int main(int count, char **arguments) {
             site_churn(100);
         }
         return 0;
+    }
+    if (strcmp(mode, "headless") == 0) {
+        NEED(pthread_create(&named_thread, NULL, without_main, NULL) == 0);
+        pthread_exit(NULL);
     }
     if (strcmp(mode, "after-exec") == 0) {
         for (int index = 0; index < 7; index++) {

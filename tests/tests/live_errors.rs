@@ -174,6 +174,50 @@ fn without_root() {
     );
 }
 
+/// Root without a capability, as in a container.
+fn root_without(capability: &str, pid: &str) -> Finished {
+    let mut command = Command::new("setpriv");
+    command.args([
+        &format!("--bounding-set=-{capability}"),
+        &format!("--inh-caps=-{capability}"),
+    ]);
+    command
+        .arg(Memtrace::binary())
+        .args(["attach", "--duration", "200ms", "--pid", pid]);
+    Memtrace::finish_command(&mut command)
+}
+
+#[test]
+fn root_that_may_not_is_not_told_to_become_root() {
+    require_root!();
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "sleep", "100"]);
+    let program = Program::spawn(&mut command);
+    let pid = program.pid().to_string();
+    wait_until(PATIENCE, || {
+        fs::read_to_string(format!("/proc/{pid}/comm"))
+            .is_ok_and(|name| name == "sleep\n")
+            .then_some(())
+    });
+    for (capability, word) in [("sys_ptrace", "CAP_SYS_PTRACE"), ("sys_admin,-bpf,-perfmon", "CAP_BPF")] {
+        let finished = root_without(capability, &pid);
+        finished.assert_refused(&[word, "although memtrace runs as root"]);
+        assert!(!finished.stderr.contains("sudo"), "{finished:?}");
+    }
+}
+
+#[test]
+fn a_process_without_its_main_thread() {
+    require_root!();
+    let mut program = Program::start("life", &["headless"]);
+    let pid = program.pid();
+    wait_until(PATIENCE, || (state(pid) == Some('Z')).then_some(())).expect("the main thread ends");
+    attach(&pid.to_string(), &[]).assert_refused(&[&pid.to_string(), "main thread"]);
+    program.go();
+    program.truth();
+    assert!(program.end().0.success());
+}
+
 #[test]
 fn a_new_output_directory_is_made() {
     require_root!();

@@ -4,6 +4,7 @@ pub mod launch;
 
 use std::{fs, io};
 
+use rustix::process::geteuid;
 use thiserror::Error;
 
 /// What is known of a process before it is touched.
@@ -15,7 +16,7 @@ pub struct TargetInfo {
     pub command: String,
     /// Path of the executable as the process sees it.
     pub executable: String,
-    /// Seccomp mode: 0 off, 1 strict, 2 filter (proc(5)).
+    /// The strictest seccomp mode of its threads: 0 off, 1 strict, 2 filter (proc(5)).
     pub seccomp: u32,
 }
 
@@ -33,6 +34,13 @@ pub enum TargetError {
         /// Whose thread it is.
         pid: u32,
     },
+    /// Its main thread has ended, others have not. The kernel shows no mappings of such a process under its own number, and
+    /// ties the probes of a process to one of its threads.
+    #[error(
+        "the main thread of process {0} has ended while others go on: such a process is not supported yet, its mappings cannot be \
+         read"
+    )]
+    Headless(u32),
     /// Ended, not yet collected by its parent.
     #[error("process {0} has ended already and waits for its parent (a zombie): there is nothing to observe")]
     Zombie(u32),
@@ -55,6 +63,13 @@ pub enum TargetError {
         "no permission to look at process {0}: memtrace needs root (`sudo memtrace ...`; `memtrace doctor` lists what is missing)"
     )]
     Permission(u32),
+    /// No right to look, for root.
+    #[error(
+        "no permission to look at process {0}, although memtrace runs as root: it has no CAP_SYS_PTRACE (in a container: \
+         --cap-add SYS_PTRACE), or is in another user namespace than the process, or a security module forbids it \
+         (`memtrace doctor` lists what is missing)"
+    )]
+    Denied(u32),
     /// Anything else.
     #[error("failed to look at process {pid}: {source}")]
     Io {
@@ -77,30 +92,34 @@ pub fn check(pid: u32) -> Result<TargetInfo, TargetError> {
         // ESRCH comes from files that were opened before the process went.
         _ if source.raw_os_error() == Some(libc::ESRCH) => TargetError::NoSuchProcess(pid),
         io::ErrorKind::NotFound => TargetError::NoSuchProcess(pid),
+        io::ErrorKind::PermissionDenied if geteuid().is_root() => TargetError::Denied(pid),
         io::ErrorKind::PermissionDenied => TargetError::Permission(pid),
         _ => TargetError::Io { pid, source },
     };
     // Names may be any bytes.
     let status = fs::read(format!("/proc/{pid}/status")).map_err(failed)?;
     let status = String::from_utf8_lossy(&status);
-    let field = |name: &str| {
-        status
-            .lines()
-            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
-            .map(str::trim)
-            .unwrap_or_default()
-    };
+    let field = |name| field(&status, name);
     let command = field("Name").to_owned();
     match field("Tgid").parse() {
         Ok(tgid) if tgid != pid => return Err(TargetError::Thread { tid: pid, pid: tgid }),
         _ => {}
     }
     if field("State").starts_with(['Z', 'X']) {
-        return Err(TargetError::Zombie(pid));
+        let others = field("Threads").parse().unwrap_or(0_u32) > 1;
+        return Err(if others {
+            TargetError::Headless(pid)
+        } else {
+            TargetError::Zombie(pid)
+        });
     }
-    // Kernel threads have no memory of their own; a program always has.
+    // Neither kernel threads nor programs that are about to be gone have memory.
     if field("VmSize").is_empty() {
-        return Err(TargetError::Kernel(pid, command));
+        return Err(if is_kernel_thread(pid) {
+            TargetError::Kernel(pid, command)
+        } else {
+            TargetError::NoSuchProcess(pid)
+        });
     }
     let executable = fs::read_link(format!("/proc/{pid}/exe"))
         .map_err(failed)?
@@ -111,8 +130,40 @@ pub fn check(pid: u32) -> Result<TargetInfo, TargetError> {
         pid,
         command,
         executable,
-        seccomp: field("Seccomp").parse().unwrap_or(0),
+        seccomp: seccomp(pid).max(field("Seccomp").parse().unwrap_or(0)),
     })
+}
+
+/// A line of `/proc/PID/status`.
+fn field<'status>(status: &'status str, name: &str) -> &'status str {
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+        .map(str::trim)
+        .unwrap_or_default()
+}
+
+/// `PF_KTHREAD` (`include/linux/sched.h`) in the ninth field of `/proc/PID/stat`; the second is a name in parentheses.
+fn is_kernel_thread(pid: u32) -> bool {
+    let stat = fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let stat = String::from_utf8_lossy(&stat);
+    let flags = stat
+        .rsplit_once(')')
+        .and_then(|(_, rest)| rest.split_whitespace().nth(6));
+    flags.and_then(|flags| flags.parse::<u64>().ok()).unwrap_or(0) & 0x0020_0000 != 0
+}
+
+/// The strictest seccomp mode of the threads: each has its own, and a program may confine only those that do the work.
+fn seccomp(pid: u32) -> u32 {
+    let threads = fs::read_dir(format!("/proc/{pid}/task"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    threads
+        .filter_map(|thread| fs::read(thread.path().join("status")).ok())
+        .filter_map(|status| field(&String::from_utf8_lossy(&status), "Seccomp").parse().ok())
+        .max()
+        .unwrap_or(0)
 }
 
 /// Reads the first bytes of the executable: class and machine (ELF specification, "ELF header").
@@ -134,6 +185,8 @@ fn check_architecture(pid: u32, executable: &fs::File) -> Result<(), TargetError
 
 #[cfg(test)]
 mod tests {
+    use seccompiler::{SeccompAction, SeccompFilter, TargetArch};
+
     use super::*;
 
     #[test]
@@ -155,6 +208,26 @@ mod tests {
             std::thread::yield_now();
         }
         child.wait().unwrap();
+    }
+
+    #[test]
+    fn the_strictest_thread_tells_the_seccomp_mode() {
+        use std::collections::BTreeMap;
+
+        let own = std::process::id();
+        assert_eq!(seccomp(own), 0);
+        let filter = SeccompFilter::new(
+            BTreeMap::new(),
+            SeccompAction::Allow,
+            SeccompAction::KillThread,
+            TargetArch::x86_64,
+        );
+        let filter = seccompiler::BpfProgram::try_from(filter.unwrap()).unwrap();
+        let confined = std::thread::spawn(move || {
+            seccompiler::apply_filter(&filter).unwrap();
+            seccomp(own)
+        });
+        assert_eq!(confined.join().unwrap(), 2);
     }
 
     #[test]
