@@ -6,6 +6,7 @@ pub mod decode;
 pub mod doctor;
 pub mod exit;
 pub mod ledger;
+pub mod message;
 pub mod options;
 pub mod plan;
 pub mod probe;

@@ -3,19 +3,14 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use memtrace::{cli::Cli, exit::Exit};
+use memtrace::{cli::Cli, exit::Exit, message};
 
 fn main() -> ExitCode {
     match Cli::parse().run() {
         Ok(exit) => exit.into(),
         Err(error) => {
-            report(&error);
+            message::say(&format!("memtrace: {}", message::chain(&error)));
             Exit::Error.into()
         }
     }
-}
-
-#[expect(clippy::print_stderr, reason = "the one place where an error leaves the program")]
-fn report(error: &anyhow::Error) {
-    eprintln!("memtrace: {error:#}");
 }

@@ -313,6 +313,44 @@ fn a_closed_pipe_is_no_error() {
 }
 
 #[test]
+fn messages_that_nobody_reads_are_no_error() {
+    require_root!();
+    let mut program = Program::start("life", &["plain"]);
+    program.go();
+    program.truth();
+    for nowhere in ["2>/dev/full", "2> >(true)"] {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let mut command = Command::new("bash");
+        command
+            .args([
+                "-c",
+                &format!("\"$0\" attach --duration 300ms --pid \"$1\" -o \"$2\" {nowhere}"),
+            ])
+            .arg(Memtrace::binary())
+            .arg(program.pid().to_string())
+            .arg(directory.path());
+        let finished = Memtrace::finish_command(&mut command);
+        println!("{nowhere}: {}", finished.status);
+        assert!(finished.status.success(), "{finished:?}");
+        assert!(directory.path().join("profile.json").is_file(), "{nowhere}");
+    }
+    assert!(program.is_alive());
+}
+
+#[test]
+fn names_in_messages_are_escaped() {
+    require_root!();
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let hostile = directory.path().join("a\u{1b}[2Jb");
+    fs::copy(programs::path("calls-static"), &hostile).expect("a copy of a program");
+    let mut program = Program::ready(Command::new(&hostile).arg("malloc-zero"));
+    let finished = attach(&program.pid().to_string(), &[]);
+    finished.assert_refused(&["static"]);
+    assert!(!finished.stderr.contains('\u{1b}'), "{finished:?}");
+    assert!(program.is_alive());
+}
+
+#[test]
 fn output_that_cannot_be_written_is_an_error() {
     require_root!();
     let program = Program::start("life", &["plain"]);

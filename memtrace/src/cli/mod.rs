@@ -10,7 +10,7 @@ mod run;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
-use crate::exit::Exit;
+use crate::{exit::Exit, render::escape};
 
 pub use self::report_args::{Flame, ReportArgs, Stack};
 
@@ -85,11 +85,13 @@ fn start_log(verbosity: Verbosity) {
     env_logger::Builder::from_env(env_logger::Env::new().filter_or("MEMTRACE_LOG", filter))
         .format(|out, record| {
             use std::io::Write as _;
+            // Names in it are the target's.
+            let words = record.args().to_string();
             writeln!(
                 out,
                 "memtrace: {}: {}",
                 record.level().as_str().to_lowercase(),
-                record.args()
+                escape::text(&words)
             )
         })
         .init();

@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     clock::now_ns,
+    message,
     options::{Options, Unwinding},
     plan::{self, AttachPlan, AttachPoint, Candidate, Kind, PlanError},
     probe::{self, CodeChanges, Counters, Point, ProbeError, Probes, Role},
@@ -284,12 +285,12 @@ impl Tracer {
             .iter()
             .map(|found| format!("{} ({})", found.name, found.path))
             .collect();
-        say(&format!(
+        message::say(&format!(
             "attached to {} ({}): {} probes on {} in {} ms; Ctrl-C ends and reports",
             self.pid,
-            crate::render::escape::text(command),
+            command,
             self.probes.attached(),
-            crate::render::escape::text(&names.join(", ")),
+            names.join(", "),
             self.started.elapsed().as_millis()
         ));
     }
@@ -374,12 +375,4 @@ fn probe_point(space: &AddressSpace, point: &AttachPoint) -> anyhow::Result<Poin
         },
         cookie: point.cookie,
     })
-}
-
-#[expect(
-    clippy::print_stderr,
-    reason = "the one line that tells people and scripts that observation has begun"
-)]
-fn say(line: &str) {
-    eprintln!("{line}");
 }
