@@ -1,7 +1,7 @@
 //! The end of an observation: no event is lost, the target is left alone, the reports are written.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, BufWriter, Write},
     path::Path,
     time::Duration,
@@ -117,7 +117,62 @@ fn write_reports(profile: &Profile, options: &Options) -> anyhow::Result<()> {
 }
 
 fn write_file(path: &Path, profile: &Profile, rendered: Rendered, form: render::Options) -> io::Result<()> {
-    let mut file = BufWriter::new(File::create(path)?);
-    rendered.render(profile, form, &mut file)?;
-    file.flush()
+    replace(path, |file| rendered.render(profile, form, file))
+}
+
+/// Writes a file under another name and renames it when it is whole: an earlier report is not lost to a full disk, none is cut
+/// off, and a link that somebody has put in its place is replaced rather than followed.
+fn replace(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    let mut part = path.as_os_str().to_owned();
+    part.push(".part");
+    let part = Path::new(&part);
+    // Of a memtrace that was killed; or a link, which must not be followed either.
+    let _none = fs::remove_file(part);
+    let written = File::create_new(part).and_then(|file| {
+        let mut file = BufWriter::new(file);
+        write(&mut file)?;
+        file.flush()?;
+        fs::rename(part, path)
+    });
+    if written.is_err() {
+        // It may not even have been made.
+        let _none = fs::remove_file(part);
+    }
+    written
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_is_whole_or_not_there() {
+        let here = tempfile::tempdir().unwrap();
+        let path = here.path().join("report");
+        let failing = |file: &mut dyn Write| {
+            file.write_all(b"half")?;
+            Err(io::Error::from(io::ErrorKind::StorageFull))
+        };
+        assert!(replace(&path, failing).is_err());
+        assert_eq!(fs::read_dir(here.path()).unwrap().count(), 0);
+        replace(&path, |file| file.write_all(b"first")).unwrap();
+        assert!(replace(&path, failing).is_err());
+        assert_eq!(fs::read(&path).unwrap(), b"first");
+        replace(&path, |file| file.write_all(b"second")).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"second");
+        assert_eq!(fs::read_dir(here.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_a_report_is_not_followed() {
+        let here = tempfile::tempdir().unwrap();
+        let (precious, path) = (here.path().join("precious"), here.path().join("report"));
+        fs::write(&precious, "content").unwrap();
+        for link in [&path, &here.path().join("report.part")] {
+            std::os::unix::fs::symlink(&precious, link).unwrap();
+        }
+        replace(&path, |file| file.write_all(b"report")).unwrap();
+        assert_eq!(fs::read(&precious).unwrap(), b"content");
+        assert!(fs::symlink_metadata(&path).unwrap().is_file());
+    }
 }
