@@ -1,7 +1,8 @@
 //! Options after validation: what the command line asked for, made consistent and checked against the machine.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Write as _},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -17,6 +18,9 @@ use crate::{
 
 /// Age from which a block can be suspected, unless asked for otherwise.
 const MIN_AGE: Duration = Duration::from_secs(10);
+
+/// Longest time that can be asked for: more than anybody waits for, and far from what clocks cannot count.
+const LONGEST: Duration = Duration::from_hours(100 * 8_766);
 
 /// The largest ring that makes sense, in bytes.
 const RING_BYTES_MAX: u64 = 1 << 30;
@@ -85,6 +89,14 @@ impl Options {
         if duration.is_some_and(|duration| duration.is_zero()) {
             bail!("--duration 0 would observe nothing");
         }
+        for (flag, time) in [("--duration", duration), ("--interval", Some(interval))] {
+            if time.is_some_and(|time| time > LONGEST) {
+                bail!(
+                    "{flag} is too long: {} is the most",
+                    humantime::format_duration(LONGEST)
+                );
+            }
+        }
         if top == 0 {
             bail!("--top 0 would show nothing");
         }
@@ -146,7 +158,10 @@ fn try_directory(directory: &Path) -> anyhow::Result<()> {
         _ => {}
     }
     let probe = directory.join(".memtrace-write-test");
-    fs::write(&probe, b"memtrace\n")
+    // What is left of an earlier try, or a link that somebody has put there to have another file overwritten by root.
+    let _none = fs::remove_file(&probe);
+    fs::File::create_new(&probe)
+        .and_then(|mut file| file.write_all(b"memtrace\n"))
         .and_then(|()| fs::remove_file(&probe))
         .with_context(|| {
             format!(
@@ -188,5 +203,17 @@ mod tests {
         let file = here.path().join("file");
         fs::write(&file, b"").unwrap();
         assert!(try_directory(&file).is_err());
+    }
+
+    #[test]
+    fn a_link_in_the_output_directory_is_not_followed() {
+        let here = tempfile::tempdir().unwrap();
+        let precious = here.path().join("precious");
+        fs::write(&precious, b"content").unwrap();
+        let directory = here.path().join("out");
+        fs::create_dir(&directory).unwrap();
+        std::os::unix::fs::symlink(&precious, directory.join(".memtrace-write-test")).unwrap();
+        assert!(try_directory(&directory).is_ok());
+        assert_eq!(fs::read(&precious).unwrap(), b"content");
     }
 }

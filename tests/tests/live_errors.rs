@@ -373,6 +373,8 @@ fn wrong_flags() {
         &["--duration", "5x"],
         &["--duration", "-1s"],
         &["--duration", "99999999999999999999s"],
+        &["--duration", "18446744073709551615s"],
+        &["--interval", "18446744073709551615s"],
         &["--interval", "0s"],
         &["--top", "many"],
         &["--min-age", "old"],
