@@ -15,7 +15,7 @@ use nix::{
     errno::Errno,
     sys::{
         ptrace::{self, Options},
-        signal::Signal,
+        signal::{SigHandler, Signal, signal},
         wait::{WaitStatus, waitpid},
     },
     unistd::Pid,
@@ -83,13 +83,22 @@ pub fn launch(command: &[OsString]) -> Result<Suspended, LaunchError> {
     let name = program.to_string_lossy().into_owned();
     let mut command = Command::new(program);
     command.args(arguments);
-    let traced = || ptrace::traceme().map_err(io::Error::from);
+    let ignored = collect_children().map_err(|source| LaunchError::Hold {
+        program: name.clone(),
+        source,
+    })?;
+    let traced = move || {
+        if ignored {
+            set_child_signal(SigHandler::SigIgn)?;
+        }
+        ptrace::traceme().map_err(io::Error::from)
+    };
     #[expect(
         unsafe_code,
         reason = "a program that is traced from its start can only be made between fork and exec"
     )]
-    // SAFETY: between fork and exec only async-signal-safe functions may be called; `ptrace` is a plain system call and
-    // the conversion of its error number does not allocate.
+    // SAFETY: between fork and exec only async-signal-safe functions may be called; `sigaction` and `ptrace` are plain
+    // system calls, and the conversion of their error numbers does not allocate.
     unsafe {
         command.pre_exec(traced)
     };
@@ -107,6 +116,20 @@ pub fn launch(command: &[OsString]) -> Result<Suspended, LaunchError> {
         source,
     })?;
     Ok(suspended)
+}
+
+/// Whoever started memtrace may have it ignore the end of children (`SIGCHLD`), which is inherited and makes the kernel throw
+/// their exit status away. Takes that back for memtrace; `true` when it was so, for the program is to inherit it.
+fn collect_children() -> Result<bool, Errno> {
+    Ok(matches!(set_child_signal(SigHandler::SigDfl)?, SigHandler::SigIgn))
+}
+
+fn set_child_signal(handler: SigHandler) -> Result<SigHandler, Errno> {
+    #[expect(unsafe_code, reason = "handlers run at any time; these two are not functions")]
+    // SAFETY: neither the default nor to ignore the signal runs any code of this process.
+    unsafe {
+        signal(Signal::SIGCHLD, handler)
+    }
 }
 
 impl Suspended {
