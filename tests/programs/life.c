@@ -5,6 +5,7 @@
 
 #include <dlfcn.h>
 #include <pthread.h>
+#include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
 
@@ -212,6 +213,28 @@ static void *wait_forever(void *unused) {
     return unused;
 }
 
+static volatile sig_atomic_t interrupts;
+static void on_interrupt(int number) {
+    (void)number;
+    interrupts++;
+}
+
+// Counts interrupts until a second has passed without one more.
+static void count_interrupts(void) {
+    struct sigaction action = {.sa_handler = on_interrupt};
+    NEED(sigaction(SIGINT, &action, NULL) == 0);
+    truth_write("waiting\n");
+    while (interrupts == 0) {
+        usleep(10000);
+    }
+    for (int index = 0; index < 100; index++) {
+        usleep(10000);
+    }
+    char text[64];
+    snprintf(text, sizeof text, "interrupts %d\n", (int)interrupts);
+    truth_write(text);
+}
+
 // What is left of a process whose main thread has ended.
 static void *without_main(void *unused) {
     truth_ready();
@@ -234,6 +257,10 @@ int main(int count, char **arguments) {
             site_churn(100);
         }
         return 0;
+    }
+    if (strcmp(mode, "interrupts") == 0) {
+        count_interrupts();
+        return 3;
     }
     if (strcmp(mode, "headless") == 0) {
         NEED(pthread_create(&named_thread, NULL, without_main, NULL) == 0);

@@ -2,7 +2,7 @@
 
 use std::{os::unix::process::ExitStatusExt, process::Command};
 
-use memtrace_tests::{Memtrace, Truth, programs, require_root};
+use memtrace_tests::{Memtrace, Program, Truth, programs, require_root};
 use rustix::process::Signal;
 
 #[test]
@@ -101,6 +101,46 @@ fn a_program_that_cannot_be_started() {
     std::fs::write(&plain, "no program").expect("a file");
     Memtrace::finished(["run", "--", &plain.to_string_lossy()]).assert_refused(&["plain-file", "permission denied"]);
     Memtrace::finished(["run"]).assert_refused(&[]);
+}
+
+#[test]
+fn keys_of_the_terminal_reach_the_program_once() {
+    require_root!();
+    // Its standard input is not the terminal.
+    let line = format!(
+        "{} run -- {} interrupts </dev/null",
+        Memtrace::binary().display(),
+        programs::path("life").display()
+    );
+    let mut terminal = Program::spawn(Command::new("script").args(["-qec", &line, "/dev/null"]));
+    terminal.expect("waiting");
+    terminal.send("\u{3}");
+    let count = terminal.expect("interrupts ");
+    assert_eq!(count.trim(), "1", "one Ctrl-C is one signal");
+    let (status, _) = terminal.wait();
+    assert_eq!(status.code(), Some(3));
+}
+
+#[test]
+fn a_parent_that_ignores_the_end_of_children() {
+    require_root!();
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let mut command = Command::new("env");
+    command
+        .arg("--ignore-signal=CHLD")
+        .arg(Memtrace::binary())
+        .args(["run", "-o"]);
+    command
+        .arg(directory.path())
+        .args(["--", "awk", "/^SigIgn/ {print} END {exit 6}", "/proc/self/status"]);
+    let finished = Memtrace::finish_command(&mut command);
+    println!("{finished:?}");
+    assert_eq!(finished.status.code(), Some(6), "the program's own");
+    assert!(directory.path().join("profile.json").is_file());
+    // What the program inherits is what it would inherit alone: bit 16 is SIGCHLD.
+    let ignored = finished.stdout.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    assert_eq!(ignored.expect("a mask") & 1 << 16, 1 << 16);
 }
 
 #[test]

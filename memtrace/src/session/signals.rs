@@ -1,6 +1,6 @@
 //! Signals to memtrace: what ends an observation, what is passed on.
 
-use std::{io::IsTerminal as _, process::Child};
+use std::{fs::File, process::Child};
 
 use nix::{
     sys::signal::{Signal, kill},
@@ -67,7 +67,8 @@ pub(super) fn pass_on(signal: Signal, child: &Child) {
     }
 }
 
+/// Whether the keys of the controlling terminal reach this process and, as it is in the same group, the program. Standard
+/// input may be something else.
 fn in_foreground() -> bool {
-    let input = std::io::stdin();
-    input.is_terminal() && tcgetpgrp(&input).is_ok_and(|group| group == getpgrp())
+    File::open("/dev/tty").is_ok_and(|terminal| tcgetpgrp(&terminal).is_ok_and(|group| group == getpgrp()))
 }
