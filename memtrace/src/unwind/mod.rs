@@ -145,7 +145,7 @@ impl Table {
         self.counts
     }
 
-    /// Whether it has no rule for any code: the file has no call frame information.
+    /// Whether the file describes no function: then no address has a rule, but for a return from signals that was found.
     pub const fn is_empty(&self) -> bool {
         self.counts.functions == 0
     }
