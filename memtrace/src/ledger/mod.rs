@@ -44,13 +44,19 @@ const TOGETHER: usize = 32;
 /// Bounds of the ledger's memory.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Distinct stacks kept; about 100 bytes and 12 a frame each.
+    /// Distinct stacks kept; about 100 bytes each, and up to 1 KiB for the history of each of its sites.
     pub stacks: usize,
+    /// Frames kept of all of them together, 16 bytes each. A report has to copy them.
+    pub frames: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { stacks: 1 << 20 }
+        Self {
+            stacks: 1 << 20,
+            // 256 MiB; a million stacks of the greatest depth would take 2 GiB.
+            frames: 1 << 24,
+        }
     }
 }
 
@@ -85,7 +91,7 @@ impl Ledger {
     /// An empty ledger.
     pub fn new(limits: Limits) -> Self {
         Self {
-            stacks: Stacks::new(limits.stacks),
+            stacks: Stacks::new(limits.stacks, limits.frames),
             sites: Sites::default(),
             moments: Moments::default(),
             processes: Vec::new(),

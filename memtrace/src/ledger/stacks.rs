@@ -28,6 +28,8 @@ struct Kept {
 pub struct Stacks {
     by_id: FxHashMap<u64, Kept>,
     limit: usize,
+    /// Frames that may still be kept.
+    room: usize,
     /// Stacks that were not kept because there were too many. One that is sent again is counted again.
     pub overflow: u64,
     /// Stacks that came under the identity of another.
@@ -35,9 +37,10 @@ pub struct Stacks {
 }
 
 impl Stacks {
-    pub(super) fn new(limit: usize) -> Self {
+    pub(super) fn new(limit: usize, frames: usize) -> Self {
         Self {
             limit,
+            room: frames,
             ..Self::default()
         }
     }
@@ -52,12 +55,14 @@ impl Stacks {
             self.overflow += 1;
             return;
         }
+        // The last one may be longer than what is left.
+        self.room = self.room.saturating_sub(stack.locations.len());
         self.by_id.insert(id, Kept { check, stack });
     }
 
     /// Whether no further stack will be kept.
     pub(super) fn is_full(&self) -> bool {
-        self.by_id.len() >= self.limit
+        self.by_id.len() >= self.limit || self.room == 0
     }
 
     /// How many sites with these stacks there can be, and those with stacks that are not known yet may be.

@@ -17,7 +17,11 @@ use crate::{
 
 #[test]
 fn stacks_are_bounded_and_what_has_none_is_one_site() {
-    let mut ledger = Ledger::new(Limits { stacks: 2 });
+    let limits = Limits {
+        stacks: 2,
+        ..Limits::default()
+    };
+    let mut ledger = Ledger::new(limits);
     for stack in 1..1000_u64 {
         let location = Location {
             module: 0,
@@ -44,6 +48,24 @@ fn stacks_are_bounded_and_what_has_none_is_one_site() {
     assert_eq!((snapshot.sites.len(), bare.len(), bare[0].live.count), (3, 1, 997));
     assert_eq!(snapshot.totals.live.count, 999);
     assert!(ledger.sites.len() <= 5, "memory is bounded: {}", ledger.sites.len());
+}
+
+#[test]
+fn the_frames_of_all_stacks_are_bounded() {
+    let mut ledger = Ledger::new(Limits {
+        frames: 1000,
+        ..Limits::default()
+    });
+    let location = Location { module: 0, address: 1 };
+    for stack in 1..1000_u64 {
+        let whole = CallStack {
+            locations: [location; 127].into(),
+            whole: true,
+        };
+        ledger.add_stack(stack, !stack, whole);
+    }
+    let snapshot = snapshot(&ledger);
+    assert_eq!((snapshot.kept_stacks, snapshot.stack_overflow), (8, 991));
 }
 
 #[test]
