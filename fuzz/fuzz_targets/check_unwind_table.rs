@@ -26,7 +26,7 @@ fn check_table(table: &Table, size: usize) {
     for segment in table.segments() {
         assert!(segment.offset.end <= size as u64);
         assert!(segment.svma.start >= end && segment.svma.end > segment.svma.start);
-        assert!(table.segment_of(segment.offset.start).is_some());
+        assert!(Segment::mapped_from(table.segments(), segment.offset.start).is_some());
         end = segment.svma.end;
         let pages = segment.svma.start >> PAGE_SHIFT..=(segment.svma.end - 1) >> PAGE_SHIFT;
         for page in pages.take(usize::try_from(PAGES).unwrap_or(usize::MAX)) {

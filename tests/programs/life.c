@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 
 extern char **environ;
@@ -213,6 +214,18 @@ static void *wait_forever(void *unused) {
     return unused;
 }
 
+// Code from more files than a process may usually have open.
+static void map_files(void) {
+    for (int index = 0; index < 1500; index++) {
+        char name[32];
+        snprintf(name, sizeof name, "code-%d", index);
+        int file = memfd_create(name, 0);
+        NEED(file >= 0 && ftruncate(file, 4096) == 0);
+        NEED(mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, file, 0) != MAP_FAILED);
+        close(file);
+    }
+}
+
 static volatile sig_atomic_t interrupts;
 static void on_interrupt(int number) {
     (void)number;
@@ -271,6 +284,9 @@ int main(int count, char **arguments) {
             site_after_exec(700);
         }
     } else {
+        if (strcmp(mode, "files") == 0) {
+            map_files();
+        }
         if (strcmp(mode, "thread") == 0) {
             NEED(pthread_create(&named_thread, NULL, wait_forever, NULL) == 0);
         }
@@ -279,7 +295,8 @@ int main(int count, char **arguments) {
             const char *name;
             void (*run)(void);
         } modes[] = {{"plain", plain},     {"exec", exec},   {"fork", fork_child}, {"vfork", vfork_child},
-                     {"plugins", plugins}, {"storm", storm}, {"churn", churn},     {"thread", plain}};
+                     {"plugins", plugins}, {"storm", storm}, {"churn", churn},     {"thread", plain},
+                     {"files", plain}};
         size_t index = 0;
         if (strcmp(mode, "deep") == 0) {
             site_deep(200);

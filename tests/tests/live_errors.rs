@@ -218,6 +218,36 @@ fn a_process_without_its_main_thread() {
     assert!(program.end().0.success());
 }
 
+/// Attaches with limits on open files, soft and hard, to a program that has mapped more.
+fn attach_with_few_files(limits: &str) -> (Finished, tempfile::TempDir) {
+    let program = Program::start("life", &["files"]);
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let mut command = Command::new("prlimit");
+    command.arg(format!("--nofile={limits}")).arg(Memtrace::binary());
+    command.args([
+        "attach",
+        "--duration",
+        "200ms",
+        "--pid",
+        &program.pid().to_string(),
+        "-o",
+    ]);
+    (Memtrace::finish_command(command.arg(directory.path())), directory)
+}
+
+#[test]
+fn more_files_of_code_than_a_process_may_have_open() {
+    require_root!();
+    let (finished, directory) = attach_with_few_files("1024:8192");
+    assert!(finished.status.success(), "{finished:?}");
+    assert!(directory.path().join("profile.json").is_file());
+    // Where the limit cannot be raised, what cannot be done is refused in a few words.
+    let (finished, _) = attach_with_few_files("256:256");
+    println!("{}: {}", finished.status, finished.stderr);
+    assert!(finished.stderr.len() < 2000, "{}", finished.stderr.len());
+    finished.assert_says(&[]);
+}
+
 #[test]
 fn a_new_output_directory_is_made() {
     require_root!();
@@ -408,7 +438,7 @@ fn a_report_that_nobody_takes_can_be_given_up() {
     let mut program = Program::start("life", &["plain"]);
     let (reader, mut full) = std::io::pipe().expect("a pipe");
     // As much as a pipe holds (pipe(7)): nothing more can be written until somebody reads.
-    full.write_all(&[b'x'; 1 << 16]).expect("room in a new pipe");
+    full.write_all(&vec![b'x'; 1 << 16]).expect("room in a new pipe");
     let mut command = Memtrace::command(["attach", "--pid", &program.pid().to_string()]);
     let mut memtrace = command
         .stdin(Stdio::null())

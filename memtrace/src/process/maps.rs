@@ -20,6 +20,14 @@ pub struct Mapping<'a> {
 }
 
 impl Mapping<'_> {
+    /// The name without those that programs give to their memory (`prctl(PR_SET_VMA)`): they are without number.
+    pub fn memory_name(&self) -> &str {
+        match self.name {
+            name if name.starts_with("[anon") || name.starts_with("[stack:") => "",
+            name => name,
+        }
+    }
+
     /// The path without the mark that the kernel adds when the file was unlinked (`fs/d_path.c`).
     pub fn path(&self) -> &str {
         self.name.strip_suffix(" (deleted)").unwrap_or(self.name)

@@ -1,6 +1,7 @@
 //! A process as `/proc` shows it.
 
 mod build_id;
+pub mod descriptors;
 mod file_bytes;
 pub mod files;
 mod location;

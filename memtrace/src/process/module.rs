@@ -31,14 +31,16 @@ pub struct Module {
 }
 
 impl Module {
-    /// Opens what is mapped in process `pid`, whose root directory is `root`.
-    pub(super) fn open(pid: u32, root: Option<&Arc<File>>, mapping: &Mapping<'_>) -> Self {
-        let name = if mapping.name.is_empty() {
+    /// Opens what is mapped in process `pid`, whose root directory is `root`; a file only if it may be held open.
+    pub(super) fn open(pid: u32, root: Option<&Arc<File>>, mapping: &Mapping<'_>, may_hold: bool) -> Self {
+        let name = if mapping.memory_name().is_empty() {
             "[anon]"
         } else {
             mapping.path()
         };
-        let file = if mapping.name == "[vdso]" {
+        let file = if !may_hold {
+            Err(io::Error::other("too many files are held open already"))
+        } else if mapping.name == "[vdso]" {
             copy_vdso(pid, mapping)
         } else if mapping.inode != 0 {
             open_mapped(pid, root.map(Arc::as_ref), mapping)

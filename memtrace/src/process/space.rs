@@ -10,7 +10,7 @@ use std::{
 use rustc_hash::FxHashMap;
 
 use super::{
-    Location, files,
+    Location, descriptors, files,
     maps::{self, Mapping},
     module::Module,
 };
@@ -42,6 +42,8 @@ pub struct AddressSpace {
     code: Vec<Code>,
     modules: Vec<Arc<Module>>,
     by_key: FxHashMap<Key, u32>,
+    /// How many more modules may hold a file.
+    may_hold: usize,
     heap_end: Option<u64>,
     outdated: bool,
     /// When the mappings were read last, in nanoseconds of kernel time.
@@ -62,6 +64,7 @@ impl AddressSpace {
             code: Vec::new(),
             modules: Vec::new(),
             by_key: FxHashMap::default(),
+            may_hold: descriptors::most_held(),
             heap_end: None,
             outdated: false,
             read_ns: 0,
@@ -115,13 +118,15 @@ impl AddressSpace {
     }
 
     fn intern(&mut self, mapping: &Mapping<'_>) -> u32 {
-        let key = (mapping.device.to_owned(), mapping.inode, mapping.name.to_owned());
+        let name = mapping.memory_name().to_owned();
+        let key = (mapping.device.to_owned(), mapping.inode, name);
         if let Some(&module) = self.by_key.get(&key) {
             return module;
         }
         let module = u32::try_from(self.modules.len()).unwrap_or(u32::MAX);
-        self.modules
-            .push(Arc::new(Module::open(self.pid, self.root.as_ref(), mapping)));
+        let opened = Module::open(self.pid, self.root.as_ref(), mapping, self.may_hold > 0);
+        self.may_hold -= usize::from(opened.has_file());
+        self.modules.push(Arc::new(opened));
         self.by_key.insert(key, module);
         module
     }
@@ -232,6 +237,26 @@ mod tests {
         let space = AddressSpace::read(std::process::id()).unwrap();
         let vdso = space.modules().iter().find(|module| module.name == "[vdso]").unwrap();
         assert!(fs::read(vdso.path().unwrap()).unwrap().starts_with(b"\x7fELF"));
+    }
+
+    #[test]
+    fn files_are_held_up_to_a_limit_and_named_memory_is_one_module() {
+        let mut space = AddressSpace::read(std::process::id()).unwrap();
+        space.may_hold = 1;
+        let held = |space: &AddressSpace| space.modules.iter().filter(|module| module.has_file()).count();
+        let before = held(&space);
+        // The same file under other names is another module.
+        let exe = fs::canonicalize("/proc/self/exe").unwrap();
+        let inode = std::os::unix::fs::MetadataExt::ino(&fs::metadata(&exe).unwrap());
+        let exe = exe.to_str().unwrap();
+        let line = |at: u64, inode: u64, name: &str| format!("{at:x}000-{at:x}fff r-xp 0 0:{at:x} {inode} {name}\n");
+        let text = (1..4).map(|at| line(at, inode, exe)).collect::<String>();
+        space.take(&text);
+        assert_eq!(held(&space), before + 1);
+        let modules = space.modules.len();
+        let named = (1..100).map(|at| line(at, 0, &format!("[anon:{at}]")).replace(&format!("0:{at:x}"), "0:0"));
+        space.take(&named.collect::<String>());
+        assert!(space.modules.len() <= modules + 1, "{}", space.modules.len());
     }
 
     #[test]

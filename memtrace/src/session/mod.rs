@@ -32,7 +32,7 @@ use crate::{
     exit::Exit,
     options::Options,
     plan,
-    process::AddressSpace,
+    process::{AddressSpace, descriptors},
     target::{self, launch},
 };
 
@@ -45,6 +45,7 @@ const START_PATIENCE: Duration = Duration::from_millis(300);
 /// Whatever keeps the target from being observed, or the reports from being written.
 pub fn attach(pid: u32, options: &Options) -> anyhow::Result<Exit> {
     let info = target::check(pid)?;
+    descriptors::raise_limit();
     let space = AddressSpace::read(pid).with_context(|| format!("failed to read the mappings of process {pid}"))?;
     let mut tracer = Tracer::load(pid, space, options)?;
     preflight::seccomp(&info, &mut tracer)?;
@@ -82,6 +83,8 @@ fn attach_to_running(tracer: &mut Tracer) -> anyhow::Result<()> {
 pub fn run(command: &[OsString], options: &Options) -> anyhow::Result<Exit> {
     let mut suspended = launch::launch(command)?;
     let pid = suspended.pid();
+    // Not before: the program would inherit it.
+    descriptors::raise_limit();
     let info = target::check(pid)?;
     let space = AddressSpace::read(pid).with_context(|| format!("failed to read the mappings of process {pid}"))?;
     let mut tracer = Tracer::load(pid, space, options)?;
