@@ -110,13 +110,7 @@ pub fn plan(candidates: &[Candidate]) -> Result<AttachPlan, PlanError> {
             // The dynamic loader has a malloc of its own for its first steps; nobody else calls it.
             _ if short.starts_with("ld-linux") => continue,
             Ok(exports) => exports,
-            Err(error) => {
-                plan.notes.push(format!(
-                    "{} could not be searched for an allocator: {error}",
-                    candidate.path
-                ));
-                continue;
-            }
+            Err(_) => continue,
         };
         if REQUIRED.iter().all(|name| exports.functions.contains_key(*name)) && plan.allocators.len() < MAX_ALLOCATORS {
             add_allocator(&mut plan, candidate.module, &candidate.path, short, exports);
@@ -128,6 +122,7 @@ pub fn plan(candidates: &[Candidate]) -> Result<AttachPlan, PlanError> {
     if plan.allocators.is_empty() {
         return Err(nothing(candidates));
     }
+    plan.notes.extend(unread(candidates));
     if plan.allocators.len() > 1 {
         let names: Vec<_> = plan
             .allocators
@@ -204,17 +199,46 @@ fn add_wrappers(plan: &mut AttachPlan, module: u32, exports: &Exports) {
     }
 }
 
+/// Says which files could not be searched.
+fn unread(candidates: &[Candidate]) -> Option<String> {
+    let unread: Vec<_> = candidates
+        .iter()
+        .filter(|candidate| candidate.exports.is_err())
+        .collect();
+    let error = |candidate: &Candidate| candidate.exports.as_ref().err().cloned();
+    let first = error(unread.first()?)?;
+    let same = unread.iter().all(|candidate| error(candidate).as_ref() == Some(&first));
+    let reason = if same { &first } else { "for several reasons" };
+    Some(format!(
+        "{} could not be searched for an allocator: {reason}",
+        some_of(unread.iter().map(|candidate| candidate.path.as_str()).collect())
+    ))
+}
+
+/// A few of the paths, for a program may have mapped thousands.
+fn some_of(mut paths: Vec<&str>) -> String {
+    const FEW: usize = 8;
+    let more = paths.len().saturating_sub(FEW);
+    paths.truncate(FEW);
+    let named = paths.join(", ");
+    match more {
+        0 if named.is_empty() => "no file at all".to_owned(),
+        0 => named,
+        _ => format!("{named} and {more} more"),
+    }
+}
+
 fn nothing(candidates: &[Candidate]) -> PlanError {
-    let names: Vec<_> = candidates.iter().map(|candidate| candidate.path.as_str()).collect();
+    let unread = candidates.iter().filter(|candidate| candidate.exports.is_err()).count();
+    let looked_at = some_of(candidates.iter().map(|candidate| candidate.path.as_str()).collect());
     let linked_statically = candidates
         .first()
         .and_then(|executable| executable.exports.as_ref().ok())
         .is_some_and(|exports| !exports.dynamic);
     PlanError {
-        looked_at: if names.is_empty() {
-            "no file at all".to_owned()
-        } else {
-            names.join(", ")
+        looked_at: match unread {
+            0 => looked_at,
+            _ => format!("{looked_at} ({unread} could not be read)"),
         },
         hint: if linked_statically {
             "the program is linked statically, which is not supported yet"
@@ -283,6 +307,25 @@ mod tests {
                 ("aligned_alloc", Kind::Allocate)
             ]
         );
+    }
+
+    #[test]
+    fn of_thousands_of_files_a_few_are_named() {
+        let unread = |number: usize| Candidate {
+            exports: Err("gone".to_owned()),
+            ..candidate(&format!("/lib/{number}.so"), &[])
+        };
+        let mut all: Vec<_> = (0..5000).map(unread).collect();
+        let error = plan(&all).unwrap_err().to_string();
+        assert!(
+            error.contains("/lib/7.so and 4992 more (5000 could not be read)"),
+            "{error}"
+        );
+        all.push(candidate("/lib/libc.so.6", &[("malloc", 1), ("free", 2)]));
+        let plan = plan(&all).unwrap();
+        assert_eq!(plan.notes.len(), 1, "{:?}", plan.notes);
+        assert!(plan.notes[0].ends_with("/lib/7.so and 4992 more could not be searched for an allocator: gone"));
+        assert_eq!(plan.allocators.len(), 1);
     }
 
     #[test]
