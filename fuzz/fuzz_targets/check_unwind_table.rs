@@ -1,6 +1,6 @@
 //! What must hold of a table, whatever it was made of. memtrace's own tests include this file, and run it on damaged files.
 
-use memtrace::unwind::{Pruning, Table};
+use memtrace::unwind::{Pruning, Segment, Table};
 use memtrace_common::unwind::{CHUNK_WORDS, Cfa, PAGE_BYTES, PAGE_SHIFT, Page, Rbp, lookup};
 
 /// Most pages of a segment that are looked at.
