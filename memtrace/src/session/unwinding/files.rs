@@ -98,7 +98,8 @@ impl Files {
         }
     }
 
-    fn note(&mut self, note: String) {
+    /// Keeps what the reader of a report should know, once.
+    pub(super) fn note(&mut self, note: String) {
         if !self.notes.contains(&note) {
             self.notes.push(note);
         }

@@ -122,3 +122,95 @@ pub(super) fn agree(old: &Space, new: &Space) -> bool {
             .filter(|(_, mapping)| mapping.arena != TABLE_TO_COME)
             .all(|one| new_ones.contains(one))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs::File, path::Path};
+
+    use super::*;
+
+    fn code(start: u64, end: u64, index: u32, module: Module) -> Code {
+        Code {
+            start,
+            end,
+            offset: 0,
+            index,
+            module: Arc::new(module),
+        }
+    }
+
+    fn file(path: &Path) -> Module {
+        Module::of(path.display().to_string(), File::open(path).unwrap())
+    }
+
+    fn layout(code: Vec<Code>) -> Layout {
+        Layout {
+            incarnation: 7,
+            covers: 99,
+            code,
+        }
+    }
+
+    /// As the BPF side looks for it.
+    fn mapping(space: &Space, address: u64) -> Option<Mapping> {
+        assert!(space.begins.is_sorted(), "the search needs an order");
+        let index = space.begins.partition_point(|&begin| begin <= address) - 1;
+        Some(space.mappings[index]).filter(|mapping| address < mapping.end)
+    }
+
+    #[test]
+    fn a_file_is_to_come_until_it_is_looked_at_and_code_of_no_file_has_no_table() {
+        let own = std::env::current_exe().unwrap();
+        let layout = layout(vec![
+            code(0x1000, 0x2000, 0, file(&own)),
+            code(0x8000, 0x9000, 1, file(Path::new("/dev/null"))),
+        ]);
+        let mut files = Files::default();
+        let space = layout.space(&files, 3, 5);
+        assert_eq!(
+            (space.incarnation, space.generation, space.covers, space.epoch),
+            (7, 3, 99, 5)
+        );
+        assert_eq!(mapping(&space, 0x1fff).unwrap().arena, TABLE_TO_COME);
+        assert_eq!(mapping(&space, 0x0), None);
+        assert_eq!(mapping(&space, 0x2000), None);
+        assert_eq!(mapping(&space, u64::MAX >> 1), None);
+
+        files.make(1, &layout.code[1].module);
+        let after = layout.space(&files, 3, 5);
+        assert_eq!(mapping(&after, 0x8000).unwrap().arena, NO_TABLE, "not an ELF file");
+        assert!(agree(&space, &after), "what was to come may come");
+    }
+
+    #[test]
+    fn what_goes_or_changes_makes_cached_rules_stale() {
+        let nothing = || file(Path::new("/dev/null"));
+        let mut files = Files::default();
+        let both = layout(vec![
+            code(0x1000, 0x2000, 0, nothing()),
+            code(0x3000, 0x4000, 1, nothing()),
+        ]);
+        for code in &both.code {
+            files.make(code.index, &code.module);
+        }
+        let (first, one) = (both.space(&files, 1, 1), layout(vec![both.code[0].clone()]));
+        assert!(agree(&first, &both.space(&files, 1, 1)));
+        assert!(!agree(&first, &one.space(&files, 1, 1)), "one is gone");
+        assert!(agree(&one.space(&files, 1, 1), &first), "one has come");
+    }
+
+    #[test]
+    fn more_mappings_than_there_is_room_for_are_left_out() {
+        let nothing = Arc::new(file(Path::new("/dev/null")));
+        let many = (1..3000_u64).map(|index| Code {
+            start: index << 12,
+            end: (index + 1) << 12,
+            offset: 0,
+            index: 0,
+            module: Arc::clone(&nothing),
+        });
+        let space = layout(many.collect()).space(&Files::default(), 1, 1);
+        assert!(mapping(&space, 1000 << 12).is_some());
+        assert_eq!(mapping(&space, 2000 << 12), None);
+    }
+}

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use memtrace_common::space::Space;
+use memtrace_common::{limits::MAX_MAPPINGS, space::Space};
 
 use super::{Layout, Loaded, Message, epoch::Epochs, files::Files, layout::agree};
 use crate::probe::{ProbeError, Tables};
@@ -80,6 +80,14 @@ impl Worker {
 
     /// Publishes a new layout at once, with the tables that are there: what is gone must not be used any more.
     fn take(&mut self, layout: Layout) -> Result<(), ProbeError> {
+        // One of the places is taken by the one before all others.
+        if layout.code.len() >= MAX_MAPPINGS {
+            self.files.note(format!(
+                "the target has {} executable mappings; frames in those beyond the first {} are found by frame pointer",
+                layout.code.len(),
+                MAX_MAPPINGS - 1
+            ));
+        }
         self.epoch = self.epochs.of(&layout);
         self.layout = Some(layout);
         self.publish()?;
