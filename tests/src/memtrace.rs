@@ -81,6 +81,11 @@ impl Memtrace {
         command
     }
 
+    /// Attaches for a moment, with more options, and waits for the end: what is to be refused should be refused at once.
+    pub fn tried(pid: &str, options: &[&str]) -> Finished {
+        Self::finished(["attach", "--duration", "200ms", "--pid", pid].iter().chain(options))
+    }
+
     /// Runs a command line to its end, with no input.
     pub fn finished<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Finished {
         Self::finish_command(&mut Self::command(arguments))

@@ -2,17 +2,12 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Write},
     os::unix::fs::PermissionsExt,
-    process::{Child, Command, Stdio},
+    process::{Child, Command},
     time::Duration,
 };
 
-use memtrace_tests::{Finished, Memtrace, PATIENCE, Program, kernel, programs, require_root, wait_until};
-
-fn attach(pid: &str, more: &[&str]) -> Finished {
-    Memtrace::finished(["attach", "--duration", "200ms", "--pid", pid].iter().chain(more))
-}
+use memtrace_tests::{Finished, Memtrace, PATIENCE, Program, programs, require_root, wait_until};
 
 /// The state letter of a process in `/proc/PID/stat`, after the name in parentheses.
 fn state(pid: u32) -> Option<char> {
@@ -26,7 +21,7 @@ fn no_such_process() {
     let mut child = Command::new("true").spawn().expect("true can be started");
     let pid = child.id().to_string();
     child.wait().expect("a child can be waited for");
-    attach(&pid, &[]).assert_refused(&[&pid, "no"]);
+    Memtrace::tried(&pid, &[]).assert_refused(&[&pid, "no"]);
 }
 
 /// Ends and collects a child that is only there to be a zombie.
@@ -44,7 +39,7 @@ fn a_zombie() {
     let zombie = Zombie(Command::new("true").spawn().expect("true can be started"));
     let pid = zombie.0.id();
     wait_until(PATIENCE, || (state(pid) == Some('Z')).then_some(())).expect("a zombie");
-    attach(&pid.to_string(), &[]).assert_refused(&[&pid.to_string(), "zombie"]);
+    Memtrace::tried(&pid.to_string(), &[]).assert_refused(&[&pid.to_string(), "zombie"]);
 }
 
 #[test]
@@ -63,7 +58,7 @@ fn a_kernel_thread() {
     let Some(pid) = pid else {
         return memtrace_tests::requirements::skipped("no kernel thread is visible here");
     };
-    attach(&pid.to_string(), &[]).assert_refused(&[&pid.to_string(), "kernel"]);
+    Memtrace::tried(&pid.to_string(), &[]).assert_refused(&[&pid.to_string(), "kernel"]);
 }
 
 #[test]
@@ -72,7 +67,7 @@ fn a_thread_id() {
     let mut program = Program::start("life", &["thread"]);
     let tid = program.expect("thread ");
     println!("process {}, thread {tid}", program.pid());
-    attach(&tid, &[]).assert_refused(&[&tid, "thread", &program.pid().to_string()]);
+    Memtrace::tried(&tid, &[]).assert_refused(&[&tid, "thread", &program.pid().to_string()]);
     assert!(program.is_alive());
 }
 
@@ -80,7 +75,7 @@ fn a_thread_id() {
 fn a_static_program() {
     require_root!();
     let mut program = Program::start("calls-static", &["malloc-zero"]);
-    attach(&program.pid().to_string(), &[]).assert_refused(&["static"]);
+    Memtrace::tried(&program.pid().to_string(), &[]).assert_refused(&["static"]);
     program.go();
     program.truth();
     assert!(program.end().0.success());
@@ -126,7 +121,7 @@ fn a_32_bit_program() {
     let mut program = Program::spawn(&mut command);
     std::thread::sleep(Duration::from_millis(50));
     assert!(program.is_alive(), "the 32-bit program runs");
-    attach(&program.pid().to_string(), &[]).assert_refused(&["32-bit"]);
+    Memtrace::tried(&program.pid().to_string(), &[]).assert_refused(&["32-bit"]);
     assert!(program.is_alive(), "and goes on");
 }
 
@@ -212,7 +207,7 @@ fn a_process_without_its_main_thread() {
     let mut program = Program::start("life", &["headless"]);
     let pid = program.pid();
     wait_until(PATIENCE, || (state(pid) == Some('Z')).then_some(())).expect("the main thread ends");
-    attach(&pid.to_string(), &[]).assert_refused(&[&pid.to_string(), "main thread"]);
+    Memtrace::tried(&pid.to_string(), &[]).assert_refused(&[&pid.to_string(), "main thread"]);
     program.go();
     program.truth();
     assert!(program.end().0.success());
@@ -249,152 +244,6 @@ fn more_files_of_code_than_a_process_may_have_open() {
 }
 
 #[test]
-fn a_new_output_directory_is_made() {
-    require_root!();
-    let program = Program::start("life", &["plain"]);
-    let directory = tempfile::tempdir().expect("a temporary directory");
-    let new = directory.path().join("new");
-    let finished = attach(&program.pid().to_string(), &["-o", &new.to_string_lossy()]);
-    assert!(finished.status.success(), "{finished:?}");
-    assert!(new.join("profile.json").is_file());
-}
-
-#[test]
-fn an_output_directory_that_cannot_be() {
-    require_root!();
-    let mut program = Program::start("life", &["plain"]);
-    let pid = program.pid().to_string();
-    let directory = tempfile::tempdir().expect("a temporary directory");
-    let file = directory.path().join("file");
-    fs::write(&file, "").expect("a file");
-    let missing = directory.path().join("missing/inner");
-    for path in [&file, &missing] {
-        attach(&pid, &["-o", &path.to_string_lossy()]).assert_refused(&[&path.to_string_lossy()]);
-    }
-    assert!(program.is_alive());
-}
-
-/// Attaches with `-o` in a file system of its own, mounted with these options in a mount namespace of its own,
-/// which is gone with the tool.
-fn attach_on_mount(pid: u32, options: &str) -> Finished {
-    let directory = tempfile::tempdir().expect("a temporary directory");
-    let script = "mount -t tmpfs -o \"$1\" tmpfs \"$2\" && exec \"$0\" attach --duration 500ms --pid \"$3\" -o \"$2\"";
-    let mut command = Command::new("unshare");
-    command.args(["--mount", "sh", "-c", script]).arg(Memtrace::binary());
-    command.arg(options).arg(directory.path()).arg(pid.to_string());
-    Memtrace::finish_command(&mut command)
-}
-
-#[test]
-fn a_read_only_output_directory() {
-    require_root!();
-    let mut program = Program::start("life", &["plain"]);
-    let finished = attach_on_mount(program.pid(), "ro");
-    finished.assert_refused(&["read-only"]);
-    assert!(program.is_alive());
-}
-
-#[test]
-fn a_full_disk() {
-    require_root!();
-    let mut program = Program::start("life", &["churn"]);
-    program.go();
-    program.expect("working");
-    let finished = attach_on_mount(program.pid(), "size=8k");
-    println!("{}: {}", finished.status, finished.stderr);
-    assert_eq!(finished.status.code(), Some(2), "{finished:?}");
-    finished.assert_says(&["no space"]);
-    assert!(
-        finished.stdout.contains(&program.pid().to_string()) && finished.stdout.to_lowercase().contains("health"),
-        "the summary is not lost: {finished:?}"
-    );
-    assert_eq!(
-        kernel::patched(program.pid()).expect("the code can be read"),
-        Vec::<String>::new()
-    );
-    program.send("stop");
-    program.truth();
-    assert!(program.end().0.success());
-}
-
-#[test]
-fn a_closed_pipe_is_no_error() {
-    require_root!();
-    let mut program = Program::start("life", &["plain"]);
-    program.go();
-    program.truth();
-    let script = "set -o pipefail; \"$0\" attach --duration 300ms --pid \"$1\" | head -c 1";
-    let mut command = Command::new("bash");
-    command
-        .args(["-c", script])
-        .arg(Memtrace::binary())
-        .arg(program.pid().to_string());
-    let finished = Memtrace::finish_command(&mut command);
-    assert!(finished.status.success(), "{finished:?}");
-    finished.assert_says(&[]);
-    let mut command = Command::new("sh");
-    command
-        .args(["-c", "\"$0\" attach --duration 300ms --pid \"$1\" >&-"])
-        .arg(Memtrace::binary());
-    let finished = Memtrace::finish_command(command.arg(program.pid().to_string()));
-    println!("no stdout at all: {}", finished.status);
-    finished.assert_says(&[]);
-    assert!(program.is_alive());
-}
-
-#[test]
-fn messages_that_nobody_reads_are_no_error() {
-    require_root!();
-    let mut program = Program::start("life", &["plain"]);
-    program.go();
-    program.truth();
-    for nowhere in ["2>/dev/full", "2> >(true)"] {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let mut command = Command::new("bash");
-        command
-            .args([
-                "-c",
-                &format!("\"$0\" attach --duration 300ms --pid \"$1\" -o \"$2\" {nowhere}"),
-            ])
-            .arg(Memtrace::binary())
-            .arg(program.pid().to_string())
-            .arg(directory.path());
-        let finished = Memtrace::finish_command(&mut command);
-        println!("{nowhere}: {}", finished.status);
-        assert!(finished.status.success(), "{finished:?}");
-        assert!(directory.path().join("profile.json").is_file(), "{nowhere}");
-    }
-    assert!(program.is_alive());
-}
-
-#[test]
-fn names_in_messages_are_escaped() {
-    require_root!();
-    let directory = tempfile::tempdir().expect("a temporary directory");
-    let hostile = directory.path().join("a\u{1b}[2Jb");
-    fs::copy(programs::path("calls-static"), &hostile).expect("a copy of a program");
-    let mut program = Program::ready(Command::new(&hostile).arg("malloc-zero"));
-    let finished = attach(&program.pid().to_string(), &[]);
-    finished.assert_refused(&["static"]);
-    assert!(!finished.stderr.contains('\u{1b}'), "{finished:?}");
-    assert!(program.is_alive());
-}
-
-#[test]
-fn output_that_cannot_be_written_is_an_error() {
-    require_root!();
-    let program = Program::start("life", &["plain"]);
-    let mut command = Command::new("sh");
-    command
-        .args(["-c", "\"$0\" attach --duration 300ms --pid \"$1\" >/dev/full"])
-        .arg(Memtrace::binary());
-    let finished = Memtrace::finish_command(command.arg(program.pid().to_string()));
-    println!("{}: {}", finished.status, finished.stderr);
-    assert_eq!(finished.status.code(), Some(2), "{finished:?}");
-    finished.assert_says(&["no space"]);
-}
-
-#[test]
 fn wrong_flags() {
     require_root!();
     let program = Program::start("life", &["plain"]);
@@ -424,48 +273,10 @@ fn wrong_flags() {
     }
     for pid in ["abc", "0", "-1", "99999999999", "4294967295", ""] {
         println!("--pid {pid:?}");
-        attach(pid, &[]).assert_refused(&[]);
+        Memtrace::tried(pid, &[]).assert_refused(&[]);
     }
     for case in [&["attach"][..], &[], &["nonsense"]] {
         println!("{case:?}");
         Memtrace::finished(case).assert_refused(&[]);
     }
-}
-
-#[test]
-fn a_report_that_nobody_takes_can_be_given_up() {
-    require_root!();
-    let mut program = Program::start("life", &["plain"]);
-    let (reader, mut full) = std::io::pipe().expect("a pipe");
-    // As much as a pipe holds (pipe(7)): nothing more can be written until somebody reads.
-    full.write_all(&vec![b'x'; 1 << 16]).expect("room in a new pipe");
-    let mut command = Memtrace::command(["attach", "--pid", &program.pid().to_string()]);
-    let mut memtrace = command
-        .stdin(Stdio::null())
-        .stdout(full)
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("memtrace starts");
-    let mut errors = BufReader::new(memtrace.stderr.take().expect("the errors are piped"));
-    let mut line = String::new();
-    errors.read_line(&mut line).expect("a line of errors");
-    assert!(line.contains("attached to"), "{line}");
-    let pid = rustix::process::Pid::from_child(&memtrace);
-    let status = wait_until(PATIENCE, || {
-        // The first ends the observation, another the wait for the report.
-        rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("a child can be signalled");
-        std::thread::sleep(Duration::from_millis(500));
-        memtrace.try_wait().expect("a child can be waited for")
-    });
-    if status.is_none() {
-        memtrace.kill().expect("a child can be killed");
-        memtrace.wait().expect("a child can be waited for");
-    }
-    drop(reader);
-    assert_eq!(
-        status.and_then(|status| status.code()),
-        Some(2),
-        "given up, and said so"
-    );
-    assert!(program.is_alive());
 }

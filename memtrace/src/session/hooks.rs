@@ -10,23 +10,17 @@ use anyhow::Context as _;
 use memtrace_common::Counter;
 use tokio::task::JoinHandle;
 
-use super::{
-    collector::Collector,
-    unwinding::{self, Layout},
-};
+use super::{collector::Collector, unwinding::Follower};
 use crate::{
     clock::now_ns,
     message,
     options::{Options, Unwinding},
     plan::{self, AttachPlan, AttachPoint, Candidate, Kind, PlanError},
-    probe::{self, CodeChanges, Counters, Point, ProbeError, Probes, Role},
+    probe::{self, Counters, Point, ProbeError, Probes, Role},
     process::{AddressSpace, FileBytes},
     profile::Allocator,
     store::Writer,
 };
-
-/// How long, for each millisecond that reading the mappings took, they are not read again.
-const REST: Duration = Duration::from_millis(10);
 
 /// The target's incarnation at the start; the BPF side adds one for each `exec`.
 const FIRST_INCARNATION: u32 = 1;
@@ -38,16 +32,7 @@ pub(super) struct Tracer {
     counters: Counters,
     /// The target's mappings, until the collector takes them over.
     space: Option<AddressSpace>,
-    /// Makes unwind tables, unless stacks go by frame pointer alone.
-    unwinding: Option<unwinding::Unwinding>,
-    /// The BPF side's word of new code.
-    changes: CodeChanges,
-    /// Kernel monotonic time in nanoseconds up to which `unwinding` knows the target's code.
-    covered: u64,
-    /// The incarnation that `unwinding` knows the code of.
-    covered_incarnation: u32,
-    /// Until when the mappings are not read again.
-    rest_until: Instant,
+    follower: Follower,
     /// Modules and offsets that have their probes.
     attached: HashSet<(u32, u64)>,
     allocators: Vec<Allocator>,
@@ -62,33 +47,22 @@ impl Tracer {
     pub(super) fn load(pid: u32, space: AddressSpace, options: &Options) -> anyhow::Result<Self> {
         let started = Instant::now();
         let started_ns = now_ns();
-        let unwinding = match options.unwinding {
-            Unwinding::Auto => Some(unwinding::Unwinding::start().context("failed to start a thread")?),
-            Unwinding::FramePointer => None,
-        };
-        if let Some(unwinding) = &unwinding {
-            unwinding.layout(Layout::of(&space, FIRST_INCARNATION));
-        }
+        // Tables are made while the kernel verifies the programs.
+        let by_tables = options.unwinding == Unwinding::Auto;
+        let mut follower = Follower::start(by_tables, &space, FIRST_INCARNATION).context("failed to start a thread")?;
         let mut probes = Probes::load(probe::Options {
             ring_bytes: options.ring_bytes,
             diagnostics: options.diagnostics,
             old_loop: options.old_loop,
-            by_tables: options.unwinding == Unwinding::Auto,
+            by_tables,
         })?;
         let counters = probes.counters()?;
-        let changes = probes.code_changes()?;
-        if let Some(unwinding) = &unwinding {
-            unwinding.connect(probes.tables()?);
-        }
+        follower.connect(&mut probes)?;
         Ok(Self {
             pid,
             probes,
             counters,
-            unwinding,
-            changes,
-            covered: 0,
-            covered_incarnation: 0,
-            rest_until: started,
+            follower,
             space: Some(space),
             attached: HashSet::new(),
             allocators: Vec::new(),
@@ -117,7 +91,7 @@ impl Tracer {
         }
         for point in &plan.points {
             // With tables, the caller of a wrapper is found from inside the system call.
-            if point.kind == Kind::Wrapper && self.unwinding.is_some() {
+            if point.kind == Kind::Wrapper && self.follower.is_on() {
                 continue;
             }
             if self.attached.insert((point.module, point.offset)) {
@@ -127,7 +101,7 @@ impl Tracer {
             }
         }
         if first {
-            self.probes.attach_tracepoints(self.unwinding.is_some())?;
+            self.probes.attach_tracepoints(self.follower.is_on())?;
         }
         self.remember(plan);
         Ok(())
@@ -201,7 +175,7 @@ impl Tracer {
         let mut space = self.space.take().context("the mappings were handed over before")?;
         // Files that were mapped since the plan was made must be held as well.
         let _gone = space.refresh();
-        self.tell_layout(&space, FIRST_INCARNATION);
+        self.follower.tell(&space, FIRST_INCARNATION);
         let recording = options
             .record_ring
             .as_ref()
@@ -218,50 +192,19 @@ impl Tracer {
         Ok(collector)
     }
 
-    /// Tells the maker of unwind tables how the code lies by now.
-    fn tell_layout(&mut self, space: &AddressSpace, incarnation: u32) {
-        self.covered = space.read_ns();
-        self.covered_incarnation = incarnation;
-        if let Some(unwinding) = &self.unwinding {
-            unwinding.layout(Layout::of(space, incarnation));
-        }
-    }
-
-    /// Reads the mappings again when the BPF side has seen that code was mapped since, or that the program is another.
-    pub(super) fn follow_code(&mut self, space: &mut AddressSpace, incarnation: u32) -> anyhow::Result<()> {
-        if self.unwinding.is_none() || Instant::now() < self.rest_until {
-            return Ok(());
-        }
-        if incarnation == self.covered_incarnation && self.changes.last(0)? <= self.covered {
-            return Ok(());
-        }
-        let begun = Instant::now();
-        match space.refresh() {
-            Ok(_) => self.tell_layout(space, incarnation),
-            Err(error) => log::debug!("the mappings of the target stay as they were: {error}"),
-        }
-        // A program that maps code all the time must not keep the loop from the ring.
-        self.rest_until = Instant::now() + REST * begun.elapsed().as_millis().try_into().unwrap_or(u32::MAX).max(1);
-        Ok(())
+    /// Who follows the target's code.
+    pub(super) const fn follower(&mut self) -> &mut Follower {
+        &mut self.follower
     }
 
     /// Ends the making of unwind tables, and keeps what a report must say of them.
     pub(super) fn end_unwinding(&mut self) {
-        if let Some(unwinding) = self.unwinding.take() {
-            let loaded = unwinding.finish();
-            log::info!(
-                "unwind tables took {} of kernel memory",
-                crate::units::bytes(loaded.bytes)
-            );
-            self.notes.extend(loaded.notes);
-        }
-    }
-
-    /// Says that a stack went through a module before its unwind table was there.
-    pub(super) fn want_table(&self, module: u32) {
-        if let Some(unwinding) = &self.unwinding {
-            unwinding.wanted(module);
-        }
+        let loaded = self.follower.finish();
+        log::info!(
+            "unwind tables took {} of kernel memory",
+            crate::units::bytes(loaded.bytes)
+        );
+        self.notes.extend(loaded.notes);
     }
 
     /// Shows the BPF side's diagnostics as they come, when asked for.

@@ -194,10 +194,11 @@ impl Loop<'_> {
             self.executed_at = Some(Instant::now());
         }
         for module in self.collector.wanted.drain(..) {
-            self.tracer.want_table(module);
+            self.tracer.follower().want(module);
         }
         self.tracer
-            .follow_code(&mut self.collector.space, self.collector.incarnation)?;
+            .follower()
+            .follow(&mut self.collector.space, self.collector.incarnation)?;
         if let Some(since) = self.executed_at {
             self.collector.refresh();
             match self.tracer.attach_again(&self.collector.space) {

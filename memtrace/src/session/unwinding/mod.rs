@@ -3,6 +3,7 @@
 
 mod epoch;
 mod files;
+mod follower;
 mod layout;
 mod worker;
 
@@ -11,8 +12,11 @@ use std::{
     thread::JoinHandle,
 };
 
-pub(super) use self::layout::{Code, Layout};
-use self::worker::Worker;
+pub(super) use self::follower::Follower;
+use self::{
+    layout::{Code, Layout},
+    worker::Worker,
+};
 use crate::probe::Tables;
 
 /// What the worker is told.
@@ -25,8 +29,8 @@ enum Message {
     Wanted(u32),
 }
 
-/// The worker, seen from the loop. It ends when this is dropped.
-pub(super) struct Unwinding {
+/// The worker, seen from the loop's thread. It ends when this is dropped.
+struct Unwinding {
     sender: Option<Sender<Message>>,
     worker: Option<JoinHandle<Worker>>,
 }
