@@ -5,7 +5,7 @@ use crate::Op;
 /// The parts of an allocator call that matter later, taken at its entry.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Request {
-    /// Requested size in bytes; wrapped where `overflow` is set.
+    /// Requested size in bytes; where `overflow` is set, anything but 0.
     pub size: u64,
     /// Address of the block to be replaced or freed, or 0.
     pub old: u64,
@@ -45,13 +45,21 @@ pub const fn read(op: Op, arguments: [u64; 3]) -> Request {
     }
 }
 
-/// Multiplies without `u128`, whose arithmetic the BPF target does not have.
+/// Multiplies in halves: the BPF target has no `u128`, and what a compiler makes of a test by division is a multiplication with
+/// it.
 #[inline(always)]
 const fn product(request: Request, count: u64, size: u64) -> Request {
-    let small = (count | size) >> 32 == 0;
-    let overflow = !small && size != 0 && count > u64::MAX / size;
+    const HALF: u64 = (1 << 32) - 1;
+    let (high, low) = (count >> 32, count & HALF);
+    let (size_high, size_low) = (size >> 32, size & HALF);
+    let both = high != 0 && size_high != 0;
+    // One of them is 0, unless it overflows anyhow.
+    let middle = (high * size_low).wrapping_add(low * size_high);
+    let sum = (low * size_low).wrapping_add(middle << 32);
+    let overflow = both || middle >> 32 != 0 || sum < middle << 32;
     Request {
-        size: count.wrapping_mul(size),
+        // To ask for 0 bytes may mean to free.
+        size: sum | overflow as u64,
         overflow,
         ..request
     }
@@ -122,12 +130,24 @@ mod tests {
             (1 << 32, 1 << 32),
             ((1 << 32) - 1, (1 << 32) + 1),
             ((1 << 32) + 1, (1 << 32) + 1),
+            (1 << 33, 1 << 33),
+            (1 << 63, 2),
+            (1 << 31, 1 << 33),
+            ((1 << 32) - 1, (1 << 32) - 1),
+            (u64::MAX / 3, 3),
+            (u64::MAX / 3 + 1, 3),
+            (3, u64::MAX / 3 + 1),
+            (0x1_0000_0001, 0xffff_ffff),
+            (0x1_0000_0001, 0x1_0000_0000),
         ];
         for (count, size) in cases {
             let request = read(Op::Calloc, [count, size, 0]);
             let wanted = count.checked_mul(size);
             assert_eq!(request.overflow, wanted.is_none(), "{count} * {size}");
-            assert_eq!(request.size, count.wrapping_mul(size));
+            match wanted {
+                Some(product) => assert_eq!(request.size, product),
+                None => assert_ne!(request.size, 0, "{count} * {size}"),
+            }
         }
     }
 }
