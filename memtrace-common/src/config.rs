@@ -19,6 +19,8 @@ pub struct Config {
     pub has_loop: u32,
     /// Where the kernel keeps what its return probes put in the place of return addresses.
     pub return_probes: ReturnProbes,
+    /// Where the kernel keeps the address that it puts in their place.
+    pub trampoline: Trampoline,
 }
 
 /// Offsets in bytes of fields in the running kernel's own structures, from its BTF. With `known` 0 they are not there, and
@@ -40,7 +42,23 @@ pub struct ReturnProbes {
     pub instance_next: u32,
 }
 
+/// As [`ReturnProbes`]. Without it the address is taken to be the one that the kernel asks for, which it does not get when
+/// something is there already: without address space randomisation the stack is.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct Trampoline {
+    /// 1 when all of the offsets are known.
+    pub known: u32,
+    /// `task_struct.mm`
+    pub task_mm: u32,
+    /// `mm_struct.uprobes_state.xol_area`
+    pub mm_area: u32,
+    /// `xol_area.vaddr`
+    pub area_address: u32,
+}
+
 const _: () = {
     assert!(size_of::<ReturnProbes>() == 24);
-    assert!(size_of::<Config>() == 48);
+    assert!(size_of::<Trampoline>() == 16);
+    assert!(size_of::<Config>() == 64);
 };

@@ -25,6 +25,8 @@ pub struct Thread {
     pub freeing: Freeing,
     /// Registers at the entry of the C library's wrapper of a mapping call; `sp` 0 when there are none.
     pub wrapper: Registers,
+    /// First address (avma) of the page that probed functions return to, 0 as long as it is not known.
+    pub trampoline: u64,
 }
 
 /// The outermost allocator call of a thread, from its entry to its return.
@@ -116,7 +118,7 @@ const _: () = {
     assert!(size_of::<Syscall>() == 32);
     assert!(size_of::<Registers>() == 24);
     assert!(size_of::<Freeing>() == 24);
-    assert!(size_of::<Thread>() == 136);
+    assert!(size_of::<Thread>() == 144);
     assert!(size_of::<LostKey>() == 16);
     assert!(size_of::<LostFree>() == 16);
 };

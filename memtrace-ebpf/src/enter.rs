@@ -41,7 +41,7 @@ pub(crate) fn alloc(ctx: &ProbeContext) -> Result<(), Counter> {
         ctx.arg(2).unwrap_or(0),
     ];
     let request = request::read(op, arguments);
-    let stack = unwind::take(task, registers, At::Entry);
+    let stack = unwind::take(task, thread, registers, At::Entry);
     let mut flags = stack.flags;
     if op.is_realloc() && request.old != 0 {
         let begin = Free {

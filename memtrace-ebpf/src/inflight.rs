@@ -12,7 +12,7 @@ use memtrace_common::{
     state::{Call, Freeing, Registers, Syscall, Thread},
 };
 
-use crate::{filter::Task, maps::THREADS, stats, unwind::replaced};
+use crate::{filter::Task, maps::THREADS, stats, unwind::return_probe};
 
 const EMPTY: Thread = Thread {
     call: Call {
@@ -37,6 +37,7 @@ const EMPTY: Thread = Thread {
         cookie: 0,
     },
     wrapper: Registers { ip: 0, sp: 0, bp: 0 },
+    trampoline: 0,
 };
 
 /// The state of a thread that was seen before.
@@ -60,15 +61,24 @@ pub(crate) fn thread(task: Task) -> Result<&'static mut Thread, Counter> {
     known(task).ok_or(Counter::ThreadsFull)
 }
 
+/// The page that probed functions of the thread's process return to (avma), 0 when there is none yet.
+#[inline(always)]
+pub(crate) fn trampoline(thread: &mut Thread) -> u64 {
+    if thread.trampoline == 0 {
+        thread.trampoline = return_probe::trampoline();
+    }
+    thread.trampoline
+}
+
 /// Whether the return address on the stack at `sp` is that of the kernel's return probe. What cannot be read is taken
 /// for it.
 #[inline(always)]
-fn returns_to_probe(sp: u64) -> bool {
+fn returns_to_probe(thread: &mut Thread, sp: u64) -> bool {
     // SAFETY: the helper checks the address and fails on memory that cannot be read.
     let Ok(address) = (unsafe { bpf_probe_read_user(sp as *const u64) }) else {
         return true;
     };
-    replaced(address)
+    return_probe::replaced(address, trampoline(thread))
 }
 
 /// Whether a free is only passed on: the thread has given the same block to another allocator's `free` further up the
@@ -87,14 +97,14 @@ pub(crate) fn passed_on(thread: &mut Thread, address: u64, sp: u64, cookie: u64)
 /// Whether a call that starts with stack pointer `sp` is part of the allocator call on record.
 #[inline(always)]
 pub(crate) fn nested(thread: &mut Thread, sp: u64, cookie: u64) -> bool {
-    let call = &mut thread.call;
-    if call.sp == 0 {
+    let (outer, outer_cookie) = (thread.call.sp, thread.call.cookie);
+    if outer == 0 {
         return false;
     }
-    if (sp < call.sp || (sp == call.sp && cookie != call.cookie)) && returns_to_probe(call.sp) {
+    if (sp < outer || (sp == outer && cookie != outer_cookie)) && returns_to_probe(thread, outer) {
         return true;
     }
-    call.sp = 0;
+    thread.call.sp = 0;
     stats::count(Counter::Abandoned);
     false
 }

@@ -262,5 +262,5 @@ fn stack(task: Task, thread: &mut Thread) -> Taken {
     } else {
         (registers, At::Call)
     };
-    unwind::take(task, registers, at)
+    unwind::take(task, thread, registers, at)
 }

@@ -9,7 +9,7 @@ use aya_ebpf::{
 };
 use memtrace_common::{
     Counter,
-    config::{Config, ReturnProbes},
+    config::{Config, ReturnProbes, Trampoline},
     event::Stack,
     identity::Identity,
     limits,
@@ -33,6 +33,12 @@ pub(crate) static CONFIG: Global<Config> = Global::new(Config {
         instance_stack: 0,
         instance_address: 0,
         instance_next: 0,
+    },
+    trampoline: Trampoline {
+        known: 0,
+        task_mm: 0,
+        mm_area: 0,
+        area_address: 0,
     },
 });
 
@@ -108,6 +114,8 @@ pub(crate) struct Walk {
     pub(crate) epoch: u64,
     /// 1 when something changed since the space was published.
     pub(crate) changed: u64,
+    /// First address (avma) of the page that probed functions return to, or 0.
+    pub(crate) trampoline: u64,
     /// The return probe's record that was used last (a kernel address), or 0.
     pub(crate) instance: u64,
     /// [`memtrace_common::event::StackEnd`] as its number, once `done`.

@@ -109,6 +109,18 @@ fn a_malloc_of_the_program_counts_once() {
 }
 
 #[test]
+fn without_address_space_randomisation() {
+    require_root!();
+    // The stack then lies where the kernel would like to put the page that probed functions return to.
+    for (name, arguments) in [("calls-own-malloc", &["nested"][..]), ("hooks", &["1", "2000"])] {
+        let mut command = Command::new("setarch");
+        exact(Program::ready(
+            command.arg("-R").arg(programs::path(name)).args(arguments),
+        ));
+    }
+}
+
+#[test]
 fn partial_munmap_splits() {
     require_root!();
     run("ranges", "partial");

@@ -1,13 +1,13 @@
 //! Call stacks: walked frame by frame with the rules of unwind tables, or by frame pointer where there is no table.
 
 mod loops;
-mod return_probe;
+pub(crate) mod return_probe;
 mod rule;
 mod send;
 mod step;
 mod window;
 
-pub(crate) use self::{return_probe::replaced, rule::mapping};
+pub(crate) use self::rule::mapping;
 
 use aya_ebpf::{
     EbpfContext,
@@ -19,12 +19,13 @@ use memtrace_common::{
     event::{StackEnd, flag, note},
     identity::Identity,
     space::Space,
-    state::Registers,
+    state::{Registers, Thread},
 };
 
 use crate::{
     code,
     filter::Task,
+    inflight,
     maps::{CHANGES, CONFIG, SCRATCH, Scratch},
     stats,
 };
@@ -99,7 +100,7 @@ pub(crate) fn called_from(sp: u64, start: u64) -> bool {
 
 /// Walks and sends the stack that starts at `registers`.
 #[inline(always)]
-pub(crate) fn take(task: Task, registers: Registers, at: At) -> Taken {
+pub(crate) fn take(task: Task, thread: &mut Thread, registers: Registers, at: At) -> Taken {
     let lost = Taken {
         id: 0,
         flags: flag::STACK_LOST,
@@ -111,6 +112,7 @@ pub(crate) fn take(task: Task, registers: Registers, at: At) -> Taken {
     // `owner` is checked for before anything is believed.
     let scratch = unsafe { &mut *scratch };
     send::set_owner(scratch, task.key);
+    scratch.walk.trampoline = inflight::trampoline(thread);
     let space = begin(scratch, task, registers);
     if at == At::Call || step::enter(scratch) {
         loops::walk(scratch, space);

@@ -4,19 +4,31 @@ use aya_ebpf::helpers::{bpf_get_current_task_btf, bpf_probe_read_kernel};
 
 use crate::maps::{CONFIG, Scratch};
 
-/// Ends of the address spaces of 4-level and 5-level page tables (`TASK_SIZE_MAX`, `arch/x86/include/asm/page_64.h`).
-/// The kernel maps the page that probed functions return to right below (`xol_add_vma`, kernel/events/uprobes.c).
-const TASK_ENDS: [u64; 2] = [(1 << 47) - 4096, (1 << 56) - 4096];
+/// End of the address space (`TASK_SIZE_MAX` with page tables of four levels, `arch/x86/include/asm/page_64.h`). The kernel
+/// asks for the page right below to have probed functions return to (`xol_add_vma`, kernel/events/uprobes.c).
+const TASK_END: u64 = (1 << 47) - 4096;
 
 /// Records that are looked at for one address. They lie in the order of the stack, and those of frames already left were
 /// passed before, so it is nearly always the first.
 const RECORDS: usize = 8;
 
-/// Whether an address is that of the trampoline.
+/// The page of the current process that probed functions return to (avma), 0 when there is none yet.
 #[inline(always)]
-pub(crate) fn replaced(address: u64) -> bool {
-    let page = address & !4095;
-    page == TASK_ENDS[0] - 4096 || page == TASK_ENDS[1] - 4096
+pub(crate) fn trampoline() -> u64 {
+    let fields = CONFIG.load().trampoline;
+    if fields.known == 0 {
+        return TASK_END - 4096;
+    }
+    // SAFETY: the helper has no preconditions.
+    let task = unsafe { bpf_get_current_task_btf() } as u64;
+    let area = kernel_word(kernel_word(task, fields.task_mm), fields.mm_area);
+    kernel_word(area, fields.area_address)
+}
+
+/// Whether an address is in that page.
+#[inline(always)]
+pub(crate) fn replaced(address: u64, trampoline: u64) -> bool {
+    trampoline != 0 && address & !4095 == trampoline
 }
 
 /// The return address that was at `slot` (avma) before, or 0 when it cannot be found.

@@ -38,7 +38,7 @@ fn arrive(scratch: &mut Scratch, mut address: u64, sp: u64) -> bool {
     if address == 0 {
         return stop(scratch, StackEnd::Start);
     }
-    if return_probe::replaced(address) {
+    if return_probe::replaced(address, scratch.walk.trampoline) {
         address = return_probe::original(scratch, sp.wrapping_sub(8));
         if address == 0 {
             return stop(scratch, StackEnd::Unsupported);

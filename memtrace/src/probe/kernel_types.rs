@@ -3,9 +3,9 @@
 //! The format is that of `include/uapi/linux/btf.h`. Only what is looked for is understood: a type's name, its length, and
 //! the members of structures.
 
-use std::{collections::HashMap, fs};
+use std::fs;
 
-use memtrace_common::config::ReturnProbes;
+use memtrace_common::config::{ReturnProbes, Trampoline};
 
 /// Where the kernel shows its types.
 const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
@@ -19,65 +19,149 @@ const TYPE_BYTES: usize = 12;
 /// Number of the kind "structure" (`BTF_KIND_STRUCT`).
 const STRUCT: u32 = 4;
 
-/// Where the kernel of this machine keeps the return addresses that its return probes replace; all zero when that
-/// cannot be learned.
-pub(super) fn return_probes() -> ReturnProbes {
-    let found = fs::read(VMLINUX).ok().and_then(|bytes| parse(&bytes));
-    found.unwrap_or_else(|| {
+/// Number of the kind "union" (`BTF_KIND_UNION`).
+const UNION: u32 = 5;
+
+/// Most structures without names inside each other that are looked into.
+const MAX_NESTED: u32 = 4;
+
+/// Where the kernel of this machine keeps the return addresses that its return probes replace, and that which it puts in
+/// their place; all zero when that cannot be learned.
+pub(super) fn return_probes() -> (ReturnProbes, Trampoline) {
+    let bytes = fs::read(VMLINUX).unwrap_or_default();
+    let types = Types::parse(&bytes);
+    let probes = types.as_ref().and_then(probes).unwrap_or_else(|| {
         log::info!("{VMLINUX} does not tell where return probes keep return addresses: stacks end there");
         ReturnProbes::default()
-    })
+    });
+    let trampoline = types.as_ref().and_then(trampoline).unwrap_or_else(|| {
+        log::info!("{VMLINUX} does not tell where return probes keep their address: it is guessed");
+        Trampoline::default()
+    });
+    (probes, trampoline)
 }
 
-fn parse(bytes: &[u8]) -> Option<ReturnProbes> {
-    let wanted = ["task_struct", "uprobe_task", "return_instance"];
-    let offsets = structures(bytes, &wanted)?;
-    let of = |structure: &str, member: &str| offsets.get(&(structure, member.to_owned())).copied();
+fn probes(types: &Types<'_>) -> Option<ReturnProbes> {
     Some(ReturnProbes {
         known: 1,
-        task_utask: of("task_struct", "utask")?,
-        utask_instances: of("uprobe_task", "return_instances")?,
-        instance_stack: of("return_instance", "stack")?,
-        instance_address: of("return_instance", "orig_ret_vaddr")?,
-        instance_next: of("return_instance", "next")?,
+        task_utask: types.offset("task_struct", "utask")?,
+        utask_instances: types.offset("uprobe_task", "return_instances")?,
+        instance_stack: types.offset("return_instance", "stack")?,
+        instance_address: types.offset("return_instance", "orig_ret_vaddr")?,
+        instance_next: types.offset("return_instance", "next")?,
     })
 }
 
-/// Offsets in bytes of all members of the structures with these names.
-fn structures<'n>(bytes: &[u8], names: &[&'n str]) -> Option<HashMap<(&'n str, String), u32>> {
-    let half = |at: usize| Some(u16::from_le_bytes(bytes.get(at..at + 2)?.try_into().ok()?));
-    let word = |at: usize| Some(u32::from_le_bytes(bytes.get(at..at.checked_add(4)?)?.try_into().ok()?));
-    let place = |at: usize| word(at).and_then(|value| usize::try_from(value).ok());
-    if half(0)? != MAGIC {
-        return None;
-    }
-    let header = place(4)?;
-    let (types, types_length) = (header + place(8)?, place(12)?);
-    let (strings, strings_length) = (header + place(16)?, place(20)?);
-    let strings = bytes.get(strings..strings.checked_add(strings_length)?)?;
-    let text = |offset: u32| {
-        let rest = strings.get(usize::try_from(offset).ok()?..)?;
-        std::str::from_utf8(rest.split(|&byte| byte == 0).next()?).ok()
-    };
-    let mut found = HashMap::new();
-    let mut at = types;
-    while at + TYPE_BYTES <= types + types_length {
-        let (name, information) = (word(at)?, word(at + 4)?);
-        let (kind, count) = ((information >> 24) & 0x1f, usize::from((information & 0xffff) as u16));
-        let bit_fields = information >> 31 != 0;
-        let members = at + TYPE_BYTES;
-        if kind == STRUCT
-            && let Some(&structure) = names.iter().find(|&&wanted| text(name) == Some(wanted))
-        {
-            for member in 0..count {
-                let at = members + 12 * member;
-                let bits = word(at + 8)? & if bit_fields { 0x00ff_ffff } else { u32::MAX };
-                found.insert((structure, text(word(at)?)?.to_owned()), bits / 8);
-            }
+fn trampoline(types: &Types<'_>) -> Option<Trampoline> {
+    let state = types.offset("mm_struct", "uprobes_state")?;
+    Some(Trampoline {
+        known: 1,
+        task_mm: types.offset("task_struct", "mm")?,
+        mm_area: state.checked_add(types.offset("uprobes_state", "xol_area")?)?,
+        area_address: types.offset("xol_area", "vaddr")?,
+    })
+}
+
+/// The kernel's types.
+struct Types<'bytes> {
+    bytes: &'bytes [u8],
+    /// Where the names are.
+    strings: &'bytes [u8],
+    /// Where each type begins; the first has number 1.
+    starts: Vec<usize>,
+}
+
+impl<'bytes> Types<'bytes> {
+    fn parse(bytes: &'bytes [u8]) -> Option<Self> {
+        if half(bytes, 0)? != MAGIC {
+            return None;
         }
-        at = members + tail(kind, count)?;
+        let header = place(bytes, 4)?;
+        let (mut at, length) = (header + place(bytes, 8)?, place(bytes, 12)?);
+        let (strings, strings_length) = (header + place(bytes, 16)?, place(bytes, 20)?);
+        let end = at + length;
+        let mut types = Self {
+            bytes,
+            strings: bytes.get(strings..strings.checked_add(strings_length)?)?,
+            starts: Vec::new(),
+        };
+        while at + TYPE_BYTES <= end {
+            types.starts.push(at);
+            let Form { kind, count, .. } = types.form(at)?;
+            at += TYPE_BYTES + tail(kind, count)?;
+        }
+        Some(types)
     }
-    Some(found)
+
+    /// Offset in bytes of a member of the structure with this name.
+    fn offset(&self, structure: &str, member: &str) -> Option<u32> {
+        let named = self.starts.iter().filter(|&&at| {
+            let is_structure = self.form(at).is_some_and(|form| form.kind == STRUCT);
+            is_structure && word(self.bytes, at).and_then(|name| self.text(name)) == Some(structure)
+        });
+        let bits = named.copied().find_map(|at| self.member(at, member, MAX_NESTED))?;
+        Some(bits / 8)
+    }
+
+    /// Offset in bits of a member, also of one in a member without a name.
+    fn member(&self, at: usize, wanted: &str, nested: u32) -> Option<u32> {
+        let Form {
+            kind,
+            count,
+            bit_fields,
+        } = self.form(at)?;
+        if kind != STRUCT && kind != UNION {
+            return None;
+        }
+        (0..count).find_map(|index| {
+            let at = at + TYPE_BYTES + 12 * index;
+            let (name, number) = (self.text(word(self.bytes, at)?)?, place(self.bytes, at + 4)?);
+            let bits = word(self.bytes, at + 8)? & if bit_fields { 0x00ff_ffff } else { u32::MAX };
+            if name == wanted {
+                return Some(bits);
+            }
+            if !name.is_empty() || nested == 0 {
+                return None;
+            }
+            let inner = *self.starts.get(number.checked_sub(1)?)?;
+            bits.checked_add(self.member(inner, wanted, nested - 1)?)
+        })
+    }
+
+    fn form(&self, at: usize) -> Option<Form> {
+        let information = word(self.bytes, at + 4)?;
+        Some(Form {
+            kind: information >> 24 & 0x1f,
+            count: usize::from((information & 0xffff) as u16),
+            bit_fields: information >> 31 != 0,
+        })
+    }
+
+    fn text(&self, offset: u32) -> Option<&'bytes str> {
+        let rest = self.strings.get(usize::try_from(offset).ok()?..)?;
+        std::str::from_utf8(rest.split(|&byte| byte == 0).next()?).ok()
+    }
+}
+
+/// What a type is.
+struct Form {
+    kind: u32,
+    /// Members, parameters and the like.
+    count: usize,
+    /// Whether offsets of members share their word with widths.
+    bit_fields: bool,
+}
+
+fn half(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_le_bytes(bytes.get(at..at.checked_add(2)?)?.try_into().ok()?))
+}
+
+fn word(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_le_bytes(bytes.get(at..at.checked_add(4)?)?.try_into().ok()?))
+}
+
+fn place(bytes: &[u8], at: usize) -> Option<usize> {
+    word(bytes, at).and_then(|value| usize::try_from(value).ok())
 }
 
 /// Bytes that follow a type of a kind with so many members.
@@ -107,25 +191,34 @@ mod tests {
             eprintln!("skipped: this kernel has no {VMLINUX}");
             return;
         };
-        let found = parse(&bytes).unwrap();
+        let types = Types::parse(&bytes).unwrap();
+        let found = probes(&types).unwrap();
         assert_eq!(found.known, 1);
         assert!(
             found.task_utask > 0 && found.instance_stack != found.instance_address,
             "{found:?}"
         );
+        let found = trampoline(&types).unwrap();
+        assert!(found.task_mm > 0 && found.mm_area > 0, "{found:?}");
+        assert_eq!(types.offset("task_struct", "no such member"), None);
     }
 
     #[test]
     fn damaged_types_are_survived() {
-        assert_eq!(parse(b""), None);
+        let look = |bytes: &[u8]| {
+            let types = Types::parse(bytes);
+            let _either = types.as_ref().and_then(probes);
+            let _either = types.as_ref().and_then(trampoline);
+        };
+        look(b"");
         let Ok(bytes) = fs::read(VMLINUX) else { return };
-        for length in (0..bytes.len()).step_by(bytes.len() / 97) {
-            let _either = parse(&bytes[..length]);
+        for length in (0..bytes.len()).step_by(bytes.len() / 31) {
+            look(&bytes[..length]);
         }
         let mut damaged = bytes;
         for at in (0..64).chain((64..damaged.len()).step_by(100_003)) {
             damaged[at] ^= 0x5a;
         }
-        let _either = parse(&damaged);
+        look(&damaged);
     }
 }

@@ -47,6 +47,7 @@ impl Probes {
     /// # Errors
     /// Missing privileges, a kernel that refuses a program, or an object of another version.
     pub fn load(options: Options) -> Result<Self, ProbeError> {
+        let (return_probes, trampoline) = kernel_types::return_probes();
         let config = Config {
             // A quarter: the collector then has three more to come back in.
             wakeup_bytes: u64::from(options.ring_bytes / 4),
@@ -54,7 +55,8 @@ impl Probes {
             by_tables: u32::from(options.by_tables),
             reserved: 0,
             has_loop: u32::from(!options.old_loop && has_loop()),
-            return_probes: kernel_types::return_probes(),
+            return_probes,
+            trampoline,
         };
         let log_level = if options.diagnostics {
             aya_log::Level::Trace as u8
