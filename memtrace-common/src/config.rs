@@ -21,6 +21,18 @@ pub struct Config {
     pub return_probes: ReturnProbes,
     /// Where the kernel keeps the address that it puts in their place.
     pub trampoline: Trampoline,
+    /// The PID namespace in which processes and threads are numbered.
+    pub pid_namespace: PidNamespace,
+}
+
+/// A PID namespace, by its file `/proc/PID/ns/pid`; all zero is the first one of the machine, which needs no looking up.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct PidNamespace {
+    /// Device as the kernel has it inside (`MKDEV`, `include/linux/kdev_t.h`).
+    pub device: u64,
+    /// Inode.
+    pub inode: u64,
 }
 
 /// Offsets in bytes of fields in the running kernel's own structures, from its BTF. With `known` 0 they are not there, and
@@ -60,5 +72,6 @@ pub struct Trampoline {
 const _: () = {
     assert!(size_of::<ReturnProbes>() == 24);
     assert!(size_of::<Trampoline>() == 16);
-    assert!(size_of::<Config>() == 64);
+    assert!(size_of::<PidNamespace>() == 16);
+    assert!(size_of::<Config>() == 80);
 };

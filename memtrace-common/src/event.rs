@@ -131,9 +131,9 @@ pub struct Header {
     pub op: u8,
     /// Bits of [`flag`].
     pub flags: u16,
-    /// Process id (tgid) in the initial namespace.
+    /// Process id (tgid), as memtrace sees it.
     pub pid: u32,
-    /// Thread id in the initial namespace.
+    /// Thread id, as memtrace sees it.
     pub tid: u32,
     /// Incarnation of the process: see [`crate::state::Process`].
     pub incarnation: u32,

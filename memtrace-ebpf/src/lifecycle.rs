@@ -1,6 +1,6 @@
 //! Processes that replace their program, threads that end.
 
-use aya_ebpf::{bindings::BPF_EXIST, helpers::bpf_get_current_pid_tgid};
+use aya_ebpf::bindings::BPF_EXIST;
 use memtrace_common::{Counter, event::Kind, state::Process};
 
 use crate::{
@@ -32,6 +32,8 @@ pub(crate) fn exec() -> u32 {
 /// A thread that dies inside the allocator leaves nothing behind.
 #[inline(always)]
 pub(crate) fn thread_exit() -> u32 {
-    let _unknown = THREADS.remove(bpf_get_current_pid_tgid());
+    if let Some(key) = filter::key() {
+        let _unknown = THREADS.remove(key);
+    }
     0
 }

@@ -9,7 +9,7 @@ use aya_ebpf::{
 };
 use memtrace_common::{
     Counter,
-    config::{Config, ReturnProbes, Trampoline},
+    config::{Config, PidNamespace, ReturnProbes, Trampoline},
     event::Stack,
     identity::Identity,
     limits,
@@ -40,6 +40,7 @@ pub(crate) static CONFIG: Global<Config> = Global::new(Config {
         mm_area: 0,
         area_address: 0,
     },
+    pid_namespace: PidNamespace { device: 0, inode: 0 },
 });
 
 /// One ring for all processors: that is what keeps frees and allocations in order. The loader sets its size.

@@ -123,9 +123,26 @@ impl Memtrace {
 
     /// Starts a program under memtrace; its input and output are those of [`Memtrace::process`].
     pub fn run(arguments: &[&str], program: &mut Command) -> Self {
+        Self::run_under(&[], arguments, program)
+    }
+
+    /// The same under a program that starts another, for example in a namespace.
+    pub fn run_under(starter: &[&str], arguments: &[&str], program: &mut Command) -> Self {
         let directory = TempDir::new().expect("a temporary directory");
-        let mut command = Self::command(["run"]);
-        command.args(arguments).arg("-o").arg(directory.path()).arg("--");
+        let mut command = match starter.split_first() {
+            Some((starter, its)) => {
+                let mut command = Command::new(starter);
+                command.args(its).arg(Self::binary());
+                command
+            }
+            None => Command::new(Self::binary()),
+        };
+        command
+            .arg("run")
+            .args(arguments)
+            .arg("-o")
+            .arg(directory.path())
+            .arg("--");
         command.arg(program.get_program()).args(program.get_args());
         if let Some(current) = program.get_current_dir() {
             command.current_dir(current);

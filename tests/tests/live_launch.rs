@@ -2,7 +2,7 @@
 
 use std::{os::unix::process::ExitStatusExt, process::Command};
 
-use memtrace_tests::{Memtrace, Program, Truth, programs, require_root};
+use memtrace_tests::{Memtrace, Program, Truth, programs, require_root, thread_caches};
 use rustix::process::Signal;
 
 #[test]
@@ -141,6 +141,33 @@ fn a_parent_that_ignores_the_end_of_children() {
     let ignored = finished.stdout.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
     assert_eq!(ignored.expect("a mask") & 1 << 16, 1 << 16);
+}
+
+#[test]
+fn everything_is_seen_in_a_container_with_its_own_process_numbers() {
+    require_root!();
+    let container = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"];
+    let mut memtrace = Memtrace::run_under(&container, &[], Command::new(programs::path("life")).arg("storm"));
+    memtrace.process().go();
+    let line = memtrace.process().expect("truth ");
+    memtrace.process().close();
+    let report = memtrace.ended();
+    assert!(report.profile["target"]["pid"].as_u64().is_some_and(|pid| pid < 10));
+    report.assert_exact(&Truth::from_line(&line));
+    report.assert_healthy(thread_caches(400));
+}
+
+#[test]
+fn a_process_of_a_container_inside_of_ours_is_refused() {
+    require_root!();
+    let script = "unshare --pid --fork --mount-proc --kill-child sleep 100 & \
+                  until inner=$(pgrep -x sleep); do :; done; \
+                  \"$0\" attach --duration 200ms --pid $inner; status=$?; kill $inner; exit $status";
+    let mut command = Command::new("unshare");
+    command
+        .args(["--pid", "--fork", "--mount-proc", "--kill-child", "sh", "-c", script])
+        .arg(Memtrace::binary());
+    Memtrace::finish_command(&mut command).assert_refused(&["container"]);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use aya::{
 };
 use aya_log::EbpfLogger;
 use memtrace_common::{
-    config::{self, Config},
+    config::{self, Config, PidNamespace},
     limits,
     state::Process,
 };
@@ -30,6 +30,8 @@ pub struct Options {
     pub by_tables: bool,
     /// Whether to do without `bpf_loop` even where the kernel has it.
     pub old_loop: bool,
+    /// The PID namespace in which processes are numbered; all zero is the machine's first one.
+    pub pid_namespace: PidNamespace,
     /// Whether the BPF side writes its diagnostics to the log.
     pub diagnostics: bool,
 }
@@ -57,6 +59,7 @@ impl Probes {
             has_loop: u32::from(!options.old_loop && has_loop()),
             return_probes,
             trampoline,
+            pid_namespace: options.pid_namespace,
         };
         let log_level = if options.diagnostics {
             aya_log::Level::Trace as u8

@@ -7,6 +7,7 @@ pub mod files;
 mod location;
 pub mod maps;
 mod module;
+pub mod namespace;
 mod space;
 
 pub use self::{

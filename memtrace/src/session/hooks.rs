@@ -20,6 +20,7 @@ use crate::{
     process::{AddressSpace, FileBytes},
     profile::Allocator,
     store::Writer,
+    target::TargetInfo,
 };
 
 /// The target's incarnation at the start; the BPF side adds one for each `exec`.
@@ -44,7 +45,7 @@ pub(super) struct Tracer {
 
 impl Tracer {
     /// Loads the programs for a process. Nothing is attached, and nothing listened to.
-    pub(super) fn load(pid: u32, space: AddressSpace, options: &Options) -> anyhow::Result<Self> {
+    pub(super) fn load(target: &TargetInfo, space: AddressSpace, options: &Options) -> anyhow::Result<Self> {
         let started = Instant::now();
         let started_ns = now_ns();
         // Tables are made while the kernel verifies the programs.
@@ -52,6 +53,7 @@ impl Tracer {
         let mut follower = Follower::start(by_tables, &space, FIRST_INCARNATION).context("failed to start a thread")?;
         let mut probes = Probes::load(probe::Options {
             ring_bytes: options.ring_bytes,
+            pid_namespace: target.pid_namespace,
             diagnostics: options.diagnostics,
             old_loop: options.old_loop,
             by_tables,
@@ -59,7 +61,7 @@ impl Tracer {
         let counters = probes.counters()?;
         follower.connect(&mut probes)?;
         Ok(Self {
-            pid,
+            pid: target.pid,
             probes,
             counters,
             follower,

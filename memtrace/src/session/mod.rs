@@ -47,7 +47,7 @@ pub fn attach(pid: u32, options: &Options) -> anyhow::Result<Exit> {
     let info = target::check(pid)?;
     descriptors::raise_limit();
     let space = AddressSpace::read(pid).with_context(|| format!("failed to read the mappings of process {pid}"))?;
-    let mut tracer = Tracer::load(pid, space, options)?;
+    let mut tracer = Tracer::load(&info, space, options)?;
     preflight::seccomp(&info, &mut tracer)?;
     attach_to_running(&mut tracer).with_context(|| format!("process {pid} ({}) cannot be observed", info.command))?;
     let subject = Subject {
@@ -87,7 +87,7 @@ pub fn run(command: &[OsString], options: &Options) -> anyhow::Result<Exit> {
     descriptors::raise_limit();
     let info = target::check(pid)?;
     let space = AddressSpace::read(pid).with_context(|| format!("failed to read the mappings of process {pid}"))?;
-    let mut tracer = Tracer::load(pid, space, options)?;
+    let mut tracer = Tracer::load(&info, space, options)?;
     if let Some(status) = loading::hook(&mut suspended, &mut tracer)? {
         anyhow::bail!("the program ended ({status}) before its C library was there: nothing could be observed");
     }

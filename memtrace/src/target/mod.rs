@@ -4,8 +4,11 @@ pub mod launch;
 
 use std::{fs, io};
 
+use memtrace_common::config::PidNamespace;
 use rustix::process::geteuid;
 use thiserror::Error;
+
+use crate::process::namespace::{Numbered, numbered};
 
 /// What is known of a process before it is touched.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -16,6 +19,8 @@ pub struct TargetInfo {
     pub command: String,
     /// Path of the executable as the process sees it.
     pub executable: String,
+    /// The PID namespace in which it has this number; all zero is the machine's first one.
+    pub pid_namespace: PidNamespace,
     /// The strictest seccomp mode of its threads: 0 off, 1 strict, 2 filter (proc(5)).
     pub seccomp: u32,
 }
@@ -58,6 +63,12 @@ pub enum TargetError {
         /// What it runs.
         what: &'static str,
     },
+    /// In a PID namespace below memtrace's.
+    #[error(
+        "process {0} is in a container inside of that in which memtrace runs (another PID namespace): start memtrace on the host, or \
+         in the container of the process"
+    )]
+    Namespace(u32),
     /// No right to look.
     #[error(
         "no permission to look at process {0}: memtrace needs root (`sudo memtrace ...`; `memtrace doctor` lists what is missing)"
@@ -126,8 +137,14 @@ pub fn check(pid: u32) -> Result<TargetInfo, TargetError> {
         .to_string_lossy()
         .into_owned();
     check_architecture(pid, &fs::File::open(format!("/proc/{pid}/exe")).map_err(failed)?)?;
+    let pid_namespace = match numbered(pid).map_err(failed)? {
+        Numbered::Globally => PidNamespace::default(),
+        Numbered::In(namespace) => namespace,
+        Numbered::Elsewhere => return Err(TargetError::Namespace(pid)),
+    };
     Ok(TargetInfo {
         pid,
+        pid_namespace,
         command,
         executable,
         seccomp: seccomp(pid).max(field("Seccomp").parse().unwrap_or(0)),
