@@ -100,14 +100,21 @@ fn look_up(scratch: &mut Scratch, space: &Space, pc: u64, key: u64, cached: &mut
 #[inline(always)]
 pub(crate) fn mapping(space: &Space, pc: u64) -> &Mapping {
     let next_pc = opaque(pc + 1);
+    // Kernels before 6.10 know nothing of what an `or` of two variables gives, and the compiler adds bits that way and then
+    // drops a mask that changes nothing. It does not drop one that it does not know.
+    let mask = opaque(MAX_MAPPINGS as u64 - 1);
     let mut index = 0_u64;
     let mut step = MAX_MAPPINGS as u64 / 2;
     while step > 0 {
-        let begin = space.begins[((index + step) & (MAX_MAPPINGS as u64 - 1)) as usize];
+        let at = ((index + step) & mask) as usize;
+        // SAFETY: the mask keeps it below the length, which the verifier checks.
+        let begin = *unsafe { space.begins.get_unchecked(at) };
         index += step * (begin.wrapping_sub(next_pc) >> 63);
         step /= 2;
     }
-    &space.mappings[(index & (MAX_MAPPINGS as u64 - 1)) as usize]
+    let at = (index & mask) as usize;
+    // SAFETY: as above.
+    unsafe { space.mappings.get_unchecked(at) }
 }
 
 #[inline(always)]

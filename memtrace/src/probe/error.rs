@@ -56,10 +56,9 @@ impl ProbeError {
             && let log = verifier_log.to_string()
             && is_verdict(io_error, &log)
         {
-            let skipped = log.lines().count().saturating_sub(3);
             return Self::Verifier {
                 program: doing,
-                log: log.lines().skip(skipped).collect::<Vec<_>>().join(" | "),
+                log: last_words(&log),
             };
         }
         Self::sorted(doing, source)
@@ -103,6 +102,20 @@ const fn remedy(root: bool) -> &'static str {
         ": memtrace needs root, or CAP_BPF and CAP_PERFMON (`sudo memtrace ...`)"
     }
 }
+
+/// The end of the verifier's log: the instructions before the one it refuses, and why. What follows are statistics.
+fn last_words(log: &str) -> String {
+    let is_statistics = |line: &&str| {
+        ["verification time", "stack depth", "processed "]
+            .iter()
+            .any(|begin| line.starts_with(begin))
+    };
+    let words: Vec<_> = log.lines().filter(|line| !is_statistics(line)).collect();
+    words[words.len().saturating_sub(SHOWN_LINES)..].join(" | ")
+}
+
+/// Lines of the verifier's log that are shown.
+const SHOWN_LINES: usize = 8;
 
 /// Whether the innermost error of a chain is the kernel's "no permission".
 fn root_cause_is_permission(error: &(dyn Error + 'static)) -> bool {
@@ -164,6 +177,13 @@ mod tests {
         assert!(verdict(libc::EACCES, "R1 invalid mem access 'scalar'") && verdict(libc::EINVAL, "unknown func 181"));
         assert!(!verdict(libc::EPERM, "") && !verdict(libc::EPERM, "func needs CAP_PERFMON"));
         assert!(!verdict(libc::ENOMEM, "") && !verdict(libc::EACCES, " \n"));
+    }
+
+    #[test]
+    fn the_verifiers_reason_is_shown_and_not_its_statistics() {
+        let log = "1: (b7) r0 = 0\nR0 unbounded memory access\nverification time 12 usec\nstack depth 8\nprocessed 3 insns (limit 1000000)\n";
+        assert_eq!(last_words(log), "1: (b7) r0 = 0 | R0 unbounded memory access");
+        assert_eq!(last_words(""), "");
     }
 
     #[test]
