@@ -94,6 +94,34 @@ fn long_losses_are_counted() {
 }
 
 #[test]
+fn a_tracer_far_behind_waits_with_lost_frees() {
+    require_root!();
+    // 96 bytes of the ring for each pair, 56 for each block of which only the allocation fits.
+    let (ring, late) = (64_u64 << 20, 30_000_u64);
+    let pairs = (ring - 56 * late - (256 << 10)) / 96;
+    let mut program = Program::start("late", &[&pairs.to_string(), &late.to_string()]);
+    let mut memtrace = Memtrace::attach(program.pid(), &["--ring-size", "64MiB"]);
+    memtrace.pause(|| {
+        program.go();
+        program.truth();
+    });
+    // It works on what lies in the ring for a moment, is stopped again, and finds that it is time for the lost frees. Their
+    // blocks' allocations are the last in the ring.
+    std::thread::sleep(Duration::from_millis(15));
+    memtrace.pause(|| std::thread::sleep(Duration::from_millis(700)));
+    std::thread::sleep(Duration::from_secs(2));
+    let report = memtrace.finish();
+    let (reported, lost) = (report.site("site_late"), report.counter("lost_frees"));
+    println!(
+        "lost frees {lost}, forgotten {}, site_late: {reported:?}",
+        report.health("forgotten_frees")
+    );
+    assert!(lost > late / 2, "the ring was full");
+    assert_eq!(reported.count, report.health("forgotten_frees"));
+    assert!(program.end().0.success());
+}
+
+#[test]
 fn frees_that_could_not_be_remembered_are_told() {
     require_root!();
     // More blocks than the memory for lost frees (memtrace_common::limits::MAX_LOST_FREES) and the ring hold together.

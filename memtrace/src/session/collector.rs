@@ -20,6 +20,9 @@ use crate::{
 /// Records taken before others get a turn: about 10 ms of work.
 const BATCH: usize = 32_768;
 
+/// Bytes that the kernel puts before each record of the ring (`BPF_RINGBUF_HDR_SZ`, include/uapi/linux/bpf.h).
+const RECORD_BYTES: u64 = 8;
+
 /// Events applied at once.
 const APPLIED_TOGETHER: usize = 256;
 
@@ -29,6 +32,10 @@ const REFRESH_PAUSE: Duration = Duration::from_millis(100);
 /// Owns the ring, the ledger, and what is needed to place addresses.
 pub(super) struct Collector {
     ring: Ring,
+    /// Size of the ring in bytes.
+    ring_bytes: u64,
+    /// Bytes taken from the ring since the lost frees were taken, or everything it held then and more.
+    caught_up: u64,
     lost: LostFrees,
     /// What the records amount to.
     pub(super) ledger: Ledger,
@@ -53,9 +60,17 @@ pub(super) struct Collector {
 }
 
 impl Collector {
-    pub(super) fn new(ring: Ring, lost: LostFrees, space: AddressSpace, recording: Option<Writer>) -> Self {
+    pub(super) fn new(
+        ring: Ring,
+        ring_bytes: u32,
+        lost: LostFrees,
+        space: AddressSpace,
+        recording: Option<Writer>,
+    ) -> Self {
         Self {
             ring,
+            ring_bytes: ring_bytes.into(),
+            caught_up: 0,
             lost,
             ledger: Ledger::new(Limits::default()),
             space,
@@ -99,9 +114,11 @@ impl Collector {
     fn take_batch(&mut self) -> bool {
         for _ in 0..BATCH {
             let Some(record) = self.ring.next_record() else {
+                self.caught_up = u64::MAX;
                 return false;
             };
             self.events += 1;
+            self.caught_up = self.caught_up.saturating_add(RECORD_BYTES + record.len() as u64);
             if let Some(recording) = &mut self.recording {
                 recording.event(&record);
             }
@@ -186,9 +203,13 @@ impl Collector {
         }
     }
 
-    /// Applies frees that found the ring full. Call it when the ring was drained since the last call: what was
-    /// remembered before then is older than all that was drained.
+    /// Applies frees that found the ring full before the last call, once all records that lay in the ring then were taken: the
+    /// blocks' allocations are among them. Until then it does nothing.
     pub(super) fn apply_lost_frees(&mut self) -> Result<(), ProbeError> {
+        if self.caught_up < self.ring_bytes {
+            return Ok(());
+        }
+        self.caught_up = 0;
         for (key, free) in self.lost.take()? {
             self.lost_free(key, free);
         }
@@ -217,9 +238,9 @@ impl Collector {
 
     /// Drains what is there and applies what was lost, after the target is no longer listened to.
     pub(super) fn finish(&mut self) -> anyhow::Result<()> {
-        while self.drain() {}
         // Twice, once for each map; the pause lets programs that were running finish their writes.
         for _ in 0..2 {
+            while self.drain() {}
             self.apply_lost_frees().context("failed to collect the last frees")?;
             std::thread::sleep(Duration::from_millis(2));
         }

@@ -186,7 +186,13 @@ impl Tracer {
             })
             .transpose()?;
         let heap_end = space.heap_end();
-        let mut collector = Collector::new(self.probes.ring()?, self.probes.lost_frees()?, space, recording);
+        let mut collector = Collector::new(
+            self.probes.ring()?,
+            options.ring_bytes,
+            self.probes.lost_frees()?,
+            space,
+            recording,
+        );
         collector.incarnation = FIRST_INCARNATION;
         if let Some(heap_end) = heap_end {
             collector.seed_break(self.pid, FIRST_INCARNATION, heap_end);

@@ -57,6 +57,11 @@ pub(super) const RECIPES: &[Recipe] = &[
         flags: &[],
     },
     Recipe {
+        name: "late",
+        sources: &["late.c"],
+        flags: &[],
+    },
+    Recipe {
         name: "sandbox",
         sources: &["sandbox.c"],
         flags: &[],
