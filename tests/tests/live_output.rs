@@ -156,6 +156,52 @@ fn output_that_cannot_be_written_is_an_error() {
 }
 
 #[test]
+fn a_stopped_terminal_keeps_no_probes_on() {
+    require_root!();
+    let mut program = Program::start("life", &["churn"]);
+    program.go();
+    program.expect("working");
+    let line = format!(
+        "exec {} attach --interval 100ms --top 1000 --pid {} 2>/dev/null",
+        Memtrace::binary().display(),
+        program.pid()
+    );
+    let mut terminal = Command::new("script")
+        .args(["-qec", &line, "/dev/null"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("script starts");
+    let patched = |pid| !kernel::patched(pid).expect("the code can be read").is_empty();
+    wait_until(PATIENCE, || patched(program.pid()).then_some(())).expect("probes");
+    // Ctrl-S: what writes to the terminal waits.
+    let mut keys = terminal.stdin.take().expect("the input is piped");
+    keys.write_all(b"\x13").expect("script reads");
+    std::thread::sleep(Duration::from_secs(1));
+    let children = format!("/proc/{0}/task/{0}/children", terminal.id());
+    let memtrace = fs::read_to_string(children).expect("the children of script");
+    let memtrace: i32 = memtrace.trim().parse().expect("one child");
+    let memtrace = rustix::process::Pid::from_raw(memtrace).expect("a pid");
+    let interrupt = || rustix::process::kill_process(memtrace, rustix::process::Signal::INT);
+    interrupt().expect("memtrace runs");
+    let off = wait_until(Duration::from_secs(10), || (!patched(program.pid())).then_some(()));
+    // Another gives up what cannot be shown.
+    let exe = format!("/proc/{}/exe", memtrace.as_raw_nonzero());
+    let ended = wait_until(Duration::from_secs(10), || {
+        let _gone = interrupt();
+        std::thread::sleep(Duration::from_millis(200));
+        fs::read_link(&exe).is_err().then_some(())
+    });
+    drop(keys);
+    let _gone = rustix::process::kill_process(memtrace, rustix::process::Signal::KILL);
+    terminal.wait().expect("script ends");
+    assert!(off.is_some(), "the probes are taken off at once");
+    assert!(ended.is_some(), "and the report can be given up");
+    program.send("stop");
+    program.truth();
+}
+
+#[test]
 fn a_report_that_nobody_takes_can_be_given_up() {
     require_root!();
     let mut program = Program::start("life", &["plain"]);

@@ -31,6 +31,7 @@ pub(super) async fn finish(
     mut tracer: Tracer,
     mut collector: Collector,
     reporter: Reporter,
+    live: Option<JoinHandle<()>>,
     end: End,
     options: &Options,
     signals: &mut Signals,
@@ -43,9 +44,19 @@ pub(super) async fn finish(
     // Taking the probes off frees the target from its cost, and waits in the kernel; naming frames needs the processor.
     let detached = tokio::task::spawn_blocking(move || tracer.detach());
     let settings = options.clone();
-    let reported = tokio::task::spawn_blocking(move || -> anyhow::Result<()> {
+    let report = move || -> anyhow::Result<()> {
         let profile = reporter.finish(raw, recording)?;
         write_reports(&profile, &settings)
+    };
+    let reported = tokio::spawn(async move {
+        // A live table that is being made, or waits for a terminal that is stopped, comes first. It is waited for here, where
+        // the target is left alone already and the user can give up.
+        if let Some(live) = live {
+            live.await.context("the live table failed")?;
+        }
+        tokio::task::spawn_blocking(report)
+            .await
+            .context("making the report failed")?
     });
     let result = with_progress(reported, signals).await;
     detached.await.context("taking the probes off failed")?;

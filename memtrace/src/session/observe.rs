@@ -155,10 +155,7 @@ pub(super) async fn observe(mut tracer: Tracer, subject: Subject, options: &Opti
         live,
         ..
     } = run;
-    if let Some(live) = live {
-        live.await.context("the live table failed")?;
-    }
-    finish::finish(tracer, collector, reporter, end, options, &mut signals).await?;
+    finish::finish(tracer, collector, reporter, live, end, options, &mut signals).await?;
     let status = match child {
         Some(child) if status.is_none() => wait_for(child, &exit, &mut signals).await?,
         _ => status,
