@@ -77,6 +77,9 @@ pub mod flag {
     pub const KEEP_OLD: u16 = 256;
     /// The mapping is executable: the collector's list of mappings is out of date.
     pub const EXECUTABLE: u16 = 512;
+    /// The program was replaced by a thread other than the main one, which took the main thread's number over; only
+    /// [`super::Kind::Exec`] carries it.
+    pub const OTHER_THREAD: u16 = 1024;
 }
 
 /// Why a stack has no more frames.

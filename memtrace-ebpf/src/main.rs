@@ -86,8 +86,8 @@ pub fn protect_exit(ctx: TracePointContext) -> u32 {
 
 /// A process replaced its program.
 #[tracepoint]
-pub fn process_exec(_ctx: TracePointContext) -> u32 {
-    lifecycle::exec()
+pub fn process_exec(ctx: TracePointContext) -> u32 {
+    lifecycle::exec(&ctx)
 }
 
 /// A thread ended.

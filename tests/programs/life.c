@@ -248,6 +248,26 @@ static void count_interrupts(void) {
     truth_write(text);
 }
 
+// Work on a line's word.
+static void on_word(const char *mark) {
+    truth_write(mark);
+    truth_line();
+    plain();
+    truth_print();
+    truth_hold();
+    _exit(0);
+}
+
+static void *heir(void *unused) {
+    on_word("heir\n");
+    return unused;
+}
+
+static void *executor(void *unused) {
+    execl("/proc/self/exe", "life", "second", NULL);
+    return unused;
+}
+
 // What is left of a process whose main thread has ended.
 static void *without_main(void *unused) {
     truth_ready();
@@ -274,6 +294,19 @@ int main(int count, char **arguments) {
     if (strcmp(mode, "interrupts") == 0) {
         count_interrupts();
         return 3;
+    }
+    if (strcmp(mode, "second") == 0) {
+        on_word("second\n");
+    }
+    if (strcmp(mode, "inherited") == 0 || strcmp(mode, "executor") == 0) {
+        // The main thread ends, or another thread replaces the program.
+        truth_ready();
+        int ends = strcmp(mode, "inherited") == 0;
+        NEED(pthread_create(&named_thread, NULL, ends ? heir : executor, NULL) == 0);
+        if (ends) {
+            pthread_exit(NULL);
+        }
+        pause();
     }
     if (strcmp(mode, "headless") == 0) {
         NEED(pthread_create(&named_thread, NULL, without_main, NULL) == 0);

@@ -54,6 +54,21 @@ pub(super) struct Links {
     tracepoints: Vec<TracePointLink>,
 }
 
+impl Links {
+    /// Each link waits in the kernel for all processors to leave the program, so they are closed side by side: that wait is
+    /// then shared.
+    fn close(self) {
+        thread::scope(|scope| {
+            for link in self.uprobes {
+                scope.spawn(move || drop(link));
+            }
+            for link in self.tracepoints {
+                scope.spawn(move || drop(link));
+            }
+        });
+    }
+}
+
 impl Probes {
     /// Attaches to a function of process `pid`, in all its threads.
     ///
@@ -148,17 +163,21 @@ impl Probes {
         self.links.uprobes.len() + self.links.tracepoints.len()
     }
 
-    /// Takes everything off. Each link waits in the kernel for all processors to leave the program, so they are
-    /// closed side by side: that wait is then shared.
+    /// Gives up the probes on functions: the thread that they were attached through is gone, and with it what they did. Aside,
+    /// because each waits in the kernel.
+    pub fn abandon_functions(&mut self) {
+        let abandoned = Links {
+            uprobes: std::mem::take(&mut self.links.uprobes),
+            tracepoints: Vec::new(),
+        };
+        // Where no thread can be had they are dropped with the closure.
+        if let Err(error) = thread::Builder::new().spawn(move || abandoned.close()) {
+            log::debug!("probes were taken off without help: {error}");
+        }
+    }
+
+    /// Takes everything off.
     pub fn detach(&mut self) {
-        let Links { uprobes, tracepoints } = std::mem::take(&mut self.links);
-        thread::scope(|scope| {
-            for link in uprobes {
-                scope.spawn(move || drop(link));
-            }
-            for link in tracepoints {
-                scope.spawn(move || drop(link));
-            }
-        });
+        std::mem::take(&mut self.links).close();
     }
 }

@@ -36,6 +36,7 @@ type Key = (String, u64, String);
 /// the process has unmapped them, or is gone.
 #[derive(Debug)]
 pub struct AddressSpace {
+    /// The process, or one of its threads.
     pid: u32,
     /// Root directory of the process.
     root: Option<Arc<File>>,
@@ -129,6 +130,11 @@ impl AddressSpace {
         self.modules.push(Arc::new(opened));
         self.by_key.insert(key, module);
         module
+    }
+
+    /// From now on reads the mappings through another thread: `/proc` shows none for a thread that has ended.
+    pub const fn look_through(&mut self, tid: u32) {
+        self.pid = tid;
     }
 
     /// Says that code was mapped since the last reading.

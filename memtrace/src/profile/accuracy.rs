@@ -41,6 +41,7 @@ impl Health {
             (self.lost_other, "other record lost", "other records lost"),
             (self.conflicts, "missed free", "missed frees"),
             (self.malformed, "record not understood", "records not understood"),
+            (self.gaps, "time without probes", "times without probes"),
             (lost, "stack lost", "stacks lost"),
             (overflow, "stack without room", "stacks without room"),
             (collisions, "stack mixed up", "stacks mixed up"),

@@ -194,6 +194,8 @@ pub struct Health {
     pub conflicts: u64,
     /// Records that were not understood.
     pub malformed: u64,
+    /// Times at which the probes had to be put on anew: calls in between were not seen, frees too.
+    pub gaps: u64,
     /// State of the call stacks.
     pub stacks: StackHealth,
     /// Distinct frames with a function name, of all distinct frames.

@@ -62,6 +62,12 @@ fn lost(health: &Health) -> String {
     if health.lost_other > 0 {
         clauses.push(plural(health.lost_other, "other record"));
     }
+    if health.gaps > 0 {
+        clauses.push(format!(
+            "what happened in {} without probes",
+            plural(health.gaps, "time")
+        ));
+    }
     if health.malformed > 0 {
         clauses.push(format!("{} not understood", plural(health.malformed, "record")));
     }

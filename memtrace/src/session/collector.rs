@@ -49,6 +49,8 @@ pub(super) struct Collector {
     pub(super) malformed: u64,
     /// The target replaced its program and nobody has looked at the new one yet.
     pub(super) executed: bool,
+    /// It was not the main thread that did it.
+    pub(super) executed_by_other: bool,
     /// Modules that stacks went through before their unwind table was there, for whoever makes tables.
     pub(super) wanted: Vec<u32>,
     /// Incarnation of the target.
@@ -79,6 +81,7 @@ impl Collector {
             events: 0,
             malformed: 0,
             executed: false,
+            executed_by_other: false,
             wanted: Vec::new(),
             incarnation: 0,
             frames: Vec::new(),
@@ -134,7 +137,10 @@ impl Collector {
                     match &event {
                         Event::Exec(header) => {
                             self.executed = true;
+                            self.executed_by_other |= header.flags & flag::OTHER_THREAD != 0;
                             self.incarnation = header.incarnation;
+                            // The stacks that follow are not of the mappings that were read.
+                            self.space.outdated();
                         }
                         Event::Map(map) if map.header.flags & flag::EXECUTABLE != 0 => self.space.outdated(),
                         _ => {}

@@ -29,6 +29,12 @@ const FIRST_INCARNATION: u32 = 1;
 /// Holds the loaded programs and what they are attached to.
 pub(super) struct Tracer {
     pid: u32,
+    /// The thread that the probes were attached through: the kernel gives them up with it.
+    thread: u32,
+    /// Whether the process is listened to.
+    listening: bool,
+    /// Times at which the probes had to be put on anew.
+    gaps: u64,
     probes: Probes,
     counters: Counters,
     /// The target's mappings, until the collector takes them over.
@@ -62,6 +68,9 @@ impl Tracer {
         follower.connect(&mut probes)?;
         Ok(Self {
             pid: target.pid,
+            thread: target.pid,
+            listening: false,
+            gaps: 0,
             probes,
             counters,
             follower,
@@ -87,7 +96,7 @@ impl Tracer {
 
     fn attach_to(&mut self, space: &AddressSpace) -> anyhow::Result<()> {
         let plan = plan::plan(&candidates(space))?;
-        let first = self.attached.is_empty();
+        let first = !self.listening;
         if first {
             self.probes.trace(self.pid, FIRST_INCARNATION)?;
         }
@@ -98,12 +107,13 @@ impl Tracer {
             }
             if self.attached.insert((point.module, point.offset)) {
                 self.probes
-                    .attach(self.pid, &probe_point(space, point)?)
+                    .attach(self.thread, &probe_point(space, point)?)
                     .map_err(|error| self.explain(error))?;
             }
         }
         if first {
             self.probes.attach_tracepoints(self.follower.is_on())?;
+            self.listening = true;
         }
         self.remember(plan);
         Ok(())
@@ -143,15 +153,36 @@ impl Tracer {
         }
     }
 
-    /// Notes that a new program could not be hooked.
-    pub(super) fn note_exec_failure(&mut self, error: Option<anyhow::Error>) {
+    /// A thread to attach the probes through anew, when the one they were attached through has ended and the process has not.
+    pub(super) fn successor(&self) -> Option<u32> {
+        crate::target::living_thread(self.pid, self.thread).filter(|&thread| thread != self.thread)
+    }
+
+    /// Forgets the probes on functions: what they were attached through is gone, for what has happened. They are to be attached
+    /// anew, through `thread`.
+    pub(super) fn forget_probes(&mut self, thread: u32, happened: &str) {
+        self.notes.push(format!(
+            "{happened}: probes had to be put on anew, and what was allocated and freed meanwhile was not seen"
+        ));
+        self.probes.abandon_functions();
+        self.attached.clear();
+        self.thread = thread;
+        self.gaps += 1;
+    }
+
+    /// Times without probes.
+    pub(super) const fn gaps(&self) -> u64 {
+        self.gaps
+    }
+
+    /// Notes that the probes could not be attached again, after what has happened.
+    pub(super) fn note_failure(&mut self, happened: &str, error: Option<anyhow::Error>) {
         let why = error.map_or_else(
             || "no allocator was found in it".to_owned(),
             |error| format!("{error:#}"),
         );
-        self.notes.push(format!(
-            "the target replaced its program, and the new one could not be hooked: {why}"
-        ));
+        self.notes
+            .push(format!("{happened}, and what came then could not be hooked: {why}"));
     }
 
     /// Puts a return probe on the allocator of memtrace's own child.

@@ -57,6 +57,7 @@ pub(super) struct Observed {
 
 /// Everything the loop turns around.
 struct Loop<'a> {
+    pid: u32,
     tracer: Tracer,
     collector: Collector,
     reporter: Reporter,
@@ -66,8 +67,16 @@ struct Loop<'a> {
     first_event: bool,
     lost_at: Instant,
     sampled_at: Instant,
-    executed_at: Option<Instant>,
+    /// Since when probes are to be attached again, and what has happened.
+    reattach: Option<(Instant, &'static str)>,
+    /// The thread that the probes were attached through was gone when it was looked for last.
+    was_orphaned: bool,
 }
+
+/// Reasons to attach again.
+const EXECUTED: &str = "the target replaced its program";
+const EXECUTED_BY_OTHER: &str = "a thread other than the main one replaced the target's program";
+const THREAD_ENDED: &str = "the thread of the target that the probes were attached through ended";
 
 /// Observes until the duration is over, the user stops it, or the target ends; then reports.
 pub(super) async fn observe(mut tracer: Tracer, subject: Subject, options: &Options) -> anyhow::Result<Observed> {
@@ -95,6 +104,7 @@ pub(super) async fn observe(mut tracer: Tracer, subject: Subject, options: &Opti
     let now = Instant::now();
     let deadline = options.duration.map(|duration| now + duration);
     let mut run = Loop {
+        pid: subject.pid,
         tracer,
         collector,
         reporter,
@@ -103,7 +113,8 @@ pub(super) async fn observe(mut tracer: Tracer, subject: Subject, options: &Opti
         first_event: false,
         lost_at: now,
         sampled_at: now,
-        executed_at: None,
+        reattach: None,
+        was_orphaned: false,
     };
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -186,9 +197,14 @@ impl Loop<'_> {
         if self.sampled_at.elapsed() >= SAMPLE_PAUSE {
             self.sampled_at = Instant::now();
             self.collector.sample(now_ns());
+            self.look_after_thread();
         }
         if std::mem::take(&mut self.collector.executed) {
-            self.executed_at = Some(Instant::now());
+            if std::mem::take(&mut self.collector.executed_by_other) {
+                self.tracer.forget_probes(self.pid, EXECUTED_BY_OTHER);
+                self.collector.space.look_through(self.pid);
+            }
+            self.reattach = Some((Instant::now(), EXECUTED));
         }
         for module in self.collector.wanted.drain(..) {
             self.tracer.follower().want(module);
@@ -196,18 +212,30 @@ impl Loop<'_> {
         self.tracer
             .follower()
             .follow(&mut self.collector.space, self.collector.incarnation)?;
-        if let Some(since) = self.executed_at {
+        if let Some((since, happened)) = self.reattach {
             self.collector.refresh();
             match self.tracer.attach_again(&self.collector.space) {
-                Ok(true) => self.executed_at = None,
+                Ok(true) => self.reattach = None,
                 Ok(false) if since.elapsed() < EXEC_PATIENCE => {}
                 result => {
-                    self.executed_at = None;
-                    self.tracer.note_exec_failure(result.err());
+                    self.reattach = None;
+                    self.tracer.note_failure(happened, result.err());
                 }
             }
         }
         Ok(())
+    }
+
+    /// Attaches through another thread when the one is gone. Not at once: a program that ends may be about to lose the others
+    /// too.
+    fn look_after_thread(&mut self) {
+        let successor = self.tracer.successor();
+        if let Some(thread) = successor.filter(|_| self.was_orphaned) {
+            self.tracer.forget_probes(thread, THREAD_ENDED);
+            self.collector.space.look_through(thread);
+            self.reattach = Some((Instant::now(), THREAD_ENDED));
+        }
+        self.was_orphaned = successor.is_some();
     }
 
     /// Shows the live table; naming frames takes time, so it is made aside, and left out when the last is not done.

@@ -71,6 +71,8 @@ pub fn replay(recording: &[u8], settings: Settings) -> anyhow::Result<Profile> {
         counters,
         events,
         malformed,
+        // The recording's notes tell of them.
+        gaps: 0,
         started_ns: end.started_ns,
         now_ns: end.now_ns,
         end: end.target.end,

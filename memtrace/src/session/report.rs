@@ -36,6 +36,7 @@ pub(super) struct Raw {
     pub(super) counters: [u64; Counter::COUNT],
     pub(super) events: u64,
     pub(super) malformed: u64,
+    pub(super) gaps: u64,
     pub(super) started_ns: u64,
     pub(super) now_ns: u64,
     pub(super) end: Option<End>,
@@ -61,6 +62,7 @@ impl Raw {
             counters,
             events: collector.events,
             malformed: collector.malformed,
+            gaps: tracer.gaps(),
             started_ns: tracer.started_ns(),
             now_ns,
             end,
@@ -270,6 +272,7 @@ fn health(raw: &Raw, frames: &[Frame], whole: impl Fn(usize) -> bool) -> Health 
         unmatched_frees: tally.unmatched_frees,
         conflicts: tally.conflicts,
         malformed: raw.malformed,
+        gaps: raw.gaps,
         stacks: StackHealth {
             distinct: raw.snapshot.kept_stacks,
             complete: of(Counter::StacksWhole),

@@ -170,6 +170,22 @@ fn is_kernel_thread(pid: u32) -> bool {
     flags.and_then(|flags| flags.parse::<u64>().ok()).unwrap_or(0) & 0x0020_0000 != 0
 }
 
+/// A thread of process `pid` that has not ended: `wanted`, if that has not.
+pub fn living_thread(pid: u32, wanted: u32) -> Option<u32> {
+    let lives = |tid: &u32| {
+        let status = fs::read(format!("/proc/{pid}/task/{tid}/status")).unwrap_or_default();
+        let status = String::from_utf8_lossy(&status);
+        let state = field(&status, "State");
+        !state.is_empty() && !state.starts_with(['Z', 'X'])
+    };
+    if lives(&wanted) {
+        return Some(wanted);
+    }
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten();
+    let mut numbers = threads.filter_map(|thread| thread.file_name().to_str()?.parse().ok());
+    numbers.find(lives)
+}
+
 /// The strictest seccomp mode of the threads: each has its own, and a program may confine only those that do the work.
 fn seccomp(pid: u32) -> u32 {
     let threads = fs::read_dir(format!("/proc/{pid}/task"))
