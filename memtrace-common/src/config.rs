@@ -1,5 +1,7 @@
 //! Settings that the loader writes into the object's read-only data before the kernel verifies it.
 
+use crate::limits::COMMAND_BYTES;
+
 /// Name of the symbol that holds [`Config`] in the object.
 pub const SYMBOL: &str = "CONFIG";
 
@@ -13,16 +15,39 @@ pub struct Config {
     pub max_frames: u32,
     /// 1 when stacks are unwound by tables, 0 when by frame pointer alone.
     pub by_tables: u32,
-    /// Keeps the layout free of implicit padding.
-    pub reserved: u32,
+    /// Which processes join by themselves: [`Join`] as its number.
+    pub join: u32,
+    /// 1 when children are followed.
+    pub follow: u32,
     /// 1 when the kernel has `bpf_loop` (Linux 5.17); else `bpf_for_each_map_elem` (5.13) turns the unwinder's loop.
     pub has_loop: u32,
     /// Where the kernel keeps what its return probes put in the place of return addresses.
     pub return_probes: ReturnProbes,
     /// Where the kernel keeps the address that it puts in their place.
     pub trampoline: Trampoline,
+    /// Where the kernel counts the threads of a process.
+    pub threads: Threads,
+    /// Where it keeps what is mapped.
+    pub files: Files,
+    /// 1 when probes are in every process, from its first instruction on.
+    pub everywhere: u32,
     /// The PID namespace in which processes and threads are numbered.
     pub pid_namespace: PidNamespace,
+    /// The name of programs that join, with [`Join::Command`]; filled up with zeros.
+    pub command: [u8; COMMAND_BYTES],
+}
+
+/// Which processes join without being told of by the collector.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(u32)]
+pub enum Join {
+    /// None.
+    #[default]
+    Nobody = 0,
+    /// Every one, at its first call that is seen.
+    All = 1,
+    /// Those whose program gets a certain name, when it begins.
+    Command = 2,
 }
 
 /// A PID namespace, by its file `/proc/PID/ns/pid`; all zero is the first one of the machine, which needs no looking up.
@@ -69,9 +94,51 @@ pub struct Trampoline {
     pub area_address: u32,
 }
 
+/// As [`ReturnProbes`]. Without it, a process is taken for ended when its main thread ends.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct Threads {
+    /// 1 when all of the offsets are known.
+    pub known: u32,
+    /// `task_struct.signal`
+    pub task_signal: u32,
+    /// `signal_struct.live`
+    pub signal_live: u32,
+}
+
+/// As [`ReturnProbes`]. Without it, what code a process has mapped is known only while it lives.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct Files {
+    /// 1 when all of the offsets are known.
+    pub known: u32,
+    /// `task_struct.files`
+    pub task_files: u32,
+    /// `files_struct.fdt`
+    pub files_table: u32,
+    /// `fdtable.fd`
+    pub table_entries: u32,
+    /// `file.f_inode`
+    pub file_inode: u32,
+    /// `inode.i_ino`
+    pub inode_number: u32,
+    /// `inode.i_sb`
+    pub inode_system: u32,
+    /// `super_block.s_dev`
+    pub system_device: u32,
+    /// `task_struct.mm`
+    pub task_mm: u32,
+    /// `mm_struct.exe_file`
+    pub mm_executable: u32,
+    /// `mm_struct.start_code`
+    pub mm_code: u32,
+}
+
 const _: () = {
+    assert!(size_of::<Files>() == 44);
+    assert!(size_of::<Threads>() == 12);
     assert!(size_of::<ReturnProbes>() == 24);
     assert!(size_of::<Trampoline>() == 16);
     assert!(size_of::<PidNamespace>() == 16);
-    assert!(size_of::<Config>() == 80);
+    assert!(size_of::<Config>() == 160);
 };

@@ -53,6 +53,8 @@ counters! {
     Failed "failed" "Allocator calls that returned no memory.";
     BadPointer "bad_pointer" "Results that could not be read from the memory of the target.";
     ThreadsFull "threads_full" "Calls not followed because too many threads are known at once.";
+    ProcessesFull "processes_full" "Processes not followed because too many are known at once.";
+    SpacesFull "spaces_full" "Changes of code not noted because too many processes are known at once.";
     BadCookie "bad_cookie" "Hits of an attach point whose cookie is not understood.";
 }
 

@@ -6,7 +6,7 @@
 //! `mremap`, `munmap`) sends a *begin* at its entry, which sets the block aside, and an *end* that commits
 //! or restores it. A stack is sent before the first event that names it.
 
-use crate::limits::MAX_FRAMES;
+use crate::limits::{COMMAND_BYTES, MAX_FRAMES};
 
 /// Declares the kinds of records with the type of each.
 macro_rules! kinds {
@@ -53,8 +53,18 @@ kinds! {
     RemapEnd = 10;
     /// [`Break`]
     Break = 11;
-    /// [`Header`] alone: the process replaced its program; the header has the new incarnation
+    /// [`Program`]: the process replaced its program; the header has the new incarnation. `JOINED` applies
     Exec = 12;
+    /// [`Fork`]
+    Fork = 13;
+    /// [`Header`] alone: the process has ended, all its threads
+    Exit = 14;
+    /// [`Program`]: a process that is seen for the first time
+    Join = 15;
+    /// [`Header`] alone: code of the process was mapped or changed in a way that [`Map`] does not tell
+    Code = 16;
+    /// [`Image`]
+    Image = 17;
 }
 
 /// Bits of [`Header::flags`].
@@ -80,6 +90,13 @@ pub mod flag {
     /// The program was replaced by a thread other than the main one, which took the main thread's number over; only
     /// [`super::Kind::Exec`] carries it.
     pub const OTHER_THREAD: u16 = 1024;
+    /// The block may have been given to another function that frees before, further up the stack: then it is one free. Only
+    /// [`super::Kind::Free`] carries it.
+    pub const PASSED_ON: u16 = 2048;
+    /// Only the main thread has ended, others go on; only [`super::Kind::Exit`] carries it.
+    pub const MAIN_THREAD: u16 = 8192;
+    /// The process was not traced before; only [`super::Kind::Exec`] carries it.
+    pub const JOINED: u16 = 4096;
 }
 
 /// Why a stack has no more frames.
@@ -187,6 +204,52 @@ pub struct Realloc {
     pub stack: u64,
 }
 
+/// A program begins, or is seen for the first time.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
+#[repr(C)]
+pub struct Program {
+    /// Common start.
+    pub header: Header,
+    /// Name of the thread, which is that of the program when it begins; filled up with zeros.
+    pub command: [u8; COMMAND_BYTES],
+}
+
+/// Code of a file was mapped: which file, as the kernel knows it, so that it can be named when the process is gone by the time
+/// that somebody looks.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
+#[repr(C)]
+pub struct Image {
+    /// Common start.
+    pub header: Header,
+    /// First address (avma).
+    pub address: u64,
+    /// Length in bytes; 0 for the executable, whose first executable segment begins at `address`.
+    pub size: u64,
+    /// Offset in the file.
+    pub offset: u64,
+    /// Inode.
+    pub inode: u64,
+    /// Device as the kernel has it inside (`MKDEV`, `include/linux/kdev_t.h`).
+    pub device: u32,
+    /// Keeps the layout free of implicit padding.
+    pub reserved: u32,
+}
+
+/// A process was forked: the child has a copy of all blocks and ranges.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
+#[repr(C)]
+pub struct Fork {
+    /// Common start: the parent.
+    pub header: Header,
+    /// Process id of the child.
+    pub child: u32,
+    /// Its incarnation.
+    pub child_incarnation: u32,
+}
+
 /// An `mmap` succeeded.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
@@ -284,6 +347,9 @@ const _: () = {
     assert!(size_of::<Header>() == 24);
     assert!(size_of::<Alloc>() == 48);
     assert!(size_of::<Free>() == 32);
+    assert!(size_of::<Fork>() == 32);
+    assert!(size_of::<Program>() == 40);
+    assert!(size_of::<Image>() == 64);
     assert!(size_of::<Realloc>() == 56);
     assert!(size_of::<Map>() == 48);
     assert!(size_of::<Unmap>() == 40);

@@ -10,6 +10,10 @@
 
 #![no_std]
 #![expect(
+    clippy::cast_possible_truncation,
+    reason = "numbers are packed into words, and taken out of them by their widths"
+)]
+#![expect(
     clippy::inline_always,
     reason = "the BPF side wants these in line: a call there spills registers and is verified on its own"
 )]
@@ -27,4 +31,8 @@ pub mod space;
 pub mod state;
 pub mod unwind;
 
-pub use self::{cookie::Cookie, counter::Counter, op::Op};
+pub use self::{
+    cookie::{Cookie, Exits, Operand, Shape},
+    counter::Counter,
+    op::Op,
+};

@@ -7,8 +7,8 @@ pub const MAX_FRAMES: usize = 127;
 /// Threads that can have a call in flight; a value is about 200 bytes and made on first use.
 pub const MAX_THREADS: u32 = 65_536;
 
-/// Processes traced at once.
-pub const MAX_PROCESSES: u32 = 4_096;
+/// Processes traced at once: as many as Linux numbers by default (`PID_MAX_DEFAULT`, include/linux/threads.h).
+pub const MAX_PROCESSES: u32 = 32_768;
 
 /// Slots of the filter that keeps a stack from being sent twice. A conflict only sends a stack again.
 pub const SEEN_SLOTS: u32 = 1 << 16;
@@ -29,17 +29,21 @@ pub const MAX_FRAME_BYTES: u64 = 8 << 20;
 /// Executable mappings of a process that the BPF side knows. A Python program with its scientific libraries has some 600.
 pub const MAX_MAPPINGS: usize = 1024;
 
-/// Copies of a process's mappings, written in turn, so that the one in use is never written to.
-pub const SPACE_COPIES: u32 = 4;
+/// Processes whose stacks are unwound by tables at once, without those that share their code with the one they were forked
+/// from. Each takes 64 KiB of kernel memory, when it is there.
+pub const MAX_SPACES: u32 = 2_048;
 
-/// Processes whose stacks are unwound by tables at once.
-pub const MAX_SPACES: u32 = 1;
+/// Length of the name of a program, in bytes with the final 0 (`TASK_COMM_LEN`, include/linux/sched.h).
+pub const COMMAND_BYTES: usize = 16;
+
+/// Files whose table can be found by the file itself.
+pub const MAX_FILES: u32 = 16_384;
 
 /// Arrays of tables that can be loaded at once. Each holds the tables of any number of files.
 pub const MAX_ARENAS: u32 = 1024;
 
 /// Slots of the cache of rules, by address.
-pub const CACHED_RULES: u32 = 4096;
+pub const CACHED_RULES: u32 = 16_384;
 
 /// Of how many hits one is timed to estimate the run time of the programs. A power of two.
 pub const TIMED_HITS: u64 = 64;
@@ -48,7 +52,6 @@ const _: () = {
     assert!(SEEN_SLOTS.is_power_of_two());
     assert!(TIMED_HITS.is_power_of_two());
     assert!(CACHED_RULES.is_power_of_two());
-    assert!(SPACE_COPIES.is_power_of_two());
     assert!(MAX_MAPPINGS.is_power_of_two());
     assert!(RING_BYTES.is_power_of_two() && RING_BYTES >= RING_BYTES_MIN);
     assert!((RING_BYTES_MIN as usize) > 16 * size_of::<crate::event::Stack>());

@@ -59,6 +59,26 @@ ops! {
     FreeSized = 18, "free_sized";
     /// `free_aligned_sized(address, alignment, size)`, C23
     FreeAlignedSized = 19, "free_aligned_sized";
+    /// `operator new(size, ...)`: all forms with a size, an alignment or `nothrow`
+    New = 20, "operator new";
+    /// `operator new[](size, ...)`
+    NewArray = 21, "operator new[]";
+    /// `operator delete(address, ...)`
+    Delete = 22, "operator delete";
+    /// `operator delete[](address, ...)`
+    DeleteArray = 23, "operator delete[]";
+    /// `mallocx(size, flags)`, jemalloc
+    Mallocx = 24, "mallocx";
+    /// `rallocx(address, size, flags)`, jemalloc
+    Rallocx = 25, "rallocx";
+    /// `xallocx(address, size, extra, flags)`, jemalloc: resizes in place, and returns the size that the block has then
+    Xallocx = 26, "xallocx";
+    /// `dallocx(address, flags)` and `sdallocx(address, size, flags)`, jemalloc
+    Dallocx = 27, "dallocx";
+    /// `mi_expand(address, size)`, mimalloc: resizes in place, or returns null
+    Expand = 28, "mi_expand";
+    /// `reallocf(address, size)`: as `realloc`, but frees the block when it fails
+    Reallocf = 29, "reallocf";
     /// `mmap` of anonymous memory that can be touched
     Mmap = 32, "mmap";
     /// `mmap` of a file
@@ -71,6 +91,21 @@ ops! {
     Mremap = 36, "mremap";
     /// `brk` called by the program itself rather than by its allocator
     Brk = 37, "brk";
+    /// Rust's `__rust_alloc(size, alignment)` and `__rust_alloc_zeroed`
+    RustAlloc = 40, "__rust_alloc";
+    /// Rust's `__rust_realloc(address, old size, alignment, size)`
+    RustRealloc = 41, "__rust_realloc";
+    /// Rust's `__rust_dealloc(address, size, alignment)`
+    RustDealloc = 42, "__rust_dealloc";
+    /// The allocating function of a pair that the user named
+    PairAlloc = 43, "pair";
+    /// The freeing function of such a pair
+    PairFree = 44, "pair (free)";
+    /// The static probe `otel_memory:alloc(address, size, weighted size)`: a sample, which stands for as many bytes as its
+    /// weighted size says
+    OtelAlloc = 45, "otel_memory:alloc";
+    /// The static probe `otel_memory:free(address)`
+    OtelFree = 46, "otel_memory:free";
 }
 
 /// What kind of memory an operation hands out; totals are kept apart by it.
@@ -122,13 +157,36 @@ impl Op {
     pub const fn is_free(self) -> bool {
         matches!(
             self,
-            Self::Free | Self::Cfree | Self::FreeSized | Self::FreeAlignedSized | Self::Munmap
+            Self::Free
+                | Self::Cfree
+                | Self::FreeSized
+                | Self::FreeAlignedSized
+                | Self::Delete
+                | Self::DeleteArray
+                | Self::Dallocx
+                | Self::RustDealloc
+                | Self::PairFree
+                | Self::OtelFree
+                | Self::Munmap
         )
     }
 
     /// Whether this operation replaces an older block.
     pub const fn is_realloc(self) -> bool {
-        matches!(self, Self::Realloc | Self::Reallocarray)
+        matches!(
+            self,
+            Self::Realloc | Self::Reallocarray | Self::Reallocf | Self::Rallocx | Self::RustRealloc
+        )
+    }
+
+    /// Whether this operation gives the same block another size, or fails.
+    pub const fn is_resize(self) -> bool {
+        matches!(self, Self::Xallocx | Self::Expand)
+    }
+
+    /// Whether blocks of this operation are samples that stand for others too.
+    pub const fn is_sampled(self) -> bool {
+        matches!(self, Self::OtelAlloc)
     }
 }
 

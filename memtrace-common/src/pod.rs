@@ -4,7 +4,7 @@
 
 use crate::{
     config::Config,
-    space::{Changes, Space},
+    space::{Changes, FileKey, FileTable, Recent, Space},
     state::{LostFree, LostKey, Process, Thread},
 };
 
@@ -19,4 +19,6 @@ macro_rules! pods {
     };
 }
 
-pods!(Changes, Config, LostFree, LostKey, Process, Space, Thread);
+pods!(
+    Changes, Config, FileKey, FileTable, LostFree, LostKey, Process, Recent, Space, Thread
+);

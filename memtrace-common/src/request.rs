@@ -1,6 +1,9 @@
-//! What a call asks for, read from its arguments: the one place that knows each function's signature.
+//! What a call asks for, read from its arguments.
 
-use crate::Op;
+use crate::{
+    Cookie,
+    cookie::{COUNT, OLD, OUT, SIZE},
+};
 
 /// The parts of an allocator call that matter later, taken at its entry.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -15,33 +18,29 @@ pub struct Request {
     pub overflow: bool,
 }
 
-/// Reads a call's arguments (System V AMD64: rdi, rsi, rdx) for the hook `op`.
+/// The integer arguments of a call that a cookie can speak of; two more so that an index of three bits is always inside.
+pub type Arguments = [u64; 8];
+
+/// Reads a call's arguments as the hook's cookie says.
 #[inline(always)]
-pub const fn read(op: Op, arguments: [u64; 3]) -> Request {
-    let [first, second, third] = arguments;
-    let none = Request {
-        size: 0,
-        old: 0,
-        out: 0,
+pub const fn read(cookie: Cookie, arguments: &Arguments) -> Request {
+    let request = Request {
+        size: at(cookie.argument(SIZE), arguments),
+        old: at(cookie.argument(OLD), arguments),
+        out: at(cookie.argument(OUT), arguments),
         overflow: false,
     };
-    match op {
-        Op::Malloc | Op::Valloc | Op::Pvalloc => Request { size: first, ..none },
-        Op::Calloc => product(none, first, second),
-        Op::Realloc => Request {
-            size: second,
-            old: first,
-            ..none
-        },
-        Op::Reallocarray => product(Request { old: first, ..none }, second, third),
-        Op::PosixMemalign => Request {
-            size: third,
-            out: first,
-            ..none
-        },
-        Op::AlignedAlloc | Op::Memalign => Request { size: second, ..none },
-        Op::Free | Op::Cfree | Op::FreeSized | Op::FreeAlignedSized => Request { old: first, ..none },
-        _ => none,
+    match cookie.argument(COUNT) {
+        Some(_) => product(request, at(cookie.argument(COUNT), arguments), request.size),
+        None => request,
+    }
+}
+
+#[inline(always)]
+const fn at(argument: Option<u8>, arguments: &Arguments) -> u64 {
+    match argument {
+        Some(index) => arguments[(index & 7) as usize],
+        None => 0,
     }
 }
 
@@ -68,58 +67,39 @@ const fn product(request: Request, count: u64, size: u64) -> Request {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Op, Shape};
+
+    const ARGUMENTS: Arguments = [7, 8, 9, 10, 11, 12, 0, 0];
+
+    fn request(shape: Shape, arguments: &Arguments) -> Request {
+        read(Cookie::of_function(Op::Malloc, 0, shape), arguments)
+    }
 
     #[test]
-    fn every_signature() {
-        let size = |op, arguments| read(op, arguments).size;
-        assert_eq!(size(Op::Malloc, [7, 8, 9]), 7);
-        assert_eq!(size(Op::Valloc, [7, 8, 9]), 7);
-        assert_eq!(size(Op::Pvalloc, [7, 8, 9]), 7);
-        assert_eq!(size(Op::Calloc, [7, 8, 9]), 56);
-        assert_eq!(
-            read(Op::Realloc, [7, 8, 9]),
-            Request {
-                size: 8,
-                old: 7,
-                out: 0,
-                overflow: false
-            }
-        );
-        assert_eq!(
-            read(Op::Reallocarray, [7, 8, 9]),
-            Request {
-                size: 72,
-                old: 7,
-                out: 0,
-                overflow: false
-            }
-        );
-        assert_eq!(
-            read(Op::PosixMemalign, [7, 8, 9]),
-            Request {
-                size: 9,
-                old: 0,
-                out: 7,
-                overflow: false
-            }
-        );
-        assert_eq!(size(Op::AlignedAlloc, [7, 8, 9]), 8);
-        assert_eq!(size(Op::Memalign, [7, 8, 9]), 8);
-        for op in [Op::Free, Op::Cfree, Op::FreeSized, Op::FreeAlignedSized] {
-            assert_eq!(
-                read(op, [7, 8, 9]),
-                Request {
-                    size: 0,
-                    old: 7,
-                    out: 0,
-                    overflow: false
-                }
-            );
-        }
+    fn arguments_are_where_the_cookie_says() {
+        let shape = Shape {
+            size: Some(3),
+            old: Some(0),
+            out: Some(5),
+            ..Shape::default()
+        };
+        let expected = Request {
+            size: 10,
+            old: 7,
+            out: 12,
+            overflow: false,
+        };
+        assert_eq!(request(shape, &ARGUMENTS), expected);
+        assert_eq!(request(Shape::default(), &ARGUMENTS), Request::default());
     }
 
     #[test]
     fn products_overflow_exactly_where_they_do() {
+        let calloc = Shape {
+            count: Some(0),
+            size: Some(1),
+            ..Shape::default()
+        };
         let cases = [
             (0, u64::MAX),
             (u64::MAX, 0),
@@ -141,7 +121,7 @@ mod tests {
             (0x1_0000_0001, 0x1_0000_0000),
         ];
         for (count, size) in cases {
-            let request = read(Op::Calloc, [count, size, 0]);
+            let request = request(calloc, &[count, size, 0, 0, 0, 0, 0, 0]);
             let wanted = count.checked_mul(size);
             assert_eq!(request.overflow, wanted.is_none(), "{count} * {size}");
             match wanted {

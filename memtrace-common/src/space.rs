@@ -11,7 +11,7 @@ use crate::limits::MAX_MAPPINGS;
 #[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
 #[repr(C)]
 pub struct Space {
-    /// Incarnation of the process. For any other, the space is not used.
+    /// Incarnation of the process that it was read of. Its key, and there to be checked.
     pub incarnation: u32,
     /// What the addresses in the cache of rules are marked with, so that entries of other spaces are not found. 1 to
     /// 65535; a number is used again only when the cache was emptied.
@@ -82,7 +82,73 @@ pub struct Hull {
     pub high: u64,
 }
 
+/// Which file it is: the key of a [`FileTable`].
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
+#[repr(C)]
+pub struct FileKey {
+    /// Inode.
+    pub inode: u64,
+    /// Device as the kernel has it inside (`MKDEV`, `include/linux/kdev_t.h`).
+    pub device: u32,
+    /// Keeps the layout free of implicit padding.
+    pub reserved: u32,
+}
+
+/// Where the table of a file is, for code that is mapped before the collector has read of it.
+#[derive(Clone, Copy, Debug, Default)]
+#[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
+#[repr(C)]
+pub struct FileTable {
+    /// As [`Mapping::arena`].
+    pub arena: u32,
+    /// As [`Mapping::chunk`].
+    pub chunk: u32,
+    /// Its executable segments; those that are not there have no length.
+    pub segments: [FileSegment; FILE_SEGMENTS],
+}
+
+/// Executable segments of a file that are told of. Linkers make one.
+pub const FILE_SEGMENTS: usize = 4;
+
+/// An executable segment.
+#[derive(Clone, Copy, Debug, Default)]
+#[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
+#[repr(C)]
+pub struct FileSegment {
+    /// First byte in the file, of a whole page.
+    pub offset: u64,
+    /// End in the file, of a whole page.
+    pub end: u64,
+    /// Address of that first byte as the file says.
+    pub svma: u64,
+    /// As [`Mapping::page_base`].
+    pub page_base: u32,
+    /// Keeps the layout free of implicit padding.
+    pub reserved: u32,
+}
+
+/// Code that a process has mapped lately, of files whose table is there. Written by the BPF side only.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
+#[repr(C)]
+pub struct Recent {
+    /// How many there were.
+    pub count: u64,
+    /// First addresses (avma), [`UNUSED`] where nothing is.
+    pub begins: [u64; RECENT],
+    /// What begins there.
+    pub mappings: [Mapping; RECENT],
+}
+
+/// Mappings that are kept: what a program maps when it starts, in most cases. A power of two.
+pub const RECENT: usize = 16;
+
 const _: () = {
+    assert!(RECENT.is_power_of_two());
+    assert!(size_of::<Recent>() == 8 + 40 * RECENT);
+    assert!(size_of::<FileTable>() == 8 + 32 * FILE_SEGMENTS);
+    assert!(size_of::<FileKey>() == 16);
     assert!(size_of::<Mapping>() == 32);
     assert!(size_of::<Changes>() == 8 + 24 * HULLS);
     assert!(HULLS.is_power_of_two());

@@ -1,14 +1,31 @@
 //! Values and keys of the BPF maps.
 
 /// A traced process; the key is its pid (tgid).
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[repr(C)]
 pub struct Process {
-    /// Grows by one with every `exec`, and is unique in a session: (incarnation, address) names a block.
+    /// Another one for each program of each process of a session: (incarnation, address) names a block. 0 for a process that
+    /// is never traced.
     pub incarnation: u32,
-    /// Which [`crate::space::Changes`] and [`crate::space::Space`]s are the process's.
-    pub slot: u32,
+    /// The incarnation under which [`crate::space::Space`] and [`crate::space::Changes`] are found: its own, or the one that it
+    /// was forked from as long as both have the same code.
+    pub space: u32,
+    /// The process whose memory it has: itself, or its parent after `vfork`.
+    pub pid: u32,
+    /// Keeps the layout free of implicit padding.
+    pub reserved: u32,
 }
+
+/// Bits of what is known of the hooks of a program.
+pub mod hooked {
+    /// They are on. Until then its allocator's own mappings cannot be told from those that the program makes.
+    pub const YES: u32 = 1;
+    /// They are for every process that has its files, so that a child has them from its beginning.
+    pub const EVERYWHERE: u32 = 2;
+}
+
+/// First number that the collector gives to processes which it adds while programs run; below, the BPF side counts.
+pub const COLLECTORS_INCARNATIONS: u32 = 1 << 31;
 
 /// What is in flight on one thread; the key is pid and tid as `bpf_get_current_pid_tgid` gives them.
 ///
@@ -47,10 +64,12 @@ pub struct Call {
     pub cookie: u64,
     /// [`crate::event::flag`] bits found at the entry.
     pub flags: u64,
+    /// The return address, for a call whose return is seen by probes on instructions; else 0.
+    pub return_address: u64,
 }
 
-/// A call of a function that frees, to recognise the same block on its way through several allocators: a `free` that is
-/// wrapped by another.
+/// A call of a function that frees, to recognise the same block on its way through several hooks: a `free` that is wrapped
+/// by another, or `operator delete` that ends in it.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[repr(C)]
 pub struct Freeing {
@@ -113,12 +132,12 @@ pub struct LostFree {
 }
 
 const _: () = {
-    assert!(size_of::<Process>() == 8);
-    assert!(size_of::<Call>() == 56);
+    assert!(size_of::<Process>() == 16);
+    assert!(size_of::<Call>() == 64);
     assert!(size_of::<Syscall>() == 32);
     assert!(size_of::<Registers>() == 24);
     assert!(size_of::<Freeing>() == 24);
-    assert!(size_of::<Thread>() == 144);
+    assert!(size_of::<Thread>() == 152);
     assert!(size_of::<LostKey>() == 16);
     assert!(size_of::<LostFree>() == 16);
 };

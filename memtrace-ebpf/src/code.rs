@@ -2,18 +2,21 @@
 //! date there, from before the first instruction runs.
 
 use aya_ebpf::{
+    bindings::BPF_NOEXIST,
     helpers::{bpf_get_smp_processor_id, bpf_ktime_get_ns},
     programs::TracePointContext,
 };
 use memtrace_common::{
-    limits::SPACE_COPIES,
-    space::{HULLS, NO_TABLE, Space},
+    Counter,
+    event::Kind,
+    space::{Changes, HULLS, Hull, NO_TABLE, Space},
 };
 
 use crate::{
+    emit,
     filter::{self, Task},
-    maps::{CHANGES, CURRENT, SPACES},
-    unwind,
+    maps::{CHANGES, PROCESSES, SPACES},
+    recent, stats, unwind,
 };
 
 const PROT_EXEC: u64 = 4;
@@ -31,17 +34,26 @@ pub(crate) fn protected(ctx: &TracePointContext) -> u32 {
     }
     let arguments = unwind::entry_registers();
     if arguments.rdx & PROT_EXEC != 0 {
-        changed(task, arguments.rdi, arguments.rsi, true);
+        tell(task, arguments.rdi, arguments.rsi, true);
     }
     0
+}
+
+/// As [`changed`], for calls that no other record tells of.
+#[inline(always)]
+pub(crate) fn tell(task: Task, start: u64, length: u64, same_content: bool) {
+    if changed(task, start, length, same_content) && !emit::urgent(emit::header(Kind::Code, None, 0, task)) {
+        stats::count(Counter::LostOther);
+    }
 }
 
 /// The space in use, when it is of the process's program.
 #[inline(always)]
 pub(crate) fn space(task: Task) -> Option<&'static Space> {
-    let copy = *CURRENT.get(task.slot)? as u32;
-    let space = SPACES.get(task.slot * SPACE_COPIES + copy % SPACE_COPIES)?;
-    (space.incarnation == task.incarnation).then_some(space)
+    // SAFETY: the memory stays that of some space for as long as the program runs; whoever reads more of it than one word
+    // checks the generation afterwards.
+    let space = unsafe { SPACES.get(task.space) }?;
+    (space.incarnation == task.space).then_some(space)
 }
 
 /// Whether known code is at an address.
@@ -51,20 +63,26 @@ pub(crate) fn is_known(task: Task, address: u64) -> bool {
 }
 
 /// Notes that code is mapped anew. `same_content` says that no file was put there: then code that has no table keeps
-/// having none, as compilers at run time do all day.
+/// having none, as compilers at run time do all day: that changes nothing, and `false` is returned.
 #[inline(always)]
-pub(crate) fn changed(task: Task, start: u64, length: u64, same_content: bool) {
+pub(crate) fn changed(task: Task, start: u64, length: u64, same_content: bool) -> bool {
     let end = start.wrapping_add(length);
     let mut covers = 0;
     if let Some(space) = space(task) {
         covers = space.covers;
         let mapping = unwind::mapping(space, start);
         if same_content && mapping.arena == NO_TABLE && end <= mapping.end {
-            return;
+            return false;
         }
     }
-    let Some(changes) = CHANGES.get_ptr_mut(task.slot) else {
-        return;
+    if task.space != task.incarnation {
+        leave_shared(task);
+        covers = 0;
+    }
+    recent::forget(task, start, end);
+    let Some(changes) = changes(task.incarnation) else {
+        stats::count(Counter::SpacesFull);
+        return true;
     };
     // SAFETY: the value lives as long as the map. Programs on other processors write to other hulls; of `last` they may
     // undo a step of nanoseconds.
@@ -83,4 +101,47 @@ pub(crate) fn changed(task: Task, start: u64, length: u64, same_content: bool) {
     let now = unsafe { bpf_ktime_get_ns() };
     hull.latest = now;
     changes.last = changes.last.max(now);
+    true
+}
+
+/// Changes of a process without any.
+const NONE: Changes = Changes {
+    last: 0,
+    hulls: [Hull {
+        latest: 0,
+        low: 0,
+        high: 0,
+    }; HULLS],
+};
+
+/// Makes room for the changes of a new incarnation; `false` when another has the number.
+#[inline(always)]
+pub(crate) fn reserve(incarnation: u32) -> bool {
+    CHANGES.insert(incarnation, NONE, u64::from(BPF_NOEXIST)).is_ok()
+}
+
+/// The changes of a process, made when there were none.
+#[inline(always)]
+fn changes(incarnation: u32) -> Option<*mut Changes> {
+    if let Some(changes) = CHANGES.get_ptr_mut(incarnation) {
+        return Some(changes);
+    }
+    // Another of its threads may be faster.
+    let _there = reserve(incarnation);
+    CHANGES.get_ptr_mut(incarnation)
+}
+
+/// A process that was forked has code of its own from now on: its parent's space does not speak of it. Until it has one,
+/// its frames are found by frame pointer.
+#[inline(always)]
+fn leave_shared(task: Task) {
+    for pid in [task.pid, (task.key >> 32) as u32] {
+        if let Some(process) = PROCESSES.get_ptr_mut(pid) {
+            // SAFETY: the value lives as long as the map; the field is written whole, and only to this.
+            let process = unsafe { &mut *process };
+            if process.incarnation == task.incarnation {
+                process.space = task.incarnation;
+            }
+        }
+    }
 }

@@ -43,7 +43,7 @@ pub(crate) fn header(kind: Kind, op: Option<Op>, flags: u16, task: Task) -> Head
             None => 0,
         },
         flags,
-        pid: task.pid(),
+        pid: task.pid,
         tid: task.tid(),
         incarnation: task.incarnation,
         // SAFETY: the helper has no preconditions.

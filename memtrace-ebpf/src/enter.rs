@@ -1,11 +1,15 @@
 //! Entry of functions that allocate, and of the wrappers of mapping calls.
 
-use aya_ebpf::{EbpfContext, helpers::generated::bpf_get_attach_cookie, programs::ProbeContext};
+use aya_ebpf::{
+    EbpfContext,
+    helpers::{bpf_probe_read_user, generated::bpf_get_attach_cookie},
+    programs::ProbeContext,
+};
 use aya_log_ebpf::debug;
 use memtrace_common::{
     Cookie, Counter,
     event::{Free, Kind, flag},
-    request,
+    request::{self, Arguments},
     state::Call,
 };
 
@@ -26,21 +30,17 @@ pub(crate) fn cookie(ctx: &impl EbpfContext) -> u64 {
 pub(crate) fn alloc(ctx: &ProbeContext) -> Result<(), Counter> {
     let Some(task) = filter::current() else { return Ok(()) };
     let cookie = cookie(ctx);
-    let Some(Cookie { op, .. }) = Cookie::unpack(cookie) else {
+    let Some(hook) = Cookie::unpack(cookie) else {
         debug!(ctx, "cookie {} is not understood", cookie);
         return Err(Counter::BadCookie);
     };
+    let op = hook.op;
     let thread = inflight::thread(task)?;
     let registers = unwind::registers(ctx);
     if inflight::nested(thread, registers.sp, cookie) {
         return Err(Counter::Nested);
     }
-    let arguments = [
-        ctx.arg(0).unwrap_or(0),
-        ctx.arg(1).unwrap_or(0),
-        ctx.arg(2).unwrap_or(0),
-    ];
-    let request = request::read(op, arguments);
+    let request = request::read(hook, &arguments(ctx));
     let stack = unwind::take(task, thread, registers, At::Entry);
     let mut flags = stack.flags;
     if op.is_realloc() && request.old != 0 {
@@ -61,8 +61,30 @@ pub(crate) fn alloc(ctx: &ProbeContext) -> Result<(), Counter> {
         stack: stack.id,
         cookie,
         flags: u64::from(flags),
+        return_address: if hook.exits_by_instructions() {
+            // SAFETY: the helper checks the address and fails on memory that cannot be read.
+            unsafe { bpf_probe_read_user(registers.sp as *const u64) }.unwrap_or(0)
+        } else {
+            0
+        },
     };
     Ok(())
+}
+
+/// The arguments of the call that is entered.
+#[inline(always)]
+pub(crate) fn arguments(ctx: &ProbeContext) -> Arguments {
+    let argument = |index| ctx.arg(index).unwrap_or(0);
+    [
+        argument(0),
+        argument(1),
+        argument(2),
+        argument(3),
+        argument(4),
+        argument(5),
+        0,
+        0,
+    ]
 }
 
 /// Remembers where the caller of a mapping call's wrapper stands. Such wrappers keep no frame pointer, so from inside

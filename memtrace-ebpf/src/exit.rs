@@ -1,6 +1,9 @@
 //! Return of functions that allocate.
 
-use aya_ebpf::{helpers::bpf_probe_read_user, programs::RetProbeContext};
+use aya_ebpf::{
+    helpers::bpf_probe_read_user,
+    programs::{ProbeContext, RetProbeContext},
+};
 use aya_log_ebpf::debug;
 use memtrace_common::{
     Cookie, Counter, Op,
@@ -17,7 +20,7 @@ use crate::{
 /// Size of the return address that the return has taken off the stack, in bytes.
 const RETURN_ADDRESS: u64 = 8;
 
-/// Pairs a return with its entry and sends what came of the call.
+/// Pairs the return of a probed function with its entry and sends what came of the call.
 #[inline(always)]
 pub(crate) fn alloc(ctx: &RetProbeContext) -> Result<(), Counter> {
     let Some(task) = filter::current() else { return Ok(()) };
@@ -37,10 +40,36 @@ pub(crate) fn alloc(ctx: &RetProbeContext) -> Result<(), Counter> {
         stats::count(Counter::Abandoned);
         return Err(Counter::Unpaired);
     }
-    let Some(Cookie { op, .. }) = Cookie::unpack(cookie) else {
+    returned(task, call, ctx.ret::<u64>())
+}
+
+/// The same at an instruction that returns. Others come here too: the code may be shared, so only what fits the call on
+/// record is its return.
+#[inline(always)]
+pub(crate) fn leave(ctx: &ProbeContext) -> Result<(), Counter> {
+    let Some(task) = filter::current() else { return Ok(()) };
+    let Some(thread) = inflight::known(task) else {
+        return Ok(());
+    };
+    let call = thread.call;
+    if unwind::registers(ctx).sp != call.sp || enter::cookie(ctx) != call.cookie {
+        return Ok(());
+    }
+    thread.call.sp = 0;
+    returned(task, call, unwind::result(ctx))
+}
+
+/// Sends what came of a call.
+#[inline(always)]
+fn returned(task: Task, call: Call, value: u64) -> Result<(), Counter> {
+    let Some(hook) = Cookie::unpack(call.cookie) else {
         return Err(Counter::BadCookie);
     };
-    let address = result(op, call, ctx.ret::<u64>());
+    let op = hook.op;
+    if op.is_resize() {
+        return resized(task, op, call, value);
+    }
+    let address = result(call, value);
     if op.is_realloc() && call.old != 0 {
         return reallocated(task, op, call, address?);
     }
@@ -62,8 +91,8 @@ pub(crate) fn alloc(ctx: &RetProbeContext) -> Result<(), Counter> {
 
 /// The address of the block that a call returned, 0 when it failed.
 #[inline(always)]
-fn result(op: Op, call: Call, returned: u64) -> Result<u64, Counter> {
-    if op as u8 != Op::PosixMemalign as u8 {
+fn result(call: Call, returned: u64) -> Result<u64, Counter> {
+    if call.out == 0 {
         return Ok(returned);
     }
     // An `int`: the upper half of the register is undefined.
@@ -74,12 +103,41 @@ fn result(op: Op, call: Call, returned: u64) -> Result<u64, Counter> {
     unsafe { bpf_probe_read_user(call.out as *const u64) }.map_err(|_unreadable| Counter::BadPointer)
 }
 
+/// Sends that a block has another size now: as a `realloc` whose begin needs no record, because the block stays.
+#[inline(always)]
+fn resized(task: Task, op: Op, call: Call, value: u64) -> Result<(), Counter> {
+    let done = if op as u8 == Op::Xallocx as u8 {
+        value >= call.size
+    } else {
+        value != 0
+    };
+    if !done || call.old == 0 {
+        return Err(Counter::Failed);
+    }
+    let flags = call.flags as u16 | flag::BEGIN_LOST;
+    let record = Realloc {
+        header: emit::header(Kind::ReallocEnd, Some(op), flags, task),
+        old: call.old,
+        address: call.old,
+        size: call.size,
+        stack: call.stack,
+    };
+    if !emit::record(record) {
+        emit::lost_allocation(call.size);
+    }
+    Ok(())
+}
+
 /// Commits or takes back a `realloc` of an existing block.
 #[inline(always)]
 fn reallocated(task: Task, op: Op, call: Call, address: u64) -> Result<(), Counter> {
     let mut flags = call.flags as u16;
     if address == 0 {
-        flags |= if call.size == 0 { flag::FREED } else { flag::FAILED };
+        flags |= if call.size == 0 || op as u8 == Op::Reallocf as u8 {
+            flag::FREED
+        } else {
+            flag::FAILED
+        };
     }
     if flags & flag::BEGIN_LOST != 0 && flags & flag::FAILED != 0 {
         emit::forget(task, call.old);

@@ -4,25 +4,36 @@ use aya_ebpf::{
     bindings::bpf_pidns_info,
     helpers::{bpf_get_current_pid_tgid, generated::bpf_get_ns_current_pid_tgid},
 };
+use memtrace_common::{config::Join, state::Process};
 
-use crate::maps::{CONFIG, PROCESSES};
+use crate::{
+    lifecycle,
+    maps::{CONFIG, OVER, PROCESSES},
+};
 
 /// The current task, when its process is traced.
 #[derive(Clone, Copy)]
 pub(crate) struct Task {
     /// See [`key`].
     pub(crate) key: u64,
-    /// Incarnation of the process.
+    /// The process whose memory it has.
+    pub(crate) pid: u32,
+    /// Incarnation of that process.
     pub(crate) incarnation: u32,
-    /// Which space is the process's.
-    pub(crate) slot: u32,
+    /// Where its space is found.
+    pub(crate) space: u32,
 }
 
 impl Task {
-    /// The process id (tgid).
+    /// The current task, of a process that is traced.
     #[inline(always)]
-    pub(crate) const fn pid(self) -> u32 {
-        (self.key >> 32) as u32
+    pub(crate) const fn of(key: u64, process: &Process) -> Self {
+        Self {
+            key,
+            pid: process.pid,
+            incarnation: process.incarnation,
+            space: process.space,
+        }
     }
 
     /// The thread id.
@@ -53,18 +64,24 @@ pub(crate) fn key() -> Option<u64> {
     (failed == 0).then_some(u64::from(numbers.tgid) << 32 | u64::from(numbers.pid))
 }
 
-/// The current task, or `None` when its process is not traced: also a `vfork`ed child, which shares the target's
-/// memory and breakpoints until it executes another program.
+/// What is known of a process.
+#[inline(always)]
+pub(crate) fn process(pid: u32) -> Option<Process> {
+    // SAFETY: the map is preallocated and its values are only replaced whole; a stale value is an older one of this same
+    // process.
+    unsafe { PROCESSES.get(pid) }.copied()
+}
+
+/// The current task, or `None` when its process is not traced.
 #[inline(always)]
 pub(crate) fn current() -> Option<Task> {
+    if OVER.get(0).is_some_and(|over| *over != 0) {
+        return None;
+    }
     let key = key()?;
-    let pid = (key >> 32) as u32;
-    // SAFETY: the map is preallocated and its values are only replaced whole by the loader and by `exec` of the
-    // process itself; a stale value is an older incarnation of this same process.
-    let process = unsafe { PROCESSES.get(pid) }?;
-    Some(Task {
-        key,
-        incarnation: process.incarnation,
-        slot: process.slot,
-    })
+    match process((key >> 32) as u32) {
+        Some(process) if process.incarnation != 0 => Some(Task::of(key, &process)),
+        None if CONFIG.load().join == Join::All as u32 => lifecycle::join(key),
+        _ => None,
+    }
 }

@@ -3,43 +3,55 @@
 use aya_ebpf::programs::ProbeContext;
 use memtrace_common::{
     Cookie, Counter,
-    event::{Free, Kind},
+    event::{Free, Kind, flag},
     request,
 };
 
-use crate::{emit, enter, filter, inflight, stats, unwind};
+use crate::{
+    emit, enter,
+    filter::{self, Task},
+    inflight, stats, unwind,
+};
 
 /// Sends a free. At the entry: after it, another thread may be given the same address.
 #[inline(always)]
 pub(crate) fn free(ctx: &ProbeContext) -> Result<(), Counter> {
     let Some(task) = filter::current() else { return Ok(()) };
     let cookie = enter::cookie(ctx);
-    let Some(Cookie { op, .. }) = Cookie::unpack(cookie) else {
+    let Some(hook) = Cookie::unpack(cookie) else {
         return Err(Counter::BadCookie);
     };
-    let address = request::read(op, [ctx.arg(0).unwrap_or(0), 0, 0]).old;
+    let address = request::read(hook, &enter::arguments(ctx)).old;
     if address == 0 {
         return Ok(());
     }
     let sp = unwind::registers(ctx).sp;
     // Inside a call that is being traced, a free belongs to that call: a `realloc` made of malloc and free.
-    let part_of_another = match inflight::thread(task) {
-        Ok(thread) => inflight::nested(thread, sp, cookie) || inflight::passed_on(thread, address, sp, cookie),
-        Err(full) => {
-            // The free itself must not be lost.
-            stats::count(full);
-            false
+    let mut flags = 0;
+    match inflight::thread(task) {
+        Ok(thread) => {
+            if inflight::nested(thread, sp, cookie) {
+                return Err(Counter::Nested);
+            }
+            if inflight::passed_on(thread, address, sp, cookie) {
+                flags = flag::PASSED_ON;
+            }
         }
-    };
-    if part_of_another {
-        return Err(Counter::Nested);
+        // The free itself must not be lost.
+        Err(full) => stats::count(full),
     }
+    send(task, hook, address, flags);
+    Ok(())
+}
+
+/// Sends a free, or remembers it.
+#[inline(always)]
+pub(crate) fn send(task: Task, hook: Cookie, address: u64, flags: u16) {
     let record = Free {
-        header: emit::header(Kind::Free, Some(op), 0, task),
+        header: emit::header(Kind::Free, Some(hook.op), flags, task),
         address,
     };
     if !emit::record(record) {
         emit::remember(task, address, 0, record.header.time_ns);
     }
-    Ok(())
 }

@@ -8,7 +8,7 @@
 
 use aya_ebpf::{bindings::BPF_NOEXIST, helpers::bpf_probe_read_user};
 use memtrace_common::{
-    Cookie, Counter,
+    Counter,
     state::{Call, Freeing, Registers, Syscall, Thread},
 };
 
@@ -23,6 +23,7 @@ const EMPTY: Thread = Thread {
         stack: 0,
         cookie: 0,
         flags: 0,
+        return_address: 0,
     },
     syscall: Syscall {
         address: 0,
@@ -70,24 +71,25 @@ pub(crate) fn trampoline(thread: &mut Thread) -> u64 {
     thread.trampoline
 }
 
-/// Whether the return address on the stack at `sp` is that of the kernel's return probe. What cannot be read is taken
-/// for it.
+/// Whether the return address on the stack at `sp` is the one that the call on record goes back to: that of the kernel's
+/// return probe, or, where returns are seen on instructions, the one that was there at the entry. What cannot be read is
+/// taken for it.
 #[inline(always)]
-fn returns_to_probe(thread: &mut Thread, sp: u64) -> bool {
+fn returns_as_recorded(thread: &mut Thread, sp: u64) -> bool {
     // SAFETY: the helper checks the address and fails on memory that cannot be read.
     let Ok(address) = (unsafe { bpf_probe_read_user(sp as *const u64) }) else {
         return true;
     };
-    return_probe::replaced(address, trampoline(thread))
+    address == thread.call.return_address || return_probe::replaced(address, trampoline(thread))
 }
 
-/// Whether a free is only passed on: the thread has given the same block to another allocator's `free` further up the
-/// stack, whose own work this is. Notes the free otherwise.
+/// Whether a free may be only passed on: the thread has given the same block to another hook further up the stack, or has
+/// jumped here from it, and this may be the other's own work. Notes the free otherwise. It may also be another block at the same
+/// address: only the collector, which knows whether the block is live, can tell.
 #[inline(always)]
 pub(crate) fn passed_on(thread: &mut Thread, address: u64, sp: u64, cookie: u64) -> bool {
     let outer = thread.freeing;
-    let other_allocator = outer.cookie >> Cookie::ALLOCATOR_SHIFT != cookie >> Cookie::ALLOCATOR_SHIFT;
-    if outer.address == address && sp < outer.sp && other_allocator {
+    if outer.address == address && sp <= outer.sp && cookie != outer.cookie {
         return true;
     }
     thread.freeing = Freeing { address, sp, cookie };
@@ -101,7 +103,7 @@ pub(crate) fn nested(thread: &mut Thread, sp: u64, cookie: u64) -> bool {
     if outer == 0 {
         return false;
     }
-    if (sp < outer || (sp == outer && cookie != outer_cookie)) && returns_to_probe(thread, outer) {
+    if (sp < outer || (sp == outer && cookie != outer_cookie)) && returns_as_recorded(thread, outer) {
         return true;
     }
     thread.call.sp = 0;

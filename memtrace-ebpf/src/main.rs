@@ -30,10 +30,13 @@ mod enter;
 mod exit;
 mod filter;
 mod free;
+mod image;
 mod inflight;
 mod lifecycle;
 mod mapping;
 mod maps;
+mod recent;
+mod sampled;
 mod stats;
 mod unwind;
 
@@ -52,6 +55,24 @@ pub fn alloc_enter(ctx: ProbeContext) -> u32 {
 #[uretprobe]
 pub fn alloc_exit(ctx: RetProbeContext) -> u32 {
     stats::run(|| exit::alloc(&ctx))
+}
+
+/// An instruction by which a function that allocates returns.
+#[uprobe]
+pub fn alloc_leave(ctx: ProbeContext) -> u32 {
+    stats::run(|| exit::leave(&ctx))
+}
+
+/// A static probe that tells of a sampled allocation.
+#[uprobe]
+pub fn static_alloc(ctx: ProbeContext) -> u32 {
+    stats::run(|| sampled::alloc(&ctx))
+}
+
+/// A static probe that tells of the end of one.
+#[uprobe]
+pub fn static_free(ctx: ProbeContext) -> u32 {
+    stats::run(|| sampled::free(&ctx))
 }
 
 /// Entry of a function that frees.
@@ -88,6 +109,12 @@ pub fn protect_exit(ctx: TracePointContext) -> u32 {
 #[tracepoint]
 pub fn process_exec(ctx: TracePointContext) -> u32 {
     lifecycle::exec(&ctx)
+}
+
+/// A thread or a process was made.
+#[tracepoint]
+pub fn new_task(ctx: TracePointContext) -> u32 {
+    lifecycle::new_task(&ctx)
 }
 
 /// A thread ended.

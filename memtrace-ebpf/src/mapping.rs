@@ -10,7 +10,7 @@ use memtrace_common::{
 use crate::{
     code, emit,
     filter::{self, Task},
-    inflight, stats,
+    image, inflight, lifecycle, stats,
     unwind::{self, At, Taken},
 };
 
@@ -76,9 +76,10 @@ fn entered(ctx: &TracePointContext, task: Task, op: Op) -> Result<(), Counter> {
     let thread = inflight::thread(task)?;
     let registers = unwind::syscall_registers();
     // The allocator's own mappings are not the program's; only the break must be followed through them.
-    let nested = inflight::nested(thread, registers.sp, 0);
+    let nested = inflight::nested(thread, registers.sp, 0) || !lifecycle::is_hooked(task);
     thread.syscall.op = 0;
-    if nested && op as u8 != Op::Brk as u8 {
+    let is_code = op as u8 == Op::Mmap as u8 && field(ctx, 2) & PROT_EXEC != 0;
+    if nested && op as u8 != Op::Brk as u8 && !is_code {
         return Ok(());
     }
     let (address, size) = (field(ctx, 0), field(ctx, 1));
@@ -181,6 +182,15 @@ fn exited(ctx: &TracePointContext, task: Task) -> Result<(), Counter> {
 #[inline(always)]
 fn mapped(task: Task, call: Syscall, address: u64, stack: Taken) {
     let flags = call.event_flags as u16 | stack.flags;
+    if flags & flag::NESTED != 0 {
+        // Of no account but as code.
+        let is_file = call.op == Op::MmapFile as u32;
+        code::tell(task, address, call.size, !is_file);
+        if is_file {
+            image::mapped(task, address, call.size);
+        }
+        return;
+    }
     let record = Map {
         header: Header {
             op: call.op as u8,
@@ -192,7 +202,11 @@ fn mapped(task: Task, call: Syscall, address: u64, stack: Taken) {
     };
     // New code: the collector must read the list of mappings before the first stack through it is resolved.
     let sent = if flags & flag::EXECUTABLE != 0 {
-        code::changed(task, address, call.size, call.op != Op::MmapFile as u32);
+        let is_file = call.op == Op::MmapFile as u32;
+        code::changed(task, address, call.size, !is_file);
+        if is_file {
+            image::mapped(task, address, call.size);
+        }
         emit::urgent(record)
     } else {
         emit::record(record)
@@ -228,7 +242,7 @@ fn remapped(task: Task, call: Syscall, address: u64, stack: Taken) {
             emit::forget(task, call.address);
         }
     } else if code::is_known(task, call.address) {
-        code::changed(task, address, call.new_size, false);
+        code::tell(task, address, call.new_size, false);
     }
     let record = Remap {
         header: emit::header(Kind::RemapEnd, Some(Op::Mremap), flags, task),

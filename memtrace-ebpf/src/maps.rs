@@ -9,11 +9,11 @@ use aya_ebpf::{
 };
 use memtrace_common::{
     Counter,
-    config::{Config, PidNamespace, ReturnProbes, Trampoline},
+    config::{Config, Files, Join, PidNamespace, ReturnProbes, Threads, Trampoline},
     event::Stack,
     identity::Identity,
     limits,
-    space::{Changes, Space},
+    space::{Changes, FileKey, FileTable, Recent, Space},
     state::{LostFree, LostKey, Process, Thread},
     unwind::CHUNK_WORDS,
 };
@@ -24,7 +24,8 @@ pub(crate) static CONFIG: Global<Config> = Global::new(Config {
     wakeup_bytes: 0,
     max_frames: limits::MAX_FRAMES as u32,
     by_tables: 0,
-    reserved: 0,
+    join: Join::Nobody as u32,
+    follow: 0,
     has_loop: 0,
     return_probes: ReturnProbes {
         known: 0,
@@ -40,16 +41,48 @@ pub(crate) static CONFIG: Global<Config> = Global::new(Config {
         mm_area: 0,
         area_address: 0,
     },
+    threads: Threads {
+        known: 0,
+        task_signal: 0,
+        signal_live: 0,
+    },
+    files: Files {
+        known: 0,
+        task_files: 0,
+        files_table: 0,
+        table_entries: 0,
+        file_inode: 0,
+        inode_number: 0,
+        inode_system: 0,
+        system_device: 0,
+        task_mm: 0,
+        mm_executable: 0,
+        mm_code: 0,
+    },
+    everywhere: 0,
     pid_namespace: PidNamespace { device: 0, inode: 0 },
+    command: [0; limits::COMMAND_BYTES],
 });
 
 /// One ring for all processors: that is what keeps frees and allocations in order. The loader sets its size.
 #[map]
 pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(limits::RING_BYTES, 0);
 
-/// The traced processes, by pid. Whoever is not here is not looked at.
+/// The traced processes, by pid, and those that never are. Whoever else comes joins, or is not looked at.
 #[map]
 pub(crate) static PROCESSES: HashMap<u32, Process> = HashMap::with_max_entries(limits::MAX_PROCESSES, 0);
+
+/// What is known of the hooks of a program, by incarnation: bits of [`memtrace_common::state::hooked`].
+#[map]
+pub(crate) static HOOKED: HashMap<u32, u32> = HashMap::with_max_entries(limits::MAX_PROCESSES, BPF_F_NO_PREALLOC);
+
+/// 1 once the observation is over: one store, after which no program does anything for any process.
+#[map]
+pub(crate) static OVER: Array<u32> = Array::with_max_entries(1, 0);
+
+/// The incarnation that was given out last.
+#[map]
+pub(crate) static INCARNATION: Array<u32> = Array::with_max_entries(1, 0);
 
 /// Calls in flight, by pid and tid. A value is made at a thread's first call and lives until the thread ends, so
 /// memory is allocated once per thread and not for all possible threads at start.
@@ -123,9 +156,10 @@ pub(crate) struct Walk {
     pub(crate) end: u64,
     /// Bits of [`memtrace_common::event::note`].
     pub(crate) notes: u64,
-    /// Incarnation and slot of the process.
-    pub(crate) incarnation: u32,
-    pub(crate) slot: u32,
+    /// [`memtrace_common::state::Process::space`]
+    pub(crate) space: u64,
+    /// 1 when a rule was found by what was mapped lately.
+    pub(crate) recent: u64,
 }
 
 /// Memory for one walk. On preemptible kernels another task can take it over in the middle: `owner` tells.
@@ -149,17 +183,26 @@ pub(crate) static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(
 #[map]
 pub(crate) static COUNTERS: PerCpuArray<[u64; Counter::COUNT]> = PerCpuArray::with_max_entries(1, 0);
 
-/// Executable mappings of the traced processes: [`limits::SPACE_COPIES`] for each slot.
+/// Executable mappings of the traced processes, by [`Process::space`]. The kernel puts a new value beside the old one, so
+/// what is being read is not written to; but it may use the old one's memory for the value after that.
 #[map]
-pub(crate) static SPACES: Array<Space> = Array::with_max_entries(limits::MAX_SPACES * limits::SPACE_COPIES, 0);
+pub(crate) static SPACES: HashMap<u32, Space> = HashMap::with_max_entries(limits::MAX_SPACES, BPF_F_NO_PREALLOC);
 
-/// Which of its copies in [`SPACES`] is in use, by slot.
+/// What became newer than the space, likewise.
 #[map]
-pub(crate) static CURRENT: Array<u64> = Array::with_max_entries(limits::MAX_SPACES, 0);
+pub(crate) static CHANGES: HashMap<u32, Changes> = HashMap::with_max_entries(limits::MAX_PROCESSES, BPF_F_NO_PREALLOC);
 
-/// What became newer than the space, by slot.
+/// Tables by file.
 #[map]
-pub(crate) static CHANGES: Array<Changes> = Array::with_max_entries(limits::MAX_SPACES, 0);
+pub(crate) static FILES: HashMap<FileKey, FileTable> = HashMap::with_max_entries(limits::MAX_FILES, BPF_F_NO_PREALLOC);
+
+/// Code mapped lately, by [`Process::space`].
+#[map]
+pub(crate) static RECENTS: HashMap<u32, Recent> = HashMap::with_max_entries(limits::MAX_SPACES, BPF_F_NO_PREALLOC);
+
+/// Memory for a new value of [`RECENTS`], which is too large for a program's stack.
+#[map]
+pub(crate) static NO_RECENT: Array<Recent> = Array::with_max_entries(1, 0);
 
 /// One piece of a table.
 pub(crate) type Chunk = [u32; CHUNK_WORDS];

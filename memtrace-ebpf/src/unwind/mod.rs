@@ -61,6 +61,14 @@ pub(crate) fn registers(ctx: &impl EbpfContext) -> Registers {
     }
 }
 
+/// What a function returns, at the instruction that does.
+#[inline(always)]
+pub(crate) fn result(ctx: &impl EbpfContext) -> u64 {
+    let regs = ctx.as_ptr().cast::<pt_regs>();
+    // SAFETY: as in `registers`.
+    unsafe { (*regs).rax }
+}
+
 /// The current task's `pt_regs`: what it entered the kernel with.
 #[inline(always)]
 pub(crate) fn entry_registers() -> &'static pt_regs {
@@ -135,9 +143,9 @@ fn begin(scratch: &mut Scratch, task: Task, registers: Registers) -> Option<&'st
     walk.changed = 0;
     walk.epoch = 0;
     walk.notes = 0;
+    walk.recent = 0;
     walk.end = StackEnd::Deep as u64;
-    walk.incarnation = task.incarnation;
-    walk.slot = task.slot;
+    walk.space = u64::from(task.space);
     walk.count = 1;
     walk.identity = Identity::new(task.incarnation);
     walk.identity.push(registers.ip);
@@ -146,20 +154,21 @@ fn begin(scratch: &mut Scratch, task: Task, registers: Registers) -> Option<&'st
     if CONFIG.load().by_tables == 0 {
         return None;
     }
-    let Some(space) = code::space(task) else {
-        // The program is new: nobody has told of its mappings yet.
-        walk.notes = u64::from(note::EARLY);
-        return None;
-    };
+    // None when the program is new: nobody has told of its mappings yet.
+    let space = code::space(task)?;
     walk.epoch = space.epoch;
     walk.generation = u64::from(space.generation) << 48;
     walk.covers = space.covers;
-    walk.changed = u64::from(
-        CHANGES
-            .get(task.slot)
-            .is_some_and(|changes| changes.last > space.covers),
-    );
+    walk.changed = u64::from(last_change(task.space) > space.covers);
     Some(space)
+}
+
+/// When code was mapped last that a space may not know of; 0 for never.
+#[inline(always)]
+fn last_change(space: u32) -> u64 {
+    // SAFETY: the value's memory stays one of that type; a time that is torn or another process's is one more reason not to
+    // use tables, or not a reason for a moment.
+    unsafe { CHANGES.get(space) }.map_or(0, |changes| changes.last)
 }
 
 /// Counts how the walk ended, and sends what came of it.
@@ -190,10 +199,9 @@ fn finish(scratch: &mut Scratch, task: Task) -> Taken {
     if notes & note::EARLY != 0 {
         stats::count(Counter::StacksEarly);
     }
-    if notes & note::EARLY != 0
-        && let Some(changes) = CHANGES.get(task.slot)
-    {
-        scratch.walk.epoch = changes.last;
+    // What its addresses mean is not what the space says.
+    if notes & note::EARLY != 0 || scratch.walk.recent != 0 {
+        scratch.walk.epoch = last_change(task.space);
     }
     let identity = scratch.walk.identity.finish(end, scratch.walk.epoch);
     if send::send(scratch, task, identity) {

@@ -62,7 +62,7 @@ pub(super) fn original(scratch: &mut Scratch, slot: u64) -> u64 {
 
 /// The word at an offset in one of the kernel's structures, or 0.
 #[inline(always)]
-fn kernel_word(base: u64, offset: u32) -> u64 {
+pub(crate) fn kernel_word(base: u64, offset: u32) -> u64 {
     if base == 0 {
         return 0;
     }

@@ -7,7 +7,10 @@ use memtrace_common::{
     unwind::{self, CHUNK_WORDS, PAGE_SHIFT, Page, Row, Rule},
 };
 
-use crate::maps::{CHANGES, CachedRule, Chunk, RULES, Scratch, TABLES};
+use crate::{
+    maps::{CHANGES, CONFIG, CachedRule, Chunk, RULES, Scratch, TABLES},
+    recent,
+};
 
 /// Addresses above have bits where the cache's key has the generation: they come with five-level page tables only, and
 /// only to programs that ask for them.
@@ -16,13 +19,11 @@ const CACHEABLE: u64 = 1 << 48;
 /// The rule of the current frame.
 #[inline(always)]
 pub(super) fn of(scratch: &mut Scratch, space: Option<&Space>) -> Rule {
-    let Some(space) = space else { return Rule::NONE };
     // The instruction before a return address is the call.
     let pc = scratch.walk.ip.wrapping_sub(1);
-    if scratch.walk.changed != 0 && changed(scratch, pc) {
-        scratch.walk.notes |= u64::from(note::EARLY);
-        return Rule::NONE;
-    }
+    let Some(space) = space.filter(|_| scratch.walk.changed == 0 || !changed(scratch, pc)) else {
+        return newest(scratch, pc);
+    };
     if pc >= CACHEABLE {
         return Rule::NONE;
     }
@@ -40,11 +41,33 @@ pub(super) fn of(scratch: &mut Scratch, space: Option<&Space>) -> Rule {
     look_up(scratch, space, pc, key, cached)
 }
 
+/// The rule of code that is newer than the space, or of a program without one: if it is of a file whose table is there.
+#[inline(always)]
+fn newest(scratch: &mut Scratch, pc: u64) -> Rule {
+    if CONFIG.load().by_tables == 0 {
+        return Rule::NONE;
+    }
+    let rule = recent::mapping(scratch, pc).and_then(|mapping| in_table(&mapping, pc.wrapping_sub(mapping.bias)));
+    let Some(rule) = rule else {
+        scratch.walk.notes |= u64::from(note::EARLY);
+        return Rule::NONE;
+    };
+    scratch.walk.recent = 1;
+    rule
+}
+
 /// Reads a word that others may be writing, once.
 #[inline(always)]
 fn read(word: &u64) -> u64 {
     // SAFETY: a reference is valid.
     unsafe { core::ptr::read_volatile(word) }
+}
+
+/// The same for half a word.
+#[inline(always)]
+fn read_half(half: &u32) -> u32 {
+    // SAFETY: a reference is valid.
+    unsafe { core::ptr::read_volatile(half) }
 }
 
 /// Writes a word that others may be reading, whole.
@@ -57,7 +80,8 @@ fn write(word: &mut u64, value: u64) {
 /// Whether code at `pc` was mapped after the space was read.
 #[inline(always)]
 fn changed(scratch: &Scratch, pc: u64) -> bool {
-    let Some(changes) = CHANGES.get(scratch.walk.slot) else {
+    // SAFETY: as in `last_change`.
+    let Some(changes) = (unsafe { CHANGES.get(scratch.walk.space as u32) }) else {
         return false;
     };
     let covers = scratch.walk.covers;
@@ -91,6 +115,11 @@ fn look_up(scratch: &mut Scratch, space: &Space, pc: u64, key: u64, cached: &mut
     } else {
         in_table(mapping, pc.wrapping_sub(mapping.bias)).unwrap_or(Rule::NONE)
     };
+    // Another space may have been put into this one's memory meanwhile.
+    if u64::from(read_half(&space.generation)) << 48 != scratch.walk.generation {
+        scratch.walk.notes |= u64::from(note::EARLY);
+        return Rule::NONE;
+    }
     write(&mut cached.rule, rule.0);
     write(&mut cached.mixed, key ^ rule.0);
     rule

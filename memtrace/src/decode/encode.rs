@@ -27,6 +27,11 @@ pub fn encode(event: &Event<'_>) -> Vec<u8> {
         Event::RemapEnd(record) => (Kind::RemapEnd, bytes_of(record).to_vec()),
         Event::Break(record) => (Kind::Break, bytes_of(record).to_vec()),
         Event::Exec(record) => (Kind::Exec, bytes_of(record).to_vec()),
+        Event::Fork(record) => (Kind::Fork, bytes_of(record).to_vec()),
+        Event::Exit(record) => (Kind::Exit, bytes_of(record).to_vec()),
+        Event::Join(record) => (Kind::Join, bytes_of(record).to_vec()),
+        Event::Code(record) => (Kind::Code, bytes_of(record).to_vec()),
+        Event::Image(record) => (Kind::Image, bytes_of(record).to_vec()),
     };
     bytes[0] = kind as u8;
     bytes

@@ -10,7 +10,7 @@ mod tests;
 use bytemuck::AnyBitPattern;
 use memtrace_common::{
     Op,
-    event::{Alloc, Break, Free, Header, Kind, Map, Realloc, Remap, StackEnd, StackHead, Unmap},
+    event::{Alloc, Break, Fork, Free, Header, Image, Kind, Map, Program, Realloc, Remap, StackEnd, StackHead, Unmap},
     identity::Identity,
     limits::MAX_FRAMES,
     op::Class,
@@ -45,7 +45,17 @@ pub enum Event<'a> {
     /// The program break was set or asked for.
     Break(Break),
     /// The process replaced its program.
-    Exec(Header),
+    Exec(Program),
+    /// A process was forked.
+    Fork(Fork),
+    /// A process has ended.
+    Exit(Header),
+    /// A process is seen for the first time.
+    Join(Program),
+    /// Code of a process was mapped or changed.
+    Code(Header),
+    /// Code of a file was mapped.
+    Image(Image),
 }
 
 impl Event<'_> {
@@ -64,6 +74,11 @@ impl Event<'_> {
             Self::RemapEnd(record) => Event::RemapEnd(record),
             Self::Break(record) => Event::Break(record),
             Self::Exec(record) => Event::Exec(record),
+            Self::Fork(record) => Event::Fork(record),
+            Self::Exit(record) => Event::Exit(record),
+            Self::Join(record) => Event::Join(record),
+            Self::Code(record) => Event::Code(record),
+            Self::Image(record) => Event::Image(record),
         })
     }
 }
@@ -132,6 +147,11 @@ pub fn decode(record: &[u8]) -> Result<Event<'_>, Malformed> {
         Kind::RemapEnd => Event::RemapEnd(read(record)?),
         Kind::Break => Event::Break(read(record)?),
         Kind::Exec => return read(record).map(Event::Exec),
+        Kind::Fork => return read(record).map(Event::Fork),
+        Kind::Exit => return read(record).map(Event::Exit),
+        Kind::Join => return read(record).map(Event::Join),
+        Kind::Code => return read(record).map(Event::Code),
+        Kind::Image => return read(record).map(Event::Image),
     };
     // The second byte of every record is the operation's number.
     let op = record.get(1).copied().unwrap_or(0);
@@ -145,14 +165,15 @@ pub fn decode(record: &[u8]) -> Result<Event<'_>, Malformed> {
 /// Whether a record of this kind can be about this operation: the ledger files blocks and ranges by it.
 const fn carries(kind: Kind, op: Op) -> bool {
     match kind {
-        Kind::Alloc => matches!(op.class(), Class::Heap) && !op.is_free(),
+        Kind::Alloc => matches!(op.class(), Class::Heap) && !op.is_free() && !op.is_resize(),
         Kind::Free => matches!(op.class(), Class::Heap) && op.is_free(),
-        Kind::ReallocBegin | Kind::ReallocEnd => op.is_realloc(),
+        Kind::ReallocBegin => op.is_realloc(),
+        Kind::ReallocEnd => op.is_realloc() || op.is_resize(),
         Kind::Map => matches!(op, Op::Mmap | Op::MmapFile | Op::MmapReserve),
         Kind::UnmapBegin | Kind::UnmapFailed => matches!(op, Op::Munmap),
         Kind::RemapBegin | Kind::RemapEnd => matches!(op, Op::Mremap),
         Kind::Break => matches!(op, Op::Brk),
-        Kind::Stack | Kind::Exec => true,
+        Kind::Stack | Kind::Exec | Kind::Fork | Kind::Exit | Kind::Join | Kind::Code | Kind::Image => true,
     }
 }
 

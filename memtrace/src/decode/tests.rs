@@ -2,7 +2,7 @@
 
 use memtrace_common::{
     Op,
-    event::{Alloc, Break, Free, Header, Kind, Map, Realloc, Remap, StackHead, Unmap},
+    event::{Alloc, Break, Fork, Free, Header, Image, Kind, Map, Program, Realloc, Remap, StackHead, Unmap},
     limits::MAX_FRAMES,
 };
 use proptest::prelude::*;
@@ -76,11 +76,40 @@ fn one_of_each() -> Vec<Event<'static>> {
             address: 1,
             stack: 2,
         }),
-        Event::Exec(Header {
-            kind: Kind::Exec as u8,
-            ..HEADER
+        Event::Exec(program(Kind::Exec)),
+        Event::Join(program(Kind::Join)),
+        Event::Fork(Fork {
+            header: of_kind(Kind::Fork),
+            child: 1,
+            child_incarnation: 2,
+        }),
+        Event::Exit(of_kind(Kind::Exit)),
+        Event::Code(of_kind(Kind::Code)),
+        Event::Image(Image {
+            header: of_kind(Kind::Image),
+            address: 1,
+            size: 2,
+            offset: 3,
+            inode: 4,
+            device: 5,
+            reserved: 0,
         }),
     ]
+}
+
+/// A header of a record that is about no operation.
+fn of_kind(kind: Kind) -> Header {
+    Header {
+        kind: kind as u8,
+        ..HEADER
+    }
+}
+
+fn program(kind: Kind) -> Program {
+    Program {
+        header: of_kind(kind),
+        command: *b"server\0\0\0\0\0\0\0\0\0\0",
+    }
 }
 
 #[test]
@@ -125,7 +154,11 @@ fn unknown_kinds_and_impossible_operations_are_refused() {
         }
     }
     for event in one_of_each() {
-        if matches!(event, Event::Exec(_)) {
+        let lifecycle = matches!(
+            event,
+            Event::Exec(_) | Event::Join(_) | Event::Fork(_) | Event::Exit(_) | Event::Code(_) | Event::Image(_)
+        );
+        if lifecycle {
             continue;
         }
         let good = encode(&event);
@@ -138,7 +171,7 @@ fn unknown_kinds_and_impossible_operations_are_refused() {
                 Err(error) => assert_eq!(error, Malformed::Op { kind: record[0], op }),
             }
         }
-        assert!(taken > 0 && taken <= 9, "{event:?}: {taken}");
+        assert!(taken > 0 && taken <= 18, "{event:?}: {taken}");
     }
 }
 
