@@ -1,349 +1,250 @@
-//! Which functions of which files get a probe: from the exports of the mapped files to an [`AttachPlan`]. Pure.
+//! What to hook in a file: every allocator in it, found by symbols, static probes, and the user's word. Pure.
+//!
+//! [`analyse`] is made once for each distinct file, whatever process maps it; [`judge`] says what the files of a process come
+//! to together.
 
-mod allocators;
+mod choice;
+mod code;
+mod content;
 mod elf;
+mod families;
+mod flow;
+mod halves;
+mod judge;
+mod mangled;
+mod named;
+mod pair;
+mod point;
+mod table;
+mod usdt;
 
-use memtrace_common::{Cookie, Op};
-use thiserror::Error;
+use memtrace_common::Op;
+use object::ReadRef;
 
-use self::allocators::{HOOKS, REQUIRED, WRAPPERS, family};
-pub use self::elf::{Export, Exports, exports};
+use self::{
+    code::Code,
+    elf::{Elf, Function},
+};
+pub use self::{
+    halves::{Half, Halves},
+    judge::{PlanError, judge},
+    pair::{Location, Pair, Place, Size},
+    point::{AttachPoint, Detail, Kind},
+};
 
-/// Most allocators in one process: what a cookie can number.
-const MAX_ALLOCATORS: usize = 256;
-
-/// A mapped file, as far as planning needs it.
-#[derive(Debug)]
-pub struct Candidate {
-    /// Index of the module.
-    pub module: u32,
-    /// Path as the target sees it.
-    pub path: String,
-    /// What it exports, or why that is not known.
-    pub exports: Result<Exports, String>,
-}
-
-/// What is done at an attach point.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Kind {
-    /// A function that only frees.
-    Free,
-    /// A function that allocates.
-    Allocate,
-    /// A wrapper of a mapping system call.
-    Wrapper,
-}
-
-/// One place to put probes.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct AttachPoint {
-    /// Index of the module.
-    pub module: u32,
-    /// Name of the function.
-    pub symbol: String,
-    /// Offset in the module's file.
-    pub offset: u64,
-    /// What is done there.
-    pub kind: Kind,
-    /// What the probes are told; 0 for wrappers.
-    pub cookie: u64,
-}
-
-/// An allocator that was found.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Found {
-    /// Its name.
-    pub name: &'static str,
-    /// The file it is in.
-    pub path: String,
-    /// Functions that are hooked.
-    pub hooks: Vec<String>,
-}
-
-/// What to attach where.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct AttachPlan {
-    /// The allocators, in the order of the numbers in the cookies.
-    pub allocators: Vec<Found>,
-    /// In the order in which to attach: what frees comes first, for an allocation that is seen while its free is not
-    /// would look like a leak.
-    pub points: Vec<AttachPoint>,
-    /// What the reader of a report must know, a sentence each.
-    pub notes: Vec<String>,
-}
-
-/// Why nothing can be hooked.
-#[derive(Clone, Debug, Eq, Error, PartialEq)]
-#[error(
-    "found no allocator to hook in the target: looked for malloc and free among the exported functions of {looked_at}; {hint}"
-)]
-pub struct PlanError {
-    looked_at: String,
-    hint: &'static str,
-}
-
-/// Names that planning asks a file for.
-pub fn wanted(name: &str) -> bool {
-    HOOKS.iter().any(|(hook, _)| *hook == name) || WRAPPERS.contains(&name) || MARKS.contains(&name)
-}
-
-/// Symbols that tell allocators apart.
-const MARKS: [&str; 7] = [
-    "gnu_get_libc_version",
-    "mallocx",
-    "je_mallocx",
-    "tc_malloc",
-    "MallocExtension_GetNumericProperty",
-    "mi_malloc",
-    "__libc_malloc_impl",
+/// Wrappers of mapping system calls in the C library, at whose entry the caller's frame pointer is intact.
+const WRAPPERS: [(&str, Op); 5] = [
+    ("mmap", Op::Mmap),
+    ("mmap64", Op::Mmap),
+    ("mremap", Op::Mremap),
+    ("brk", Op::Brk),
+    ("sbrk", Op::Brk),
 ];
 
-/// Plans the probes for a process.
+/// A function that every C library has and nobody else.
+const C_LIBRARY: &str = "__libc_start_main";
+
+/// Frees all blocks of a heap at once, and is told of rather than followed.
+const HEAP_DESTROY: &str = "mi_heap_destroy";
+
+/// What the user asks for beside what is found.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Request {
+    /// Functions that allocate and free.
+    pub pairs: Vec<Pair>,
+}
+
+/// An allocator in a file.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Found {
+    /// Its name, for people.
+    pub name: String,
+    /// Functions that are hooked, named as in the file.
+    pub hooks: Vec<String>,
+    /// Where the probes go.
+    pub points: Vec<AttachPoint>,
+}
+
+/// A heap that cannot be seen.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Runtime {
+    /// Whose it is.
+    pub name: &'static str,
+    /// What that means and what can be done, a sentence.
+    pub note: &'static str,
+}
+
+/// What is in a file.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Analysis {
+    /// The allocators that are hooked.
+    pub allocators: Vec<Found>,
+    /// The C library's wrappers of mapping calls.
+    pub wrappers: Vec<AttachPoint>,
+    /// Heaps that cannot be seen.
+    pub runtimes: Vec<Runtime>,
+    /// What was recognised and is not hooked, with the reason, a sentence each.
+    pub unhooked: Vec<String>,
+    /// What there is of the pairs that were asked for, in their order.
+    pub pairs: Vec<Halves>,
+    /// Whether it needs no dynamic loader.
+    pub is_static: bool,
+}
+
+impl Analysis {
+    /// All attach points, in the order in which to attach.
+    pub fn points(&self) -> impl Iterator<Item = &AttachPoint> {
+        let found = self.allocators.iter().flat_map(|found| &found.points);
+        let mut points: Vec<_> = found.chain(&self.wrappers).collect();
+        points.sort_by_key(|point| point.order());
+        points.into_iter()
+    }
+}
+
+/// Analyses the file that the target knows by `name`. `debug` is its separate debug file, of the same build.
+///
+/// Compressed symbols inside the file (`.gnu_debugdata`) are not read.
 ///
 /// # Errors
-/// When no mapped file exports an allocator.
-pub fn plan(candidates: &[Candidate]) -> Result<AttachPlan, PlanError> {
-    let mut plan = AttachPlan::default();
-    for candidate in candidates {
-        let short = candidate.path.rsplit('/').next().unwrap_or(&candidate.path);
-        let exports = match &candidate.exports {
-            // The dynamic loader has a malloc of its own for its first steps; nobody else calls it.
-            _ if short.starts_with("ld-linux") => continue,
-            Ok(exports) => exports,
-            Err(_) => continue,
-        };
-        if REQUIRED.iter().all(|name| exports.functions.contains_key(*name)) && plan.allocators.len() < MAX_ALLOCATORS {
-            add_allocator(&mut plan, candidate.module, &candidate.path, short, exports);
-        }
-        if exports.functions.contains_key("gnu_get_libc_version") {
-            add_wrappers(&mut plan, candidate.module, exports);
-        }
+/// What is wrong with the file.
+pub fn analyse<'data, 'debug, R: ReadRef<'data>, D: ReadRef<'debug>>(
+    name: &str,
+    file: R,
+    debug: Option<D>,
+    request: &Request,
+) -> Result<Analysis, String> {
+    let elf = Elf::parse(file)?;
+    let short_name = name.rsplit('/').next().unwrap_or(name);
+    let mut analysis = Analysis {
+        is_static: elf.is_static(),
+        ..Analysis::default()
+    };
+    let functions = functions(&elf, debug, request)?;
+    let code = Code::new(&elf);
+    // The dynamic loader has a malloc of its own for its first steps; nobody else calls it. musl's is the C library as well.
+    if !short_name.starts_with("ld-linux") {
+        find_allocators(name, short_name, &elf, &code, &functions, &mut analysis);
     }
-    if plan.allocators.is_empty() {
-        return Err(nothing(candidates));
+    for pair in &request.pairs {
+        let (halves, found) = halves::find(name, &elf, &code, &functions, pair);
+        analysis.pairs.push(halves);
+        analysis.allocators.extend(found);
     }
-    plan.notes.extend(unread(candidates));
-    if plan.allocators.len() > 1 {
-        let names: Vec<_> = plan
-            .allocators
-            .iter()
-            .map(|found| format!("{} ({})", found.name, found.path))
-            .collect();
-        plan.notes
-            .push(format!("several allocators are hooked: {}", names.join(", ")));
-    }
-    plan.points.sort_by_key(|point| match point.kind {
-        Kind::Free => 0,
-        Kind::Wrapper => 1,
-        Kind::Allocate if point.symbol.starts_with("realloc") => 2,
-        Kind::Allocate => 3,
-    });
-    Ok(plan)
+    Ok(analysis)
 }
 
-fn add_allocator(plan: &mut AttachPlan, module: u32, path: &str, short: &str, exports: &Exports) {
-    let allocator = u8::try_from(plan.allocators.len()).unwrap_or(u8::MAX);
-    let mut hooks = Vec::new();
-    let mut offsets: Vec<u64> = Vec::new();
-    for (symbol, op) in HOOKS {
-        let Some(export) = exports.functions.get(symbol) else {
-            continue;
-        };
-        if export.indirect {
-            plan.notes.push(format!(
-                "{symbol} of {path} is chosen at run time (IFUNC) and is not hooked"
-            ));
-            continue;
+/// Offsets in a file of the static probes that get probes: stacks begin there. None in a file that cannot be read.
+pub fn static_probes<'data, R: ReadRef<'data>>(file: R) -> Vec<u64> {
+    let probes = Elf::parse(file).map(|elf| usdt::probes(&elf).points);
+    probes.unwrap_or_default().iter().map(|point| point.offset).collect()
+}
+
+/// The functions that matter, by the file's own symbols and those of its debug file.
+fn functions<'data, 'debug, R: ReadRef<'data>, D: ReadRef<'debug>>(
+    elf: &Elf<'data, R>,
+    debug: Option<D>,
+    request: &Request,
+) -> Result<Vec<Function>, String> {
+    let asked = |symbol: &str| {
+        let mut places = request.pairs.iter().flat_map(|pair| [&pair.alloc, &pair.free]);
+        places.any(|place| place.symbol().is_some_and(|wanted| wanted == symbol))
+    };
+    let wanted = |symbol: &str| {
+        families::hook(symbol).is_some()
+            || named::is_mark(symbol)
+            || content::MARKS.contains(&symbol)
+            || flow::NEVER_RETURN.contains(&symbol)
+            || WRAPPERS.iter().any(|(wrapper, _)| *wrapper == symbol)
+            || [C_LIBRARY, HEAP_DESTROY].contains(&symbol)
+            || asked(symbol)
+    };
+    let mut functions = elf.functions(wanted)?;
+    // A damaged debug file takes nothing away.
+    if let Some(more) = debug.and_then(|debug| Elf::parse(debug).ok()?.functions(wanted).ok()) {
+        for function in more {
+            if !functions.contains(&function) {
+                functions.push(function);
+            }
         }
-        hooks.push(symbol.to_owned());
-        if offsets.contains(&export.offset) {
-            continue;
-        }
-        offsets.push(export.offset);
-        plan.points.push(AttachPoint {
-            module,
-            symbol: symbol.to_owned(),
-            offset: export.offset,
-            kind: kind(op),
-            cookie: Cookie { op, allocator }.pack(),
+    }
+    Ok(functions)
+}
+
+fn find_allocators<'data, R: ReadRef<'data>>(
+    name: &str,
+    short_name: &str,
+    elf: &Elf<'data, R>,
+    code: &Code<'_, 'data, R>,
+    functions: &[Function],
+    analysis: &mut Analysis,
+) {
+    let has = |wanted: &str| functions.iter().any(|function| function.name == wanted);
+    let mut choice = choice::choose(elf, code, functions);
+    analysis.allocators = named::allocators(elf, short_name, functions, &mut choice);
+    let static_probes = usdt::probes(elf);
+    choice.refused.extend(static_probes.refused);
+    let tells = |kind| static_probes.points.iter().any(|point| point.kind == kind);
+    if tells(Kind::StaticAlloc) && tells(Kind::StaticFree) {
+        let mut hooks: Vec<_> = static_probes.points.iter().map(|point| point.symbol.clone()).collect();
+        hooks.dedup();
+        analysis.allocators.push(Found {
+            name: usdt::PROVIDER.to_owned(),
+            hooks,
+            points: static_probes.points,
         });
+    } else if let Some(point) = static_probes.points.first() {
+        choice.refused.push((
+            point.symbol.clone(),
+            "it needs both the probe alloc and the probe free".to_owned(),
+        ));
     }
-    let name = family(short, |symbol| exports.functions.contains_key(symbol));
-    plan.allocators.push(Found {
-        name,
-        path: path.to_owned(),
-        hooks,
-    });
+    if has(C_LIBRARY) {
+        analysis.wrappers = wrappers(elf, functions);
+    }
+    analysis.runtimes = content::runtimes(elf, short_name, has);
+    let refused = choice.refused.iter();
+    analysis.unhooked = refused
+        .map(|(symbol, reason)| format!("{symbol} of {name} is not hooked: {reason}"))
+        .collect();
+    if has(HEAP_DESTROY) {
+        analysis.unhooked.push(format!(
+            "{HEAP_DESTROY} of {name} is not hooked: blocks of a heap that it destroys seem to stay live"
+        ));
+    }
+    if analysis.allocators.is_empty()
+        && let Some(found) = content::allocator(elf, true)
+    {
+        analysis.unhooked.push(format!(
+            "{name} seems to have {found} in it, by its strings, but no symbols of it: install its debug symbols, or name its \
+             functions with --pair ALLOC:FREE"
+        ));
+    }
 }
 
-const fn kind(op: Op) -> Kind {
-    if op.is_free() { Kind::Free } else { Kind::Allocate }
-}
-
-fn add_wrappers(plan: &mut AttachPlan, module: u32, exports: &Exports) {
-    let mut offsets: Vec<u64> = Vec::new();
-    for symbol in WRAPPERS {
-        if let Some(export) = exports.functions.get(symbol).filter(|export| !export.indirect)
-            && !offsets.contains(&export.offset)
+fn wrappers<'data, R: ReadRef<'data>>(elf: &Elf<'data, R>, functions: &[Function]) -> Vec<AttachPoint> {
+    let mut points: Vec<AttachPoint> = Vec::new();
+    for (symbol, op) in WRAPPERS {
+        for function in functions
+            .iter()
+            .filter(|function| function.name == symbol && !function.indirect)
         {
-            offsets.push(export.offset);
-            let symbol = symbol.to_owned();
-            plan.points.push(AttachPoint {
-                module,
-                symbol,
-                offset: export.offset,
-                kind: Kind::Wrapper,
-                cookie: 0,
-            });
+            let Some(offset) = elf.code_offset(function.svma) else {
+                continue;
+            };
+            if points.iter().all(|known| known.offset != offset) {
+                points.push(AttachPoint {
+                    symbol: symbol.to_owned(),
+                    offset,
+                    kind: Kind::Wrapper,
+                    op,
+                    detail: Detail::Shape(memtrace_common::Shape::default()),
+                    semaphore: 0,
+                });
+            }
         }
     }
-}
-
-/// Says which files could not be searched.
-fn unread(candidates: &[Candidate]) -> Option<String> {
-    let unread: Vec<_> = candidates
-        .iter()
-        .filter(|candidate| candidate.exports.is_err())
-        .collect();
-    let error = |candidate: &Candidate| candidate.exports.as_ref().err().cloned();
-    let first = error(unread.first()?)?;
-    let same = unread.iter().all(|candidate| error(candidate).as_ref() == Some(&first));
-    let reason = if same { &first } else { "for several reasons" };
-    Some(format!(
-        "{} could not be searched for an allocator: {reason}",
-        some_of(unread.iter().map(|candidate| candidate.path.as_str()).collect())
-    ))
-}
-
-/// A few of the paths, for a program may have mapped thousands.
-fn some_of(mut paths: Vec<&str>) -> String {
-    const FEW: usize = 8;
-    let more = paths.len().saturating_sub(FEW);
-    paths.truncate(FEW);
-    let named = paths.join(", ");
-    match more {
-        0 if named.is_empty() => "no file at all".to_owned(),
-        0 => named,
-        _ => format!("{named} and {more} more"),
-    }
-}
-
-fn nothing(candidates: &[Candidate]) -> PlanError {
-    let unread = candidates.iter().filter(|candidate| candidate.exports.is_err()).count();
-    let looked_at = some_of(candidates.iter().map(|candidate| candidate.path.as_str()).collect());
-    let linked_statically = candidates
-        .first()
-        .and_then(|executable| executable.exports.as_ref().ok())
-        .is_some_and(|exports| !exports.dynamic);
-    PlanError {
-        looked_at: match unread {
-            0 => looked_at,
-            _ => format!("{looked_at} ({unread} could not be read)"),
-        },
-        hint: if linked_statically {
-            "the program is linked statically, which is not supported yet"
-        } else {
-            "an allocator linked into the program without exporting its functions is not supported yet"
-        },
-    }
+    points
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn candidate(path: &str, functions: &[(&str, u64)]) -> Candidate {
-        let functions = functions
-            .iter()
-            .map(|&(name, offset)| {
-                (
-                    name.to_owned(),
-                    Export {
-                        offset,
-                        indirect: false,
-                    },
-                )
-            })
-            .collect();
-        Candidate {
-            module: 7,
-            path: path.to_owned(),
-            exports: Ok(Exports {
-                functions,
-                dynamic: true,
-            }),
-        }
-    }
-
-    #[test]
-    fn aliases_are_hooked_once_and_frees_come_first() {
-        let libc = candidate(
-            "/lib/libc.so.6",
-            &[
-                ("malloc", 1),
-                ("free", 2),
-                ("cfree", 2),
-                ("memalign", 3),
-                ("aligned_alloc", 3),
-                ("gnu_get_libc_version", 9),
-            ],
-        );
-        let plan = plan(&[libc]).unwrap();
-        assert_eq!(plan.allocators[0].name, "glibc");
-        assert_eq!(
-            plan.allocators[0].hooks,
-            ["malloc", "free", "cfree", "aligned_alloc", "memalign"]
-        );
-        let points: Vec<_> = plan
-            .points
-            .iter()
-            .map(|point| (point.symbol.as_str(), point.kind))
-            .collect();
-        assert_eq!(
-            points,
-            [
-                ("free", Kind::Free),
-                ("malloc", Kind::Allocate),
-                ("aligned_alloc", Kind::Allocate)
-            ]
-        );
-    }
-
-    #[test]
-    fn of_thousands_of_files_a_few_are_named() {
-        let unread = |number: usize| Candidate {
-            exports: Err("gone".to_owned()),
-            ..candidate(&format!("/lib/{number}.so"), &[])
-        };
-        let mut all: Vec<_> = (0..5000).map(unread).collect();
-        let error = plan(&all).unwrap_err().to_string();
-        assert!(
-            error.contains("/lib/7.so and 4992 more (5000 could not be read)"),
-            "{error}"
-        );
-        all.push(candidate("/lib/libc.so.6", &[("malloc", 1), ("free", 2)]));
-        let plan = plan(&all).unwrap();
-        assert_eq!(plan.notes.len(), 1, "{:?}", plan.notes);
-        assert!(plan.notes[0].ends_with("/lib/7.so and 4992 more could not be searched for an allocator: gone"));
-        assert_eq!(plan.allocators.len(), 1);
-    }
-
-    #[test]
-    fn an_allocator_needs_both_ends() {
-        let error = plan(&[candidate("/bin/x", &[("malloc", 1)])]).unwrap_err();
-        assert!(error.to_string().contains("/bin/x"), "{error}");
-    }
-
-    #[test]
-    fn the_loaders_malloc_is_left_alone_and_several_allocators_are_told() {
-        let functions = [("malloc", 1), ("free", 2)];
-        assert!(plan(&[candidate("/lib64/ld-linux-x86-64.so.2", &functions)]).is_err());
-        let both = plan(&[
-            candidate("/lib/libjemalloc.so.2", &functions),
-            candidate("/lib/libc.so.6", &functions),
-        ])
-        .unwrap();
-        assert_eq!(both.allocators.len(), 2);
-        assert!(both.notes[0].contains("libjemalloc"), "{:?}", both.notes);
-    }
-}
+mod tests;

@@ -10,11 +10,16 @@ mod demangle;
 mod engine;
 mod sources;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use rustc_hash::FxHashMap;
 
 use self::{
+    binary::Binary,
     debug_file::DEBUG_DIRECTORIES,
     demangle::limit,
     engine::{Engine, MAX_INLINED, Name},
@@ -30,6 +35,13 @@ use crate::{
 pub struct Symbolizer {
     names: FxHashMap<Location, Vec<Frame>>,
     debug_directories: Vec<PathBuf>,
+}
+
+/// The separate debug file of a module, if it is installed and belongs to it.
+pub fn debug_file(module: &Module) -> Option<File> {
+    let directories: Vec<PathBuf> = DEBUG_DIRECTORIES.iter().map(PathBuf::from).collect();
+    let binary = Binary::read(module.file()?)?;
+    debug_file::find(&binary, Path::new(&module.name), module.root(), &directories).map(|found| found.file)
 }
 
 impl Default for Symbolizer {

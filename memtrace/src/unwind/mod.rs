@@ -78,14 +78,15 @@ impl Table {
     /// # Errors
     /// When the file cannot be read, is no x86-64 ELF file, or has more than is looked at.
     pub fn build<S: ReadAt + ?Sized>(file: &S) -> Result<Self, TableError> {
-        Self::build_with(file, Pruning::default())
+        Self::build_with(file, Pruning::default(), &[])
     }
 
-    /// As [`Self::build`], with a choice of rows.
+    /// As [`Self::build`], with a choice of rows. Those of the instructions at `probed`, offsets in the file, are kept in any
+    /// case: stacks begin there.
     ///
     /// # Errors
     /// The same.
-    pub fn build_with<S: ReadAt + ?Sized>(file: &S, pruning: Pruning) -> Result<Self, TableError> {
+    pub fn build_with<S: ReadAt + ?Sized>(file: &S, pruning: Pruning, probed: &[u64]) -> Result<Self, TableError> {
         let source = Source::new(file)?;
         let elf = Elf::read(&source)?;
         let sections = sections::read(&source, &elf)?;
@@ -105,7 +106,7 @@ impl Table {
             let end = segment.addresses().end;
             let (inside, behind) = rest.split_at(rest.partition_point(|frame| frame.fde.begin < end));
             rest = behind;
-            let mut segment = SegmentRows::new(&mut rows, &source, segment, pruning, &mut search);
+            let mut segment = SegmentRows::new(&mut rows, &source, segment, pruning, probed, &mut search);
             for Frame { section, fde } in inside {
                 segment.function(fde.begin, fde.end)?;
                 let row = |svma, rule| segment.row(svma, rule);

@@ -1,5 +1,7 @@
 //! From which address on which rule holds, by address: joined where equal, and without those that nothing looks up.
 
+use std::ops::Range;
+
 use memtrace_common::unwind::{MAX_RULES, Rule};
 use rustc_hash::FxHashMap;
 
@@ -77,6 +79,8 @@ pub(super) struct SegmentRows<'r, 's, S: ?Sized> {
     rows: &'r mut Listing,
     text: Text<'s, S>,
     pruning: Pruning,
+    /// Instructions that stacks begin at: offsets in the file.
+    probed: &'s [u64],
     /// The row whose end is not known yet.
     open: (u64, Rule),
     /// Address behind the last function.
@@ -92,12 +96,14 @@ impl<'r, 's, S: ReadAt + ?Sized> SegmentRows<'r, 's, S> {
         source: &'s Source<'s, S>,
         segment: &'s Part,
         pruning: Pruning,
+        probed: &'s [u64],
         search: &'r mut u64,
     ) -> Self {
         Self {
             rows,
             text: Text::new(source, segment),
             pruning,
+            probed,
             open: (segment.svma, Rule::NONE),
             described: segment.svma,
             segment_end: segment.addresses().end,
@@ -148,10 +154,16 @@ impl<'r, 's, S: ReadAt + ?Sized> SegmentRows<'r, 's, S> {
         Ok(())
     }
 
+    fn is_probed(&self, range: Range<u64>) -> bool {
+        let offsets = self.text.offsets(range);
+        self.probed.iter().any(|offset| offsets.contains(offset))
+    }
+
     fn close(&mut self, end: u64) -> Result<(), TableError> {
         let (begin, rule) = self.open;
         let marks = matches!(rule, Rule::NONE | Rule::END | Rule::SIGNAL);
-        if begin < end && (self.pruning == Pruning::None || marks || self.text.calls(begin..end)?) {
+        let kept = self.pruning == Pruning::None || marks;
+        if begin < end && (kept || self.is_probed(begin..end) || self.text.calls(begin..end)?) {
             self.rows.add(begin, rule)?;
         }
         Ok(())

@@ -46,6 +46,14 @@ impl<'s, S: ReadAt + ?Sized> Text<'s, S> {
         Ok(found.is_some())
     }
 
+    /// Where a range is in the file; empty when it is not.
+    pub(super) fn offsets(&self, range: Range<u64>) -> Range<u64> {
+        self.segment.from(range.start).map_or(0..0, |part| {
+            let length = range.end.saturating_sub(range.start);
+            part.file.start..part.file.start.saturating_add(length).min(part.file.end)
+        })
+    }
+
     /// The address in a range where the return from a signal begins.
     pub(super) fn signal_return(&mut self, range: Range<u64>) -> Result<Option<u64>, TableError> {
         self.find(range, SIGNAL_RETURN.len() as u64 - 1, |piece, svma| {

@@ -17,7 +17,7 @@ const SOON: Duration = Duration::from_mins(1);
 
 fn build(file: &[u8]) -> Result<Table, TableError> {
     let start = Instant::now();
-    let table = Table::build_with(file, Pruning::None);
+    let table = Table::build_with(file, Pruning::None, &[]);
     assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
     table
 }

@@ -25,7 +25,7 @@ fn file(eh_frame: CfiBytes) -> ElfFile {
 }
 
 fn whole(file: &ElfFile) -> Table {
-    Table::build_with(&*file.bytes(), Pruning::None).unwrap()
+    Table::build_with(&*file.bytes(), Pruning::None, &[]).unwrap()
 }
 
 /// The rule after instructions.
@@ -174,7 +174,7 @@ fn a_return_from_signals_that_is_not_described_is_found() {
         file.text[100..109].copy_from_slice(&code);
         // In a described function it is what the description says.
         file.text[20..29].copy_from_slice(&code);
-        let table = Table::build_with(&*file.bytes(), pruning).unwrap();
+        let table = Table::build_with(&*file.bytes(), pruning, &[]).unwrap();
         let at = |into| table.lookup(TEXT + into);
         assert_eq!(
             (at(28), at(98), at(99), at(108), at(109)),

@@ -108,7 +108,7 @@ fn compare(initial: &[u8], instructions: &[u8]) {
         eh_frame: cfi.end(),
         ..ElfFile::default()
     };
-    let table = Table::build_with(&*file.bytes(), Pruning::None).unwrap();
+    let table = Table::build_with(&*file.bytes(), Pruning::None, &[]).unwrap();
 
     let eh_frame = EhFrame::from(EndianSlice::new(&file.eh_frame, LittleEndian));
     let bases = BaseAddresses::default().set_eh_frame(EH_FRAME);

@@ -18,8 +18,8 @@ use crate::process::AddressSpace;
 /// The C library that runs here.
 fn c_library() -> PathBuf {
     let space = AddressSpace::read(std::process::id()).unwrap();
-    let module = space
-        .modules()
+    let modules = space.modules();
+    let module = modules
         .iter()
         .find(|module| module.short_name().starts_with("libc.so"))
         .unwrap();
@@ -58,7 +58,7 @@ fn each_row(data: &[u8], mut row: impl FnMut(&EhFrame<Bytes<'_>>, bool, &gimli::
 /// What gimli says of every row is what the table says at its first and its last address. How many rows there are, and
 /// how many of them rules cannot say.
 fn compare(path: &PathBuf) -> (usize, usize) {
-    let table = Table::build_with(&File::open(path).unwrap(), Pruning::None).unwrap();
+    let table = Table::build_with(&File::open(path).unwrap(), Pruning::None, &[]).unwrap();
     let data = std::fs::read(path).unwrap();
     let mut unsupported = 0;
     let rows = each_row(&data, |section, signal, row| {
@@ -108,7 +108,7 @@ fn every_row_of_this_program_says_what_gimli_says() {
 /// At each byte before a return address the pruned table says what the whole one says.
 fn compare_pruned(path: &PathBuf) {
     let file = File::open(path).unwrap();
-    let whole = Table::build_with(&file, Pruning::None).unwrap();
+    let whole = Table::build_with(&file, Pruning::None, &[]).unwrap();
     let pruned = Table::build(&file).unwrap();
     assert!(pruned.counts().rows * 2 < whole.counts().rows);
     let data = std::fs::read(path).unwrap();

@@ -1,0 +1,71 @@
+//! One place to put a probe, and what the probe is told there.
+
+use memtrace_common::{Cookie, Op, Operand, Shape};
+
+/// What is done at an attach point.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Kind {
+    /// The entry of a function that only frees.
+    Free,
+    /// The entry of a function that allocates. Its returns are seen by a return probe, unless the shape's exits are by
+    /// instructions.
+    Allocate,
+    /// A return instruction of such a function. Two functions can share one, so that one offset has two cookies.
+    Exit,
+    /// A wrapper of a mapping system call.
+    Wrapper,
+    /// A static probe that tells of an allocation.
+    StaticAlloc,
+    /// A static probe that tells of a free.
+    StaticFree,
+}
+
+/// Where the arguments are.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Detail {
+    /// Of a function.
+    Shape(Shape),
+    /// Of a static probe.
+    Operands([Operand; 3]),
+}
+
+/// One place to put a probe.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct AttachPoint {
+    /// Name of the function or static probe, as in the file.
+    pub symbol: String,
+    /// Offset in the file.
+    pub offset: u64,
+    /// What is done there.
+    pub kind: Kind,
+    /// The operation.
+    pub op: Op,
+    /// Where its arguments are.
+    pub detail: Detail,
+    /// File offset of the semaphore that turns a static probe on; 0 for none.
+    pub semaphore: u64,
+}
+
+impl AttachPoint {
+    /// What the probe is told, for the hook of that number; 0 for wrappers, whose probe asks nothing.
+    pub fn cookie(&self, hook: u16) -> u64 {
+        match (self.kind, self.detail) {
+            (Kind::Wrapper, _) => 0,
+            (_, Detail::Shape(shape)) => Cookie::of_function(self.op, hook, shape).pack(),
+            // Operands that no cookie can tell were refused when the point was made.
+            (_, Detail::Operands(operands)) => Cookie::of_static_probe(self.op, hook, operands).map_or(0, Cookie::pack),
+        }
+    }
+
+    /// Where in the order of attaching: what frees comes first, for an allocation that is seen while its free is not would
+    /// look like a leak; the exits of a function come before its entry.
+    pub fn order(&self) -> u8 {
+        match self.kind {
+            Kind::Free | Kind::StaticFree => 0,
+            Kind::Wrapper => 1,
+            Kind::Exit => 2,
+            Kind::Allocate if self.op.is_realloc() || self.op.is_resize() => 3,
+            Kind::Allocate | Kind::StaticAlloc => 4,
+        }
+    }
+}
