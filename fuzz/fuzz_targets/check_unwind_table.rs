@@ -12,7 +12,7 @@ const PAGES: u64 = 64;
 /// When something does not hold.
 pub(crate) fn check(file: &[u8]) {
     for pruning in [Pruning::None, Pruning::Calls] {
-        if let Ok(table) = Table::build_with(file, pruning) {
+        if let Ok(table) = Table::build_with(file, pruning, &[]) {
             check_table(&table, file.len());
         }
     }

@@ -7,12 +7,40 @@ use std::{process::Command, time::Duration};
 
 use criterion::{Criterion, Throughput};
 use memtrace::{
-    decode::decode,
-    ledger::{Ledger, Limits},
+    decode::{Event, decode},
+    ledger::{CallStack, Ledger, Limits},
+    process::Location,
+};
+use memtrace_common::{
+    Op,
+    event::{Alloc, Fork, Header, Program},
+    limits::COMMAND_BYTES,
 };
 
 /// Events applied together.
 const BATCH: usize = 128;
+
+/// A ledger that knows the stacks.
+fn ledger() -> Ledger {
+    let mut ledger = Ledger::new(Limits::default());
+    for number in 1..=workload::STACKS {
+        let id = workload::identity(number);
+        ledger.add_stack(workload::PID, workload::INCARNATION, id, id, stack_of(number));
+    }
+    ledger
+}
+
+/// 20 frames.
+fn stack_of(number: u64) -> CallStack {
+    let locations = (0..20).map(|depth| Location {
+        module: depth,
+        address: number,
+    });
+    CallStack {
+        locations: locations.collect(),
+        whole: true,
+    }
+}
 
 /// Random frees and allocations: 1,000 blocks fit the processor's nearest cache, 1,000,000 are far beyond all of them.
 fn apply(criterion: &mut Criterion) {
@@ -21,7 +49,7 @@ fn apply(criterion: &mut Criterion) {
         ("1,000 live blocks", 1_000, 10_000),
         ("1,000,000 live blocks", 1_000_000, 100_000),
     ] {
-        let mut ledger = Ledger::new(Limits::default());
+        let mut ledger = ledger();
         let mut program = workload::Program::start(live, |event| ledger.apply(event));
         let records = program.records(steps);
         group.throughput(Throughput::Elements(records.len() as u64));
@@ -50,12 +78,62 @@ fn apply(criterion: &mut Criterion) {
 
 /// What a live table or a report asks for.
 fn snapshot(criterion: &mut Criterion) {
-    let mut ledger = Ledger::new(Limits::default());
+    let mut ledger = ledger();
     workload::Program::start(1_000_000, |event| ledger.apply(event));
     let now_ns = 1_000_000_000;
     ledger.sample(now_ns);
     criterion.bench_function("snapshot of 1,000,000 live blocks", |bencher| {
         bencher.iter(|| ledger.snapshot(0, now_ns, Duration::from_millis(500)));
+    });
+}
+
+/// Processes that are forked, replace their program, allocate a little and end, as a build or a shell script makes them.
+fn short_processes(criterion: &mut Criterion) {
+    const STACKS: u32 = 20;
+    const BLOCKS: u32 = 50;
+    let mut ledger = ledger();
+    let mut incarnation = workload::INCARNATION;
+    let header = |pid, incarnation: u32| Header {
+        kind: 0,
+        op: Op::Malloc as u8,
+        flags: 0,
+        pid,
+        tid: pid,
+        incarnation,
+        time_ns: incarnation.into(),
+    };
+    criterion.bench_function("a process of 20 stacks and 50 blocks", |bencher| {
+        bencher.iter(|| {
+            incarnation += 2;
+            let pid = workload::PID + 1 + incarnation % 30_000;
+            ledger.apply(&Event::Fork(Fork {
+                header: header(workload::PID, workload::INCARNATION),
+                child: pid,
+                child_incarnation: incarnation,
+            }));
+            let header = header(pid, incarnation + 1);
+            ledger.apply(&Event::Exec(Program {
+                header,
+                command: [0; COMMAND_BYTES],
+            }));
+            let id = |stack: u32| u64::from(incarnation) << 8 | u64::from(stack);
+            for stack in 0..STACKS {
+                let (id, stack) = (id(stack), stack_of(stack.into()));
+                ledger.add_stack(pid, header.incarnation, id, id, stack);
+            }
+            for block in 0..BLOCKS {
+                ledger.apply(&Event::Alloc(Alloc {
+                    header,
+                    address: 0x5000 + 32 * u64::from(block),
+                    size: 32,
+                    stack: id(block % STACKS),
+                }));
+            }
+            ledger.apply(&Event::Exit(header));
+            if incarnation % 256 == 1 {
+                ledger.sample(incarnation.into());
+            }
+        });
     });
 }
 
@@ -79,7 +157,7 @@ const LIVE: &str = "MEMTRACE_BENCH_LIVE";
     reason = "criterion measures time only; this result is for the reader too"
 )]
 fn measure(live: usize) {
-    let mut ledger = Ledger::new(Limits::default());
+    let mut ledger = ledger();
     // The program's own list of places comes first, not to be counted.
     let mut before = None;
     let program = workload::Program::start(live, |event| {
@@ -115,5 +193,6 @@ fn main() {
     let mut criterion = Criterion::default().configure_from_args();
     apply(&mut criterion);
     snapshot(&mut criterion);
+    short_processes(&mut criterion);
     criterion.final_summary();
 }

@@ -28,7 +28,7 @@ fn table(criterion: &mut Criterion, path: &Path) {
     let file = File::open(path).expect("a file to make a table of");
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     for pruning in [Pruning::None, Pruning::Calls] {
-        let table = Table::build_with(&file, pruning).expect("a table");
+        let table = Table::build_with(&file, pruning, &[]).expect("a table");
         let kib = table.words().len() * 4 / 1024;
         println!("{name}, {pruning:?}: {:?}, {kib} KiB", table.counts());
     }

@@ -7,13 +7,22 @@ use memtrace_common::{
 };
 
 /// Distinct call stacks: what a server of some size has.
-const STACKS: u64 = 1_000;
+pub(crate) const STACKS: u64 = 1_000;
 
 /// Distance from one block to the next in bytes; real ones are a few cache lines long.
 const SPACING: u64 = 96;
 
 /// Where the heap begins, as on `x86_64`.
 const HEAP: u64 = 0x5555_5555_a2a0;
+
+/// The only program.
+pub(crate) const PID: u32 = 4242;
+pub(crate) const INCARNATION: u32 = 1;
+
+/// The identity of a stack, spread as real ones are.
+pub(crate) const fn identity(stack: u64) -> u64 {
+    stack.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
 
 /// `SplitMix64` (Steele, Lea, Flood, OOPSLA 2014): the same blocks in every run.
 #[derive(Debug)]
@@ -102,9 +111,9 @@ impl Program {
             kind: 0,
             op: op as u8,
             flags: 0,
-            pid: 4242,
-            tid: 4242,
-            incarnation: 1,
+            pid: PID,
+            tid: PID,
+            incarnation: INCARNATION,
             time_ns: self.time_ns,
         }
     }
@@ -115,8 +124,7 @@ impl Program {
             header: self.header(Op::Malloc),
             address: HEAP + SPACING * u64::from(place),
             size: 64,
-            // Spread like an identity.
-            stack: stack.wrapping_mul(0x9e37_79b9_7f4a_7c15),
+            stack: identity(stack),
         })
     }
 

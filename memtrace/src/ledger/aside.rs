@@ -3,7 +3,7 @@
 use memtrace_common::{event::Header, limits::MAX_THREADS};
 use rustc_hash::FxHashMap;
 
-/// One thing per thread, by incarnation and thread.
+/// One thing per thread of a program.
 ///
 /// Not every call is seen to end: a `munmap` that succeeds sends nothing, an end may find the ring full, and a thread may
 /// die. So what is here is taken for gone when the thread's next call begins or ends, which is why an end must name
@@ -11,7 +11,7 @@ use rustc_hash::FxHashMap;
 /// the older half is.
 #[derive(Debug)]
 pub(super) struct Aside<T> {
-    by_thread: FxHashMap<(u32, u32), Entry<T>>,
+    by_thread: FxHashMap<u32, Entry<T>>,
 }
 
 #[derive(Debug)]
@@ -23,6 +23,12 @@ struct Entry<T> {
 
 /// Entries at which the older half goes.
 const LIMIT: usize = 2 * MAX_THREADS as usize;
+
+/// Entries of all programs together at which each should keep only a few.
+pub(super) const ALL: usize = LIMIT;
+
+/// How many those are: more threads than are inside such calls at once in most programs.
+pub(super) const FEW: usize = 1024;
 
 impl<T> Default for Aside<T> {
     fn default() -> Self {
@@ -36,35 +42,41 @@ impl<T> Aside<T> {
     /// A call began that may give `address` back.
     pub(super) fn begin(&mut self, header: &Header, address: u64, content: T) {
         if self.by_thread.len() >= LIMIT {
-            let mut begins: Vec<u64> = self.by_thread.values().map(|entry| entry.began_ns).collect();
-            let (_, &mut middle, _) = begins.select_nth_unstable(LIMIT / 2);
-            self.by_thread.retain(|_, entry| entry.began_ns > middle);
+            self.keep(LIMIT / 2);
         }
         let entry = Entry {
             address,
             began_ns: header.time_ns,
             content,
         };
-        self.by_thread.insert((header.incarnation, header.tid), entry);
+        self.by_thread.insert(header.tid, entry);
     }
 
     /// The thread's call ended: what it had set aside, if that was for `address`.
     pub(super) fn end(&mut self, header: &Header, address: u64) -> Option<T> {
-        let entry = self.by_thread.remove(&(header.incarnation, header.tid))?;
+        let entry = self.by_thread.remove(&header.tid)?;
         (entry.address == address).then_some(entry.content)
     }
 
-    /// What the threads of a program have set aside.
-    pub(super) fn of(&mut self, incarnation: u32) -> impl Iterator<Item = &mut T> {
-        self.by_thread
-            .iter_mut()
-            .filter(move |((of, _), _)| *of == incarnation)
-            .map(|(_, entry)| &mut entry.content)
+    /// What all threads have set aside.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.by_thread.values_mut().map(|entry| &mut entry.content)
     }
 
-    /// The program is gone, with its threads.
-    pub(super) fn forget(&mut self, incarnation: u32) {
-        self.by_thread.retain(|(of, _), _| *of != incarnation);
+    /// Drops all but the newest, of which at most so many stay.
+    pub(super) fn keep(&mut self, count: usize) {
+        let Some(older) = self.by_thread.len().checked_sub(count + 1) else {
+            return;
+        };
+        let mut begins: Vec<u64> = self.by_thread.values().map(|entry| entry.began_ns).collect();
+        let (_, &mut middle, _) = begins.select_nth_unstable(older);
+        self.by_thread.retain(|_, entry| entry.began_ns > middle);
+        self.by_thread.shrink_to_fit();
+    }
+
+    /// How many threads have set something aside.
+    pub(super) fn len(&self) -> usize {
+        self.by_thread.len()
     }
 }
 
@@ -113,11 +125,6 @@ mod tests {
         assert_eq!(aside.end(&header, 0x10), None);
         aside.begin(&header, 0x10, ());
         assert_eq!(aside.end(&Header { tid: 2, ..header }, 0x10), None);
-        let next = Header {
-            incarnation: 2,
-            ..header
-        };
-        assert_eq!(aside.end(&next, 0x10), None);
         assert_eq!(aside.end(&header, 0x10), Some(()));
     }
 }

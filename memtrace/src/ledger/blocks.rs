@@ -10,26 +10,58 @@ use super::{
     live::{Added, Block},
 };
 
+/// What was given to `realloc`.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Taken {
+    /// A block that is known.
+    Block(Block),
+    /// A block that is not.
+    Unknown(Unknown),
+}
+
+/// Why a block is not known that is given back.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Unknown {
+    /// It was allocated before attach, or its allocation was lost.
+    Unmatched,
+    /// It is perhaps the parent's: what the process has a copy of is not known.
+    Inherited,
+    /// It is perhaps one of those that were not kept.
+    NotKept,
+}
+
 impl Ledger {
     pub(super) fn alloc(&mut self, alloc: &Alloc) {
-        self.add_block(&alloc.header, alloc.address, alloc.size, alloc.stack);
+        if let Some(process) = self.index(&alloc.header) {
+            self.add_block(process, &alloc.header, alloc.address, alloc.size, alloc.stack);
+        }
     }
 
     pub(super) fn free(&mut self, free: &Free) {
-        match self.process(&free.header).live.remove(free.address) {
-            Some(block) => self.sites.subtract(block.site, block.size, 1),
-            None => self.tally.unmatched_frees += 1,
+        let Some(process) = self.index(&free.header) else {
+            return;
+        };
+        if let Some(block) = self.processes[process].live.remove(free.address) {
+            self.subtract_block(process, block);
+        } else if free.header.flags & flag::PASSED_ON == 0 {
+            self.count_unknown(process);
         }
     }
 
     /// Sets the block aside: from now on another thread may be given its address.
     pub(super) fn realloc_begin(&mut self, begin: &Free) {
-        let block = self.process(&begin.header).live.remove(begin.address);
-        match block {
-            Some(block) => self.sites.subtract(block.site, block.size, 1),
-            None => self.tally.unmatched_frees += 1,
-        }
-        self.blocks_aside.begin(&begin.header, begin.address, block);
+        let Some(process) = self.index(&begin.header) else {
+            return;
+        };
+        let taken = match self.processes[process].live.remove(begin.address) {
+            Some(block) => {
+                self.subtract_block(process, block);
+                Taken::Block(block)
+            }
+            None => Taken::Unknown(self.count_unknown(process)),
+        };
+        let aside = &mut self.processes[process].blocks_aside;
+        aside.begin(&begin.header, begin.address, taken);
     }
 
     /// Commits or takes back.
@@ -39,16 +71,19 @@ impl Ledger {
     /// to `realloc` cannot be told here: since the begin, whose time this record does not have, another thread may
     /// have been given the address. So it is left to the lost free, which frees what is older than the begin and
     /// nothing else. Only a block that was resized in place is certain to be the old one.
+    ///
+    /// What resizes in place or not at all has no begin, and looks the same.
     pub(super) fn realloc_end(&mut self, end: &Realloc) {
         let header = &end.header;
+        let Some(process) = self.index(header) else { return };
         let has = |bit: u16| header.flags & bit != 0;
-        let aside = self.blocks_aside.end(header, end.old);
+        let aside = self.processes[process].blocks_aside.end(header, end.old);
         let aside = if has(flag::BEGIN_LOST) { None } else { aside };
         if has(flag::FAILED) {
             match aside {
-                Some(Some(block)) => self.restore_block(header, block),
+                Some(Taken::Block(block)) => self.restore_block(process, block),
                 // Counted at the begin, but nothing was freed.
-                Some(None) => self.tally.unmatched_frees = self.tally.unmatched_frees.saturating_sub(1),
+                Some(Taken::Unknown(unknown)) => self.uncount_unknown(process, unknown),
                 None => {}
             }
             return;
@@ -58,46 +93,77 @@ impl Ledger {
         }
         if has(flag::BEGIN_LOST)
             && end.old == end.address
-            && let Some(block) = self.process(header).live.remove(end.old)
+            && let Some(block) = self.processes[process].live.remove(end.old)
         {
-            self.sites.subtract(block.site, block.size, 1);
+            self.subtract_block(process, block);
         }
-        self.add_block(header, end.address, end.size, end.stack);
+        self.add_block(process, header, end.address, end.size, end.stack);
     }
 
-    fn add_block(&mut self, header: &Header, address: u64, size: u64, stack: u64) {
+    fn add_block(&mut self, process: usize, header: &Header, address: u64, size: u64, stack: u64) {
         let op = Op::from_u8(header.op).unwrap_or(Op::Malloc);
-        let site = self.site(op, stack);
-        match self
-            .process(header)
-            .live
-            .insert(Block::new(address, size, header.time_ns, site))
-        {
+        let site = self.site(process, op, stack);
+        let process = &mut self.processes[process];
+        let block = Block::new(address, size, header.time_ns, site);
+        match process.live.insert(block, self.limits.blocks_per_process) {
             Added::New => {}
             // First out, then in: both together were never live.
             Added::Replaced(old) => {
                 self.tally.conflicts += 1;
-                self.sites.subtract(old.site, old.size, 1);
+                self.sites.subtract(old.site, old.size, 1, &mut process.own);
             }
             Added::Full => {
+                process.not_keep();
                 self.tally.not_kept += 1;
                 return;
             }
         }
-        self.sites.allocate(site, size);
+        self.sites.allocate(site, size, &mut process.own);
+    }
+
+    fn subtract_block(&mut self, process: usize, block: Block) {
+        let own = &mut self.processes[process].own;
+        self.sites.subtract(block.site, block.size, 1, own);
     }
 
     /// Puts a block back as it was: the call failed.
-    fn restore_block(&mut self, header: &Header, block: Block) {
-        let live = &mut self.process(header).live;
-        if live.get(block.address).is_some() {
+    fn restore_block(&mut self, process: usize, block: Block) {
+        let process = &mut self.processes[process];
+        if process.live.get(block.address).is_some() {
             // Given out since the begin: then it was not this block that the call failed to move.
             self.tally.conflicts += 1;
             return;
         }
-        match live.insert(block) {
-            Added::New | Added::Replaced(_) => self.sites.add(block.site, block.size, 1),
-            Added::Full => self.tally.not_kept += 1,
+        match process.live.insert(block, self.limits.blocks_per_process) {
+            Added::New | Added::Replaced(_) => self.sites.add(block.site, block.size, 1, &mut process.own),
+            Added::Full => {
+                process.not_keep();
+                self.tally.not_kept += 1;
+            }
+        }
+    }
+
+    /// A block is given back that is not known.
+    fn count_unknown(&mut self, process: usize) -> Unknown {
+        let process = &mut self.processes[process];
+        if process.inherited_unknown {
+            self.tally.inherited_frees += 1;
+            Unknown::Inherited
+        } else if process.not_kept_live > 0 {
+            process.not_kept_live -= 1;
+            Unknown::NotKept
+        } else {
+            self.tally.unmatched_frees += 1;
+            Unknown::Unmatched
+        }
+    }
+
+    /// It was not.
+    fn uncount_unknown(&mut self, process: usize, unknown: Unknown) {
+        match unknown {
+            Unknown::Inherited => self.tally.inherited_frees -= 1,
+            Unknown::NotKept => self.processes[process].not_kept_live += 1,
+            Unknown::Unmatched => self.tally.unmatched_frees -= 1,
         }
     }
 }

@@ -12,12 +12,12 @@ pub(super) enum Added {
     New,
     /// It is live, and this one was still live at its address.
     Replaced(Block),
-    /// It is not kept: four billion others are live.
+    /// It is not kept: too many others are live.
     Full,
 }
 
-/// Slots below which giving memory back is not worth the work: 2 MiB.
-const COMPACT_SLOTS: usize = 1 << 16;
+/// Slots below which giving memory back is not worth the work: 128 KiB.
+const COMPACT_SLOTS: usize = 1 << 12;
 
 /// A table of indices into a slab: 32 bytes a block and 6 to 12 for the index, where a table of whole blocks would
 /// spend up to 75 right after it has grown.
@@ -36,9 +36,10 @@ const fn hash(address: u64) -> u64 {
 }
 
 impl Live {
-    /// Adds a block.
-    pub(super) fn insert(&mut self, block: Block) -> Added {
+    /// Adds a block, unless so many others are live.
+    pub(super) fn insert(&mut self, block: Block, limit: usize) -> Added {
         let slab = &mut self.slab;
+        let full = self.index.len() >= limit;
         let entry = self.index.entry(
             hash(block.address),
             |&slot| slab.get(slot).address == block.address,
@@ -46,6 +47,7 @@ impl Live {
         );
         match entry {
             Entry::Occupied(entry) => Added::Replaced(std::mem::replace(slab.get_mut(*entry.get()), block)),
+            Entry::Vacant(_) if full => Added::Full,
             Entry::Vacant(entry) => match slab.add(block) {
                 Some(slot) => {
                     entry.insert(slot);
@@ -80,16 +82,46 @@ impl Live {
         self.slab.iter()
     }
 
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// The same blocks, all of another site; and how many bytes they are.
+    pub(super) fn copy(&self, site: u32) -> (Self, u64) {
+        let mut copy = Self::default();
+        if self.is_sparse() {
+            self.refill(&mut copy);
+        } else {
+            copy.index.clone_from(&self.index);
+            copy.slab.clone_from(&self.slab);
+        }
+        let mut bytes = 0_u64;
+        for block in copy.slab.iter_mut() {
+            block.site = site;
+            bytes = bytes.wrapping_add(block.size);
+        }
+        (copy, bytes)
+    }
+
     /// Gives memory back when less than a quarter of it is used, as after a peak.
     pub(super) fn compact(&mut self) {
-        let used = self.slab.used as usize;
-        if used < COMPACT_SLOTS || self.index.len() >= used / 4 {
+        if (self.slab.used as usize) < COMPACT_SLOTS || !self.is_sparse() {
             return;
         }
         let old = std::mem::take(self);
-        self.index.reserve(old.index.len(), |_| 0);
-        for block in old.iter() {
-            self.insert(*block);
+        old.refill(self);
+    }
+
+    fn is_sparse(&self) -> bool {
+        self.index.len() < self.slab.used as usize / 4
+    }
+
+    /// Puts all blocks into a table that is empty.
+    fn refill(&self, other: &mut Self) {
+        other.index.reserve(self.index.len(), |_| 0);
+        for block in self.iter() {
+            other.insert(*block, usize::MAX);
         }
     }
 }
@@ -115,7 +147,7 @@ mod tests {
     fn a_block_costs_at_most_48_bytes_at_any_fill() {
         let mut live = Live::default();
         for (count, address) in (1..).zip(addresses(0..500_000)) {
-            live.insert(block(address));
+            live.insert(block(address), usize::MAX);
             // Below, a chunk that is not full weighs too much.
             if count >= 10_000 {
                 assert!(held(&live) <= 48 * count, "{} bytes for {count}", held(&live));
@@ -127,7 +159,7 @@ mod tests {
     fn a_peak_gives_its_memory_back_and_loses_nothing() {
         let mut live = Live::default();
         for address in addresses(0..300_000) {
-            assert_eq!(live.insert(block(address)), Added::New);
+            assert_eq!(live.insert(block(address), usize::MAX), Added::New);
         }
         live.compact();
         assert_eq!(live.slab.used, 300_000);
@@ -139,13 +171,45 @@ mod tests {
         assert!(held(&live) < 100_000, "{}", held(&live));
         assert!(live.iter().map(|block| block.address).eq(addresses(0..1000)));
         for address in addresses(1000..2000) {
-            assert_eq!(live.insert(block(address)), Added::New);
+            assert_eq!(live.insert(block(address), usize::MAX), Added::New);
         }
         for address in addresses(0..2000) {
-            assert_eq!(live.insert(block(address)), Added::Replaced(block(address)));
+            assert_eq!(live.insert(block(address), usize::MAX), Added::Replaced(block(address)));
             assert_eq!(live.get(address).map(|block| block.time_ns), Some(address));
             assert!(live.remove(address).is_some() && live.remove(address).is_none());
         }
         assert_eq!(live.iter().count(), 0);
+    }
+
+    #[test]
+    fn a_copy_is_of_another_site_and_independent() {
+        for kept in [3, 5000] {
+            let mut live = Live::default();
+            for address in addresses(0..5000) {
+                live.insert(block(address), usize::MAX);
+            }
+            for address in addresses(kept..5000) {
+                live.remove(address);
+            }
+            let (mut copy, bytes) = live.copy(9);
+            assert_eq!(bytes, addresses(0..kept).sum::<u64>());
+            assert!(live.iter().all(|block| block.site == 7));
+            for address in addresses(0..kept) {
+                assert_eq!(copy.remove(address).map(|block| block.site), Some(9));
+            }
+            assert_eq!((copy.len(), live.len() as u64), (0, kept));
+            assert!(held(&copy) <= held(&live));
+        }
+    }
+
+    #[test]
+    fn a_few_blocks_take_little_memory() {
+        let mut live = Live::default();
+        for address in addresses(0..50) {
+            live.insert(block(address), usize::MAX);
+        }
+        assert!(held(&live) <= 3000, "{}", held(&live));
+        assert_eq!(live.insert(block(1), 50), Added::Full);
+        assert_eq!((live.len(), live.get(1)), (50, None));
     }
 }

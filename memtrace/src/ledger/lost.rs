@@ -4,6 +4,7 @@ use memtrace_common::state::{LostFree, LostKey};
 
 use super::{
     Ledger,
+    process::State,
     regions::{Region, page_end},
 };
 
@@ -16,10 +17,7 @@ impl Ledger {
     /// the end of a `realloc` or `munmap` whose begin was lost: were it still in flight and then failed, what
     /// it keeps would have been freed here. Whoever collects lost frees waits longer than such a call takes.
     pub fn apply_lost_free(&mut self, key: LostKey, free: LostFree) {
-        let found = self
-            .processes
-            .iter()
-            .position(|process| process.incarnation == key.incarnation);
+        let found = self.processes.find(key.incarnation);
         let applied = found.is_some_and(|process| {
             if free.size == 0 {
                 self.lost_block(process, key.address, free.time_ns)
@@ -35,24 +33,38 @@ impl Ledger {
     }
 
     fn lost_block(&mut self, process: usize, address: u64, freed_ns: u64) -> bool {
-        let live = &mut self.processes[process].live;
+        let process = &mut self.processes[process];
+        let live = &mut process.live;
         if live.get(address).is_none_or(|block| block.time_ns >= freed_ns) {
             return false;
         }
         let Some(block) = live.remove(address) else {
             return false;
         };
-        self.sites.subtract(block.site, block.size, 1);
+        if process.state == State::Left {
+            self.sites.leave_not(block.site, block.size, 0, &mut process.own);
+        } else {
+            self.sites.subtract(block.site, block.size, 1, &mut process.own);
+        }
         true
     }
 
-    fn lost_range(&mut self, process: usize, start: u64, end: u64, freed_ns: u64) -> bool {
+    fn lost_range(&mut self, place: usize, start: u64, end: u64, freed_ns: u64) -> bool {
+        let process = &mut self.processes[place];
         // A later call may have set parts of it aside, and may put them back.
-        for ranges in self.ranges_aside.of(self.processes[process].incarnation).flatten() {
+        for ranges in process.ranges_aside.iter_mut().flatten() {
             let is_older = |range: &Region| range.time_ns < freed_ns && range.start < end && start < range.end;
             let cut: Vec<Region> = ranges.extract_if(.., |range| is_older(range)).collect();
             ranges.extend(cut.into_iter().flat_map(|range| range.without(start, end)));
         }
-        !self.cut(process, start, end, freed_ns).is_empty()
+        if process.state != State::Left {
+            return !self.cut(place, start, end, freed_ns).is_empty();
+        }
+        let cuts = process.regions.cut(start, end, freed_ns);
+        for cut in &cuts {
+            self.sites
+                .leave_not(cut.out.site, cut.out.bytes(), cut.pieces, &mut process.own);
+        }
+        !cuts.is_empty()
     }
 }

@@ -1,6 +1,9 @@
 //! Events to sums: what is live, by site, and what was ever allocated.
 //!
-//! Pure: no I/O, no clock; time comes from the events. Blocks and ranges are keyed by process incarnation and address.
+//! Pure: no I/O, no clock; time comes from the events. Each program of each process is known by its incarnation and owns its
+//! blocks and ranges, by address, and the names of its stacks; it is dropped with all of them. What several have in common are
+//! stacks, by content, and sites, in which their sums meet.
+//!
 //! Memory that was given to `realloc`, `munmap` or `mremap` is set aside at the call's begin, so that another thread can be
 //! given its address meanwhile, and is dropped or restored at the call's end.
 //!
@@ -9,9 +12,17 @@
 
 mod aside;
 mod blocks;
+mod ended;
 mod history;
+mod identities;
+mod inherit;
+mod lifecycle;
+mod limits;
 mod live;
 mod lost;
+mod own;
+mod process;
+mod processes;
 mod ranges;
 mod regions;
 mod sites;
@@ -22,17 +33,24 @@ mod tally;
 #[cfg(test)]
 mod tests;
 
-use memtrace_common::{Op, event::Header};
+use std::collections::VecDeque;
+
+use memtrace_common::Op;
+use rustc_hash::FxHashSet;
 
 use self::{
     aside::Aside,
+    ended::Ended,
     history::{Moments, Sample},
-    live::{Block, Live},
-    regions::{Region, Regions},
-    sites::{Key, Sites},
+    identities::Known,
+    inherit::Copies,
+    lifecycle::Kept,
+    processes::Processes,
+    sites::{Key, NO_STACK, Sites},
 };
 pub use self::{
-    snapshot::{SiteFacts, Snapshot},
+    limits::Limits,
+    snapshot::{ProcessFacts, ProcessesDropped, SiteFacts, Snapshot},
     stacks::{CallStack, Stacks},
     tally::Tally,
 };
@@ -41,49 +59,32 @@ use crate::decode::Event;
 /// Events that are looked up together: more than the processor can overlap, and few enough to stay in its first cache.
 const TOGETHER: usize = 32;
 
-/// Bounds of the ledger's memory.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Distinct stacks kept; about 100 bytes each, and up to 1 KiB for the history of each of its sites.
-    pub stacks: usize,
-    /// Frames kept of all of them together, 16 bytes each. A report has to copy them.
-    pub frames: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            stacks: 1 << 20,
-            // 256 MiB; a million stacks of the greatest depth would take 2 GiB.
-            frames: 1 << 24,
-        }
-    }
-}
-
-/// One program of one process.
-#[derive(Debug, Default)]
-struct Process {
-    pid: u32,
-    incarnation: u32,
-    live: Live,
-    regions: Regions,
-}
+/// Sites without a stack that there can be besides the others: one for each operation and group.
+const BARE_SITES: usize = 4096;
 
 /// The running sums. See the module's description.
 #[derive(Debug)]
 pub struct Ledger {
     /// The call stacks.
     pub stacks: Stacks,
+    limits: Limits,
     sites: Sites,
     moments: Moments,
-    /// Almost always one.
-    processes: Vec<Process>,
-    /// Which of them the last event was about.
-    current: usize,
-    /// What was given to `realloc`; `None` for a block that is not known.
-    blocks_aside: Aside<Option<Block>>,
-    /// What was given to `munmap` or `mremap`; `None` for a range that is not known.
-    ranges_aside: Aside<Option<Vec<Region>>>,
+    /// Calls of [`Ledger::sample`].
+    samples: u64,
+    processes: Processes,
+    /// The process that ended last, if none was alive then or since.
+    last: Option<usize>,
+    /// Processes that have ended and whose tables are kept for a while, oldest first, and what is in these tables.
+    kept: VecDeque<Kept>,
+    kept_blocks: usize,
+    /// Those of which only facts are left.
+    ended: Ended,
+    /// Identities of stacks of all processes.
+    identities: usize,
+    /// Blocks and ranges that processes which live have got a copy of, and those of the last second.
+    copied: usize,
+    copies: Copies,
     tally: Tally,
 }
 
@@ -92,12 +93,18 @@ impl Ledger {
     pub fn new(limits: Limits) -> Self {
         Self {
             stacks: Stacks::new(limits.stacks, limits.frames),
+            limits,
             sites: Sites::default(),
             moments: Moments::default(),
-            processes: Vec::new(),
-            current: 0,
-            blocks_aside: Aside::default(),
-            ranges_aside: Aside::default(),
+            samples: 0,
+            processes: Processes::default(),
+            last: None,
+            kept: VecDeque::new(),
+            kept_blocks: 0,
+            ended: Ended::new(limits.ended),
+            identities: 0,
+            copied: 0,
+            copies: Copies::default(),
             tally: Tally::default(),
         }
     }
@@ -106,7 +113,7 @@ impl Ledger {
     /// placed first.
     pub fn apply(&mut self, event: &Event<'_>) {
         match event {
-            Event::Stack(_) => {}
+            Event::Stack(_) | Event::Code(_) | Event::Image(_) => {}
             Event::Alloc(alloc) => self.alloc(alloc),
             Event::Free(free) => self.free(free),
             Event::ReallocBegin(free) => self.realloc_begin(free),
@@ -116,10 +123,10 @@ impl Ledger {
             Event::UnmapFailed(unmap) => self.unmap_failed(unmap),
             Event::RemapEnd(remap) => self.remap_end(remap),
             Event::Break(new) => self.set_program_break(new),
-            // The new program's table replaces the old one's.
-            Event::Exec(header) => {
-                self.index(header);
-            }
+            Event::Exec(program) => self.program(program, true),
+            Event::Join(program) => self.program(program, false),
+            Event::Fork(fork) => self.fork(fork),
+            Event::Exit(header) => self.exit(header),
         }
     }
 
@@ -146,100 +153,146 @@ impl Ledger {
             Event::ReallocEnd(realloc) => (&realloc.header, realloc.address),
             _ => return false,
         };
-        let process = self.processes.get(self.current);
-        process.is_some_and(|process| process.incarnation == header.incarnation && process.live.get(address).is_some())
+        match self.processes.current() {
+            Some(process) if process.is_of(header) => process.live.get(address).is_some(),
+            _ => self.is_known_elsewhere(header.incarnation, address),
+        }
     }
 
-    /// Keeps a stack under the identity that events name it by. `check` is the identity's second value.
-    pub fn add_stack(&mut self, id: u64, check: u64, stack: CallStack) {
-        self.stacks.insert(id, check, stack);
+    /// The same for a process that the last event was not about. Apart, so that the usual case stays short.
+    #[inline(never)]
+    fn is_known_elsewhere(&self, incarnation: u32, address: u64) -> bool {
+        let place = self.processes.find(incarnation);
+        place.is_some_and(|place| self.processes[place].live.get(address).is_some())
     }
 
-    /// Tells where the program break was when observation began (avma).
-    pub fn seed_break(&mut self, pid: u32, incarnation: u32, program_break: u64) {
-        let process = self.find(pid, incarnation);
-        self.processes[process].regions.program_break = Some(program_break);
+    /// Keeps a stack under the identity that events of a program name it by, from now on. `check` is the identity's second
+    /// value. Equal stacks of several programs are one.
+    pub fn add_stack(&mut self, pid: u32, incarnation: u32, id: u64, check: u64, stack: CallStack) {
+        let Some(process) = self.find(pid, incarnation, 0) else {
+            return;
+        };
+        let identities = &mut self.processes[process].identities;
+        if let Some(known) = identities.get(id) {
+            self.stacks.collisions += u64::from(known.check != check);
+            return;
+        }
+        if self.identities >= self.limits.identities {
+            self.stacks.overflow += 1;
+            return;
+        }
+        if let Some(stack) = self.stacks.number(stack) {
+            identities.insert(id, Known { check, stack });
+            self.identities += 1;
+        }
     }
 
-    /// How many processes there are. They are looked for one by one, so whoever does not know where events come from
-    /// should end before there are many.
-    pub const fn processes(&self) -> usize {
-        self.processes.len()
+    /// Events of a program count in this group from now on, and so do those of the processes that it will fork and of the
+    /// program that will replace it. At first the group is 0, or that of the parent. `false` when the program is not
+    /// known, or has ended.
+    pub fn set_group(&mut self, incarnation: u32, group: u32) -> bool {
+        let Some(place) = self.processes.find(incarnation) else {
+            return false;
+        };
+        let process = &mut self.processes[place];
+        if process.state != process::State::Alive {
+            return false;
+        }
+        if process.group != group {
+            process.group = group;
+            process.identities.forget_sites();
+        }
+        true
     }
 
-    /// Notes the live bytes of every site at a moment, in nanoseconds of kernel time, and gives back memory that a peak
-    /// has left behind.
+    /// Makes a program known that was there when observation began, and where its program break was (avma), if it had one.
+    pub fn seed(&mut self, pid: u32, incarnation: u32, program_break: Option<u64>) {
+        if let Some(process) = self.find(pid, incarnation, 0) {
+            self.processes[process].regions.program_break = program_break;
+        }
+    }
+
+    /// The programs that a snapshot would list.
+    pub fn listed(&self) -> FxHashSet<u32> {
+        let living = self.processes.iter().map(|process| process.incarnation);
+        living.chain(self.ended.iter().map(|facts| facts.incarnation)).collect()
+    }
+
+    /// Whether a program is known, or was.
+    pub fn knows(&self, incarnation: u32) -> bool {
+        self.processes.find(incarnation).is_some() || self.processes.is_gone(incarnation)
+    }
+
+    /// How many processes are alive.
+    pub fn processes(&self) -> usize {
+        self.processes.alive()
+    }
+
+    /// Notes the live bytes of every site at a moment, in nanoseconds of kernel time, and gives back memory that a peak or
+    /// ended processes have left behind.
     pub fn sample(&mut self, now_ns: u64) {
         let sites = &mut self.sites;
         if let Sample::Note(index) = self.moments.sample(now_ns, || sites.thin()) {
             sites.note(index);
         }
-        for process in &mut self.processes {
+        self.drop_kept();
+        let mut aside = 0;
+        for process in self.processes.iter_mut() {
             process.live.compact();
+            aside += process.blocks_aside.len() + process.ranges_aside.len();
+        }
+        if aside > aside::ALL {
+            for process in self.processes.iter_mut() {
+                process.blocks_aside.keep(aside::FEW);
+                process.ranges_aside.keep(aside::FEW);
+            }
         }
     }
 
-    /// The process an event is about, made when it is new.
-    fn process(&mut self, header: &Header) -> &mut Process {
-        let index = self.index(header);
-        &mut self.processes[index]
-    }
-
-    fn index(&mut self, header: &Header) -> usize {
-        match self.processes.get(self.current) {
-            Some(process) if process.incarnation == header.incarnation && process.pid == header.pid => self.current,
-            _ => self.find(header.pid, header.incarnation),
+    /// The site of an event.
+    #[inline]
+    fn site(&mut self, process: usize, op: Op, id: u64) -> u32 {
+        match self.processes[process].identities.site(op, id) {
+            Some(site) => site,
+            None => self.new_site(process, op, id),
         }
     }
 
-    #[cold]
-    fn find(&mut self, pid: u32, incarnation: u32) -> usize {
-        let found = self
-            .processes
-            .iter()
-            .position(|process| process.incarnation == incarnation && process.pid == pid);
-        self.current = found.unwrap_or_else(|| {
-            self.replace_program(pid, incarnation);
-            self.processes.push(Process {
-                pid,
-                incarnation,
-                ..Process::default()
-            });
-            self.processes.len() - 1
-        });
-        self.current
-    }
-
-    /// The programs that a process ran before this incarnation are gone, with all they had. Found out by the first event
-    /// of a new incarnation, so that it does not matter whether the record of the `exec` itself was lost.
-    fn replace_program(&mut self, pid: u32, incarnation: u32) {
-        // Incarnations are counted up and may wrap around: the newer one is less than half the circle ahead.
-        let is_older =
-            |process: &Process| process.pid == pid && incarnation.wrapping_sub(process.incarnation).cast_signed() > 0;
-        for process in self.processes.extract_if(.., |process| is_older(process)) {
-            let blocks = process.live.iter().map(|block| (block.site, block.size));
-            let ranges = process.regions.iter().map(|region| (region.site, region.bytes()));
-            for (site, bytes) in blocks.chain(ranges) {
-                self.sites.subtract(site, bytes, 1);
-                if self.sites.op(site).class().is_memory() {
-                    let gone = &mut self.tally.gone_with_exec;
-                    gone.bytes = gone.bytes.saturating_add(bytes);
-                    gone.count += 1;
+    /// The site of an event whose program has not asked for it before. One whose stack is not known has none: the stack may
+    /// still come, when its first record was damaged.
+    #[inline(never)]
+    fn new_site(&mut self, place: usize, op: Op, id: u64) -> u32 {
+        let process = &self.processes[place];
+        let bare = Key {
+            op,
+            stack: NO_STACK,
+            group: process.group,
+        };
+        let site = match process.identities.get(id) {
+            _ if id == 0 => self.bare_site(bare),
+            None => return self.bare_site(bare),
+            Some(Known { stack, .. }) => {
+                let key = Key { stack, ..bare };
+                if let Some(site) = self.sites.find(key) {
+                    site
+                } else if self.sites.len() < self.stacks.most_sites() {
+                    self.sites.index(key)
+                } else {
+                    self.stacks.overflow += 1;
+                    self.bare_site(bare)
                 }
             }
-            self.blocks_aside.forget(process.incarnation);
-            self.ranges_aside.forget(process.incarnation);
-        }
+        };
+        self.processes[place].identities.remember(op, id, site);
+        site
     }
 
-    /// The site of an event. A stack may come after an event that names it, when its first record was damaged, so a site is
-    /// made for one that is not known yet; but not without bound.
-    fn site(&mut self, op: Op, stack: u64) -> u32 {
-        let full = self.stacks.is_full() || self.sites.len() >= self.stacks.most_sites();
-        let key = Key { op, stack };
-        if full && !self.sites.contains(key) && self.stacks.get(stack).is_none() {
-            return self.sites.index(Key { op, stack: 0 });
+    /// The site of what has no stack. There may be as many groups as processes, so they are one when there are too many.
+    fn bare_site(&mut self, key: Key) -> u32 {
+        match self.sites.find(key) {
+            Some(site) => site,
+            None if self.sites.len() < self.stacks.most_sites().saturating_add(BARE_SITES) => self.sites.index(key),
+            None => self.sites.index(Key { group: 0, ..key }),
         }
-        self.sites.index(key)
     }
 }

@@ -16,8 +16,8 @@ const END_OF_TIME: u64 = u64::MAX;
 impl Ledger {
     pub(super) fn map(&mut self, map: &Map) {
         let header = &map.header;
-        let site = self.site(Op::from_u8(header.op).unwrap_or(Op::Mmap), map.stack);
-        let process = self.index(header);
+        let Some(process) = self.index(header) else { return };
+        let site = self.site(process, Op::from_u8(header.op).unwrap_or(Op::Mmap), map.stack);
         let region = Region::new(map.address, map.size, header.time_ns, site);
         let replaced = self.add_region(process, region);
         if header.flags & flag::FIXED == 0 && replaced {
@@ -28,18 +28,19 @@ impl Ledger {
     /// Sets the ranges aside: from now on another thread may be given their addresses.
     pub(super) fn unmap_begin(&mut self, unmap: &Unmap) {
         let header = &unmap.header;
-        let process = self.index(header);
+        let Some(process) = self.index(header) else { return };
         let end = page_end(unmap.address, unmap.size);
         let out = self.cut(process, unmap.address, end, END_OF_TIME);
         let out = (!out.is_empty()).then_some(out);
         self.tally.unmapped_unknown += u64::from(out.is_none());
-        self.ranges_aside.begin(header, unmap.address, out);
+        let aside = &mut self.processes[process].ranges_aside;
+        aside.begin(header, unmap.address, out);
     }
 
     pub(super) fn unmap_failed(&mut self, unmap: &Unmap) {
         let header = &unmap.header;
-        let process = self.index(header);
-        if let Some(ranges) = self.ranges_aside.end(header, unmap.address) {
+        let Some(process) = self.index(header) else { return };
+        if let Some(ranges) = self.processes[process].ranges_aside.end(header, unmap.address) {
             self.restore_ranges(process, ranges);
         }
     }
@@ -49,8 +50,8 @@ impl Ledger {
     pub(super) fn remap_end(&mut self, remap: &Remap) {
         let header = &remap.header;
         let has = |bit: u16| header.flags & bit != 0;
-        let process = self.index(header);
-        let aside = self.ranges_aside.end(header, remap.old);
+        let Some(process) = self.index(header) else { return };
+        let aside = self.processes[process].ranges_aside.end(header, remap.old);
         let began = !has(flag::BEGIN_LOST) && !has(flag::KEEP_OLD);
         let aside = aside.filter(|_| began);
         if has(flag::FAILED) {
@@ -68,7 +69,7 @@ impl Ledger {
             Some(op) if !op.class().is_memory() => op,
             _ => Op::Mremap,
         };
-        let site = self.site(op, remap.stack);
+        let site = self.site(process, op, remap.stack);
         let region = Region::new(remap.address, remap.size, header.time_ns, site);
         // What is in the way was unmapped by `MREMAP_FIXED`, or is the old range, when its begin was lost.
         self.add_region(process, region);
@@ -76,7 +77,7 @@ impl Ledger {
 
     pub(super) fn set_program_break(&mut self, new: &Break) {
         let header = &new.header;
-        let process = self.index(header);
+        let Some(process) = self.index(header) else { return };
         let Some(old) = self.processes[process].regions.program_break.replace(new.address) else {
             // Where it was before is not known, so neither is what it means.
             return;
@@ -84,18 +85,19 @@ impl Ledger {
         if new.address < old {
             self.cut(process, new.address, old, END_OF_TIME);
         } else if new.address > old && header.flags & flag::NESTED == 0 {
-            let site = self.site(Op::Brk, new.stack);
+            let site = self.site(process, Op::Brk, new.stack);
             self.add_region(process, Region::exact(old, new.address, header.time_ns, site));
         }
     }
 
     /// Takes out what lies in a range and is older than `before_ns`.
     pub(super) fn cut(&mut self, process: usize, start: u64, end: u64, before_ns: u64) -> Vec<Region> {
-        let cuts = self.processes[process].regions.cut(start, end, before_ns);
+        let process = &mut self.processes[process];
+        let cuts = process.regions.cut(start, end, before_ns);
         for cut in &cuts {
             // What is left of a mapping counts as one still, or two. Added first, so that no count goes through -1.
-            self.sites.add(cut.out.site, 0, cut.pieces);
-            self.sites.subtract(cut.out.site, cut.out.bytes(), 1);
+            self.sites.add(cut.out.site, 0, cut.pieces, &mut process.own);
+            self.sites.subtract(cut.out.site, cut.out.bytes(), 1, &mut process.own);
         }
         cuts.into_iter().map(|cut| cut.out).collect()
     }
@@ -107,8 +109,9 @@ impl Ledger {
             return false;
         }
         let replaced = self.cut(process, region.start, region.end, END_OF_TIME);
-        self.sites.allocate(region.site, region.bytes());
-        self.processes[process].regions.insert(region);
+        let process = &mut self.processes[process];
+        self.sites.allocate(region.site, region.bytes(), &mut process.own);
+        process.regions.insert(region);
         !replaced.is_empty()
     }
 
@@ -120,16 +123,17 @@ impl Ledger {
             return;
         };
         for range in ranges {
-            let free = self.processes[process].regions.gaps(range.start, range.end);
+            let process = &mut self.processes[process];
+            let free = process.regions.gaps(range.start, range.end);
             if free.as_slice() != [(range.start, range.end)] {
                 // Mapped since the begin: then this part was not what the call failed to unmap. Its unmapping was missed.
                 self.tally.conflicts += 1;
             }
             for (start, end) in free {
                 let part = range.clip(start, end);
-                self.sites.add(part.site, part.bytes(), 1);
-                let joined = self.processes[process].regions.rejoin(part);
-                self.sites.subtract(part.site, 0, joined);
+                self.sites.add(part.site, part.bytes(), 1, &mut process.own);
+                let joined = process.regions.rejoin(part);
+                self.sites.subtract(part.site, 0, joined, &mut process.own);
             }
         }
     }

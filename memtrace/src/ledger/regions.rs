@@ -178,6 +178,24 @@ impl Regions {
         cuts
     }
 
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.by_start.len()
+    }
+
+    /// The same ranges and program break, each of the site that it is given.
+    pub(super) fn copy(&self, site: impl Fn(&Region) -> u32) -> Self {
+        let regions = self.by_start.iter();
+        let by_start = regions.map(|(&start, region)| {
+            let site = site(region);
+            (start, Region { site, ..*region })
+        });
+        Self {
+            by_start: by_start.collect(),
+            program_break: self.program_break,
+        }
+    }
+
     /// All ranges.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Region> {
         self.by_start.values()

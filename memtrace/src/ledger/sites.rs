@@ -3,24 +3,61 @@
 //! The sums of a site, which every event changes, lie apart from what only a report needs.
 
 use hashbrown::{HashTable, hash_table::Entry};
-use memtrace_common::Op;
+use memtrace_common::{Op, op::Class};
 
-use super::history::History;
+use super::{history::History, own::Own};
 use crate::profile::Amount;
 
-/// What a site is: an operation and the identity of a call stack, 0 for none.
+/// What a site is: an operation, a call stack, and the group of the process.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Key {
     pub(super) op: Op,
-    pub(super) stack: u64,
+    /// Number of the stack, or [`NO_STACK`].
+    pub(super) stack: u32,
+    pub(super) group: u32,
+}
+
+/// For what has no stack, or one that is not known.
+pub(super) const NO_STACK: u32 = u32::MAX;
+
+/// The site of everything that a process has a copy of since it was forked, and that is memory. It is no site of a report, and
+/// counts for no total: the memory is that of the parent until one of both writes to it.
+pub(super) const INHERITED: u32 = 0;
+/// The same for mapped files.
+const INHERITED_FILE: u32 = 1;
+/// The same for reserved address space.
+const INHERITED_RESERVED: u32 = 2;
+/// Sites that are none.
+const APART: usize = 3;
+
+/// The site of a copy of something.
+pub(super) const fn inherited(op: Op) -> u32 {
+    match op.class() {
+        Class::File => INHERITED_FILE,
+        Class::Reserved => INHERITED_RESERVED,
+        Class::Heap | Class::Mapped => INHERITED,
+    }
 }
 
 impl Key {
-    /// Identities are mixed well already, so their low bits choose the bucket; the operation goes into the upper half,
-    /// which the multiplication brings to the top, where hashbrown takes its tag from.
+    /// The fold brings what the group and the operation change down to the bits that choose the bucket.
     const fn hash(self) -> u64 {
-        (self.stack ^ (self.op as u64) << 32).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        let word = (self.stack as u64 | (self.group as u64) << 32) ^ (self.op as u64) << 56;
+        let product = word.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        product ^ product >> 32
     }
+}
+
+/// In which sums besides its own a site counts.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum Counts {
+    /// In none.
+    #[default]
+    Apart,
+    /// As live memory.
+    Memory,
+    /// As memory that a process has inherited.
+    Inherited,
 }
 
 /// The sums of one site.
@@ -33,16 +70,44 @@ pub(super) struct Sums {
     pub(super) allocated: Amount,
     /// Not yet freed.
     pub(super) live: Amount,
-    /// Whether its bytes count as live memory.
-    memory: bool,
+    counts: Counts,
+}
+
+/// What was live when its process ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Left {
+    pub(super) amount: Amount,
+    /// Kernel time of the first and of the last of these allocations, in nanoseconds; without those of processes whose tables
+    /// are still there, because a free that comes late may take them out.
+    pub(super) oldest_ns: u64,
+    pub(super) newest_ns: u64,
+}
+
+impl Default for Left {
+    fn default() -> Self {
+        Self {
+            amount: Amount::default(),
+            oldest_ns: u64::MAX,
+            newest_ns: 0,
+        }
+    }
+}
+
+impl Left {
+    /// Something of that age is left for good.
+    pub(super) fn note(&mut self, time_ns: u64) {
+        self.oldest_ns = self.oldest_ns.min(time_ns);
+        self.newest_ns = self.newest_ns.max(time_ns);
+    }
 }
 
 /// All sites, and the sums of those that are memory.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Sites {
     index: HashTable<u32>,
     keys: Vec<Key>,
     sums: Vec<Sums>,
+    left: Vec<Left>,
     /// Live bytes over time.
     histories: Vec<History>,
     /// Live bytes of all sites whose class is memory.
@@ -51,42 +116,78 @@ pub(super) struct Sites {
     pub(super) peak_bytes: u64,
 }
 
-impl Sites {
-    /// The index of a site, made when it is new.
-    pub(super) fn index(&mut self, key: Key) -> u32 {
-        let keys = &mut self.keys;
-        let entry = self.index.entry(
-            key.hash(),
-            |&site| keys[site as usize] == key,
-            |&site| keys[site as usize].hash(),
-        );
-        match entry {
-            Entry::Occupied(entry) => *entry.get(),
-            Entry::Vacant(entry) => {
-                // The limit on stacks keeps the number of sites far below.
-                let site = u32::try_from(keys.len()).unwrap_or(u32::MAX - 1);
-                keys.push(key);
-                self.sums.push(Sums {
-                    memory: key.op.class().is_memory(),
-                    ..Sums::default()
-                });
-                self.histories.push(History::default());
-                entry.insert(site);
-                site
-            }
+impl Default for Sites {
+    fn default() -> Self {
+        let mut sites = Self {
+            index: HashTable::new(),
+            keys: Vec::new(),
+            sums: Vec::new(),
+            left: Vec::new(),
+            histories: Vec::new(),
+            live_bytes: 0,
+            peak_bytes: 0,
+        };
+        // In the order of their numbers. A range that is moved stays what it was, so each has an operation of its class.
+        for (op, counts) in [
+            (Op::Mmap, Counts::Inherited),
+            (Op::MmapFile, Counts::Apart),
+            (Op::MmapReserve, Counts::Apart),
+        ] {
+            let key = Key {
+                op,
+                stack: NO_STACK,
+                group: 0,
+            };
+            sites.push(key, counts);
         }
+        sites
+    }
+}
+
+impl Sites {
+    fn push(&mut self, key: Key, counts: Counts) -> u32 {
+        // The limit on sites is far below.
+        let site = u32::try_from(self.keys.len()).unwrap_or(u32::MAX - 1);
+        self.keys.push(key);
+        self.sums.push(Sums {
+            counts,
+            ..Sums::default()
+        });
+        self.left.push(Left::default());
+        self.histories.push(History::default());
+        site
     }
 
-    /// Whether a site is known.
-    pub(super) fn contains(&self, key: Key) -> bool {
-        self.index
-            .find(key.hash(), |&site| self.keys[site as usize] == key)
-            .is_some()
+    /// The index of a site, if there is one.
+    pub(super) fn find(&self, key: Key) -> Option<u32> {
+        let found = self.index.find(key.hash(), |&site| self.keys[site as usize] == key);
+        found.copied()
+    }
+
+    /// The index of a site, made when it is new.
+    pub(super) fn index(&mut self, key: Key) -> u32 {
+        if let Some(site) = self.find(key) {
+            return site;
+        }
+        let counts = if key.op.class().is_memory() {
+            Counts::Memory
+        } else {
+            Counts::Apart
+        };
+        let site = self.push(key, counts);
+        let keys = &self.keys;
+        let entry = self
+            .index
+            .entry(key.hash(), |_| false, |&site| keys[site as usize].hash());
+        if let Entry::Vacant(entry) = entry {
+            entry.insert(site);
+        }
+        site
     }
 
     /// How many there are.
     pub(super) fn len(&self) -> usize {
-        self.keys.len()
+        self.keys.len() - APART
     }
 
     /// The operation of a site.
@@ -94,40 +195,111 @@ impl Sites {
         self.keys[site as usize].op
     }
 
-    /// Something was allocated.
-    pub(super) fn allocate(&mut self, site: u32, bytes: u64) {
-        let allocated = &mut self.sums[site as usize].allocated;
-        allocated.bytes = allocated.bytes.saturating_add(bytes);
-        allocated.count += 1;
-        self.add(site, bytes, 1);
+    /// Whether it is a site of a report.
+    const fn is_real(site: u32) -> bool {
+        site as usize >= APART
     }
 
-    /// Something is live.
-    pub(super) fn add(&mut self, site: u32, bytes: u64, count: u64) {
+    /// Whether its bytes count as live memory.
+    pub(super) fn is_memory(&self, site: u32) -> bool {
+        self.sums[site as usize].counts == Counts::Memory
+    }
+
+    /// A process has allocated something.
+    #[inline]
+    pub(super) fn allocate(&mut self, site: u32, bytes: u64, own: &mut Own) {
         let sums = &mut self.sums[site as usize];
-        sums.live.bytes = sums.live.bytes.wrapping_add(bytes);
-        sums.live.count += count;
-        if sums.memory {
-            self.live_bytes = self.live_bytes.wrapping_add(bytes);
-            self.peak_bytes = self.peak_bytes.max(self.live_bytes);
+        sums.allocated.bytes = sums.allocated.bytes.saturating_add(bytes);
+        sums.allocated.count += 1;
+        if sums.counts == Counts::Memory {
+            own.allocated.bytes = own.allocated.bytes.saturating_add(bytes);
+            own.allocated.count += 1;
+        }
+        self.add(site, bytes, 1, own);
+    }
+
+    /// Something of a process is live.
+    #[inline]
+    pub(super) fn add(&mut self, site: u32, bytes: u64, count: u64, own: &mut Own) {
+        let sums = &mut self.sums[site as usize];
+        let amount = Amount { bytes, count };
+        sums.live.add(amount);
+        match sums.counts {
+            Counts::Memory => {
+                self.live_bytes = self.live_bytes.wrapping_add(bytes);
+                self.peak_bytes = self.peak_bytes.max(self.live_bytes);
+                own.live.add(amount);
+                own.peak_live_bytes = own.peak_live_bytes.max(own.live.bytes);
+            }
+            Counts::Inherited => own.inherited.add(amount),
+            Counts::Apart => {}
         }
     }
 
-    /// Something is no longer live, which [`Sites::add`] has seen before.
-    pub(super) fn subtract(&mut self, site: u32, bytes: u64, count: u64) {
+    /// Something of a process is no longer live, which [`Sites::add`] has seen before.
+    #[inline]
+    pub(super) fn subtract(&mut self, site: u32, bytes: u64, count: u64, own: &mut Own) {
         let sums = &mut self.sums[site as usize];
-        sums.live.bytes = sums.live.bytes.wrapping_sub(bytes);
-        sums.live.count -= count;
-        if sums.memory {
-            self.live_bytes = self.live_bytes.wrapping_sub(bytes);
+        let amount = Amount { bytes, count };
+        sums.live.subtract(amount);
+        match sums.counts {
+            Counts::Memory => {
+                self.live_bytes = self.live_bytes.wrapping_sub(bytes);
+                own.live.subtract(amount);
+            }
+            Counts::Inherited => own.inherited.subtract(amount),
+            Counts::Apart => {}
         }
     }
 
-    /// All sites by index.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (Key, &Sums, &History)> {
+    /// A process has ended, and this was live then.
+    pub(super) fn leave(&mut self, site: u32, bytes: u64, own: &mut Own) {
+        self.subtract(site, bytes, 1, own);
+        if !Self::is_real(site) {
+            return;
+        }
+        let amount = Amount { bytes, count: 1 };
+        self.left[site as usize].amount.add(amount);
+        if self.is_memory(site) {
+            own.at_exit.add(amount);
+        }
+    }
+
+    /// Of what was left, this was freed before the end after all; `pieces` remain of it.
+    pub(super) fn leave_not(&mut self, site: u32, bytes: u64, pieces: u64, own: &mut Own) {
+        if !Self::is_real(site) {
+            return;
+        }
+        let memory = self.is_memory(site);
+        let left = &mut self.left[site as usize].amount;
+        for amount in std::iter::once(left).chain(memory.then_some(&mut own.at_exit)) {
+            amount.count += pieces;
+            amount.subtract(Amount { bytes, count: 1 });
+        }
+    }
+
+    /// What was left at each index.
+    pub(super) fn left(&self) -> &[Left] {
+        &self.left
+    }
+
+    /// The table that something was left in is dropped: it is not freed any more.
+    pub(super) fn leave_for_good(&mut self, site: u32, time_ns: u64) {
+        self.left[site as usize].note(time_ns);
+    }
+
+    /// All sites by index, from the first that is one.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (usize, Key, &Sums, &History)> {
         let sums = self.keys.iter().zip(&self.sums);
-        sums.zip(&self.histories)
-            .map(|((key, sums), history)| (*key, sums, history))
+        (0..)
+            .zip(sums.zip(&self.histories))
+            .skip(APART)
+            .map(|(site, ((key, sums), history))| (site, *key, sums, history))
+    }
+
+    /// How many indices there are.
+    pub(super) fn indices(&self) -> usize {
+        self.keys.len()
     }
 
     /// Drops every second value of every history.
@@ -137,7 +309,7 @@ impl Sites {
 
     /// Notes live bytes as those of moment `index`.
     pub(super) fn note(&mut self, index: usize) {
-        for (history, sums) in self.histories.iter_mut().zip(&self.sums) {
+        for (history, sums) in self.histories.iter_mut().zip(&self.sums).skip(APART) {
             history.note(index, sums.live.bytes);
         }
     }

@@ -33,11 +33,14 @@ const NONE: u32 = u32::MAX;
 /// Blocks of one chunk of the slab: 64 KiB.
 const CHUNK: usize = 2048;
 
+/// Blocks of the first chunk at first; it doubles until it is as large as the others.
+const FIRST: usize = 16;
+
 /// Blocks by number. In chunks, so that growing neither copies nor leaves a hole of its own size behind, and so that at
-/// most a chunk is unused.
-#[derive(Debug)]
+/// most a chunk is unused. The first one starts small: most programs of a session are small and short.
+#[derive(Clone, Debug)]
 pub(super) struct Slab {
-    chunks: Vec<Box<[Block; CHUNK]>>,
+    chunks: Vec<Box<[Block]>>,
     /// Slots that were ever used; the others are at the end of the last chunk.
     pub(super) used: u32,
     /// The first free slot of those, each of which names the next.
@@ -79,14 +82,26 @@ impl Slab {
         if slot == NONE {
             return None;
         }
-        if slot as usize / CHUNK == self.chunks.len() {
-            // On the heap from the start: an array would be made on the stack first.
-            let chunk = vec![Block::new(0, 0, 0, NONE); CHUNK].into_boxed_slice();
-            self.chunks.push(chunk.try_into().ok()?);
-        }
+        self.make_room(slot as usize);
         self.used += 1;
         *self.get_mut(slot) = block;
         Some(slot)
+    }
+
+    /// Makes sure that there is a slot of this number, one more than there were.
+    fn make_room(&mut self, slot: usize) {
+        const VACANT: Block = Block::new(0, 0, 0, NONE);
+        match self.chunks.as_mut_slice() {
+            [] => self.chunks.push(vec![VACANT; FIRST].into()),
+            [first] if slot == first.len() && slot < CHUNK => {
+                let mut larger = Vec::with_capacity(2 * slot);
+                larger.extend_from_slice(first);
+                larger.resize(2 * slot, VACANT);
+                *first = larger.into();
+            }
+            chunks if slot == chunks.len() * CHUNK => self.chunks.push(vec![VACANT; CHUNK].into()),
+            _ => {}
+        }
     }
 
     pub(super) fn remove(&mut self, slot: u32) -> Block {
@@ -106,10 +121,18 @@ impl Slab {
             .filter(|block| block.site != NONE)
     }
 
+    /// The same, to be changed; not the site to none.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Block> {
+        self.chunks
+            .iter_mut()
+            .flat_map(|chunk| chunk.iter_mut())
+            .filter(|block| block.site != NONE)
+    }
+
     /// Bytes that it holds.
     #[cfg(test)]
     pub(super) fn held(&self) -> usize {
-        self.chunks.len() * size_of::<[Block; CHUNK]>()
+        self.chunks.iter().map(|chunk| size_of_val(&**chunk)).sum()
     }
 }
 

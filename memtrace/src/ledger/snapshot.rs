@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use memtrace_common::{Op, op::Class};
-use rustc_hash::FxHashMap;
 
-use super::{CallStack, Ledger, Tally};
+use super::{CallStack, Ledger, Tally, process::Process, sites::Left};
 use crate::{
     process::Location,
     profile::{Amount, Totals},
@@ -18,16 +17,68 @@ pub struct SiteFacts {
     pub op: Op,
     /// The call stack, leaf first, as an index into [`Snapshot::stacks`].
     pub stack: Option<usize>,
+    /// The group of its processes.
+    pub group: u32,
     /// Ever allocated.
     pub allocated: Amount,
-    /// Not yet freed.
+    /// Not yet freed. When all processes have ended, with what each left.
     pub live: Amount,
-    /// Live and at least as old as asked for.
+    /// Live and at least as old as asked for. Of what ended processes left it is known only whether all of it is.
     pub aged: Amount,
     /// Age of the oldest live block or mapping.
     pub oldest: Option<Duration>,
+    /// Live when its process ended, while others were alive or came later.
+    pub at_exit: Amount,
+    /// Age that the oldest of these would have.
+    pub exit_oldest: Option<Duration>,
     /// Live bytes at the moments of the observation.
     pub history: Vec<(Duration, u64)>,
+}
+
+/// One program of one process. Amounts are of memory: heap and mapped.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ProcessFacts {
+    /// Process id.
+    pub pid: u32,
+    /// What tells it from all others.
+    pub incarnation: u32,
+    /// Its group: the one it had last.
+    pub group: u32,
+    /// The incarnation that its process was forked from, if that was seen.
+    pub parent: Option<u32>,
+    /// Not yet freed. Of one that has ended it is what it left, if no other was alive then or since.
+    pub live: Amount,
+    /// Ever allocated.
+    pub allocated: Amount,
+    /// The largest live bytes at any moment.
+    pub peak_live_bytes: u64,
+    /// Live when it ended, if others were alive then or since. Nothing for one that was replaced by `exec`.
+    pub at_exit: Amount,
+    /// Of what it had a copy when it was forked, and has not given back.
+    pub inherited: Amount,
+    /// Whether that is not known.
+    pub inherited_unknown: bool,
+    /// Kernel time in nanoseconds at which it was heard of first, 0 if that is not known.
+    pub started_ns: u64,
+    /// Kernel time in nanoseconds at which it ended or replaced its program.
+    pub ended_ns: Option<u64>,
+    /// Blocks that were not kept because too many others were live.
+    pub not_kept: u64,
+}
+
+/// Sums over processes that are not listed.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct ProcessesDropped {
+    /// How many they are.
+    pub count: u64,
+    /// What they ever allocated.
+    pub allocated: Amount,
+    /// What was live when they ended.
+    pub at_exit: Amount,
+    /// The largest peak of one of them.
+    pub peak_live_bytes: u64,
+    /// Blocks that were not kept.
+    pub not_kept: u64,
 }
 
 /// The ledger at a moment.
@@ -37,8 +88,15 @@ pub struct Snapshot {
     pub sites: Vec<SiteFacts>,
     /// The stacks that sites refer to.
     pub stacks: Vec<CallStack>,
-    /// Sums over all sites.
+    /// Sums over all sites. The peak is of what was live at once, so it can be less than what is live when all processes have
+    /// ended, which is what each left.
     pub totals: Totals,
+    /// The programs of all processes, in the order in which they began.
+    pub processes: Vec<ProcessFacts>,
+    /// Those that have ended and are not listed.
+    pub processes_dropped: ProcessesDropped,
+    /// How many processes are alive.
+    pub alive: usize,
     /// What could not be paired.
     pub tally: Tally,
     /// How many stacks are kept.
@@ -68,19 +126,31 @@ impl Ledger {
     /// Takes a snapshot at `now_ns`; blocks of at least `min_age` count as aged, and histories start at `start_ns`. Looks at
     /// every live block.
     pub fn snapshot(&self, start_ns: u64, now_ns: u64, min_age: Duration) -> Snapshot {
-        let mut rows = Rows::default();
-        let ages = self.ages(now_ns, u64::try_from(min_age.as_nanos()).unwrap_or(u64::MAX));
+        let min_age_ns = u64::try_from(min_age.as_nanos()).unwrap_or(u64::MAX);
+        let (ages, left) = self.ages(now_ns, min_age_ns);
+        let all_ended = self.processes.alive() == 0;
         let moments = self.moments.times();
         let since_start = |time_ns: u64| Duration::from_nanos(time_ns.saturating_sub(start_ns));
-        for ((key, sums, history), ages) in self.sites.iter().zip(ages) {
-            let stack = rows.stack(key.stack, self.stacks.get(key.stack));
-            rows.add(SiteFacts {
+        let mut stacks = Stacks::new(self.stacks.len());
+        let mut sites = Vec::with_capacity(self.sites.len());
+        for (site, key, sums, history) in self.sites.iter() {
+            let mut live = sums.live;
+            let (mut ages, left) = (ages[site], left[site]);
+            if all_ended {
+                live.add(left.amount);
+                ages.add_left(left, now_ns, min_age_ns);
+            }
+            let exit_age = Duration::from_nanos(now_ns.saturating_sub(left.oldest_ns));
+            sites.push(SiteFacts {
                 op: key.op,
-                stack,
+                stack: stacks.index(key.stack, self.stacks.get(key.stack)),
+                group: key.group,
                 allocated: sums.allocated,
-                live: sums.live,
+                live,
                 aged: ages.aged,
-                oldest: (sums.live.count > 0).then(|| Duration::from_nanos(ages.oldest)),
+                oldest: (live.count > 0).then(|| Duration::from_nanos(ages.oldest)),
+                at_exit: left.amount,
+                exit_oldest: (left.amount.count > 0).then_some(exit_age),
                 history: moments
                     .iter()
                     .zip(history.series(moments.len()))
@@ -89,9 +159,12 @@ impl Ledger {
             });
         }
         Snapshot {
-            totals: self.totals(),
-            sites: rows.sites,
-            stacks: rows.stacks,
+            totals: self.totals(&sites),
+            sites,
+            stacks: stacks.all,
+            processes: self.process_facts(),
+            processes_dropped: self.ended.dropped,
+            alive: self.processes.alive(),
             tally: self.tally,
             kept_stacks: self.stacks.len() as u64,
             stack_overflow: self.stacks.overflow,
@@ -99,106 +172,112 @@ impl Ledger {
         }
     }
 
-    /// The ages at each site.
-    fn ages(&self, now_ns: u64, min_age_ns: u64) -> Vec<Ages> {
-        let mut ages = vec![Ages::default(); self.sites.len()];
-        let mut note = |site: u32, bytes: u64, time_ns: u64| {
-            let ages = &mut ages[site as usize];
-            let age = now_ns.saturating_sub(time_ns);
-            ages.oldest = age.max(ages.oldest);
-            if age >= min_age_ns {
-                ages.aged.add(Amount { bytes, count: 1 });
+    /// The ages at each site, and what ended processes left there.
+    fn ages(&self, now_ns: u64, min_age_ns: u64) -> (Vec<Ages>, Vec<Left>) {
+        let mut ages = vec![Ages::default(); self.sites.indices()];
+        let mut left = self.sites.left().to_vec();
+        for process in self.processes.iter() {
+            if !process.has_live() {
+                for (site, _, time_ns) in process.things() {
+                    left[site as usize].note(time_ns);
+                }
+                continue;
             }
-        };
-        for process in &self.processes {
-            for block in process.live.iter() {
-                note(block.site, block.size, block.time_ns);
-            }
-            for region in process.regions.iter() {
-                note(region.site, region.bytes(), region.time_ns);
+            for (site, bytes, time_ns) in process.things() {
+                let ages = &mut ages[site as usize];
+                let age = now_ns.saturating_sub(time_ns);
+                ages.oldest = age.max(ages.oldest);
+                if age >= min_age_ns {
+                    ages.aged.add(Amount { bytes, count: 1 });
+                }
             }
         }
-        ages
+        (ages, left)
     }
 
-    fn totals(&self) -> Totals {
+    fn totals(&self, sites: &[SiteFacts]) -> Totals {
         let mut totals = Totals {
             peak_live_bytes: self.sites.peak_bytes,
             ..Totals::default()
         };
         let mut classes: Vec<(Class, Amount)> = Class::ALL.iter().map(|&class| (class, Amount::default())).collect();
-        for (key, sums, _) in self.sites.iter() {
-            let class = key.op.class();
+        for site in sites {
+            let class = site.op.class();
             if let Some((_, amount)) = classes.iter_mut().find(|(of, _)| *of == class) {
-                amount.add(sums.live);
+                amount.add(site.live);
             }
             if class.is_memory() {
-                totals.live.add(sums.live);
-                totals.allocated.add(sums.allocated);
+                totals.live.add(site.live);
+                totals.allocated.add(site.allocated);
             }
         }
         totals.live_by_class = classes;
         totals
     }
+
+    fn process_facts(&self) -> Vec<ProcessFacts> {
+        let known = self.processes.iter().map(facts);
+        let mut all: Vec<ProcessFacts> = known.chain(self.ended.iter().cloned()).collect();
+        all.sort_unstable_by_key(|facts| (facts.started_ns, facts.incarnation));
+        all
+    }
 }
 
-/// The rows of a snapshot under construction.
-#[derive(Default)]
-struct Rows {
-    sites: Vec<SiteFacts>,
-    stacks: Vec<CallStack>,
-    by_identity: FxHashMap<u64, usize>,
-    by_content: FxHashMap<(Box<[Location]>, bool), usize>,
-    /// The row of each operation and stack.
-    by_key: FxHashMap<(Op, Option<usize>), usize>,
+/// What a report says of a process.
+pub(super) fn facts(process: &Process) -> ProcessFacts {
+    let own = &process.own;
+    ProcessFacts {
+        pid: process.pid,
+        incarnation: process.incarnation,
+        group: process.group,
+        parent: process.parent,
+        live: own.live,
+        allocated: own.allocated,
+        peak_live_bytes: own.peak_live_bytes,
+        at_exit: own.at_exit,
+        inherited: own.inherited,
+        inherited_unknown: process.inherited_unknown,
+        started_ns: process.started_ns,
+        ended_ns: process.ended_ns,
+        not_kept: process.not_kept,
+    }
 }
 
-impl Rows {
-    /// The index of a stack, if it is kept. Stacks of several identities are one when their frames lie at the same places:
-    /// a program that loads a library again has it at other addresses.
-    fn stack(&mut self, id: u64, stack: Option<&CallStack>) -> Option<usize> {
+/// The stacks of a snapshot under construction: those that sites refer to.
+struct Stacks {
+    all: Vec<CallStack>,
+    /// Where each stack of the ledger is.
+    places: Vec<Option<usize>>,
+}
+
+impl Stacks {
+    fn new(count: usize) -> Self {
+        Self {
+            all: Vec::new(),
+            places: vec![None; count],
+        }
+    }
+
+    fn index(&mut self, number: u32, stack: Option<&CallStack>) -> Option<usize> {
+        let place = self.places.get_mut(number as usize)?;
         let stack = stack?;
-        let (stacks, by_content) = (&mut self.stacks, &mut self.by_content);
-        Some(*self.by_identity.entry(id).or_insert_with(|| {
-            *by_content
-                .entry((stack.locations.clone(), stack.whole))
-                .or_insert_with(|| {
-                    stacks.push(stack.clone());
-                    stacks.len() - 1
-                })
+        Some(*place.get_or_insert_with(|| {
+            self.all.push(stack.clone());
+            self.all.len() - 1
         }))
     }
+}
 
-    /// Adds a row, or to the row of the same operation and stack. Sites whose stacks are not kept are one for each
-    /// operation: nothing tells them apart.
-    fn add(&mut self, site: SiteFacts) {
-        let key = (site.op, site.stack);
-        if let Some(&row) = self.by_key.get(&key) {
-            self.sites[row].absorb(site);
+impl Ages {
+    /// Adds what ended processes left. How many of those blocks are old is known when all of them are, or none: else
+    /// none is said to be.
+    fn add_left(&mut self, left: Left, now_ns: u64, min_age_ns: u64) {
+        if left.amount.count == 0 {
             return;
         }
-        self.by_key.insert(key, self.sites.len());
-        self.sites.push(site);
-    }
-}
-
-impl SiteFacts {
-    /// Adds what belongs to another site. Both histories have the same moments.
-    fn absorb(&mut self, other: Self) {
-        self.allocated.add(other.allocated);
-        self.live.add(other.live);
-        self.aged.add(other.aged);
-        self.oldest = self.oldest.max(other.oldest);
-        for ((_, bytes), (_, more)) in self.history.iter_mut().zip(other.history) {
-            *bytes = bytes.wrapping_add(more);
+        self.oldest = self.oldest.max(now_ns.saturating_sub(left.oldest_ns));
+        if now_ns.saturating_sub(left.newest_ns) >= min_age_ns {
+            self.aged.add(left.amount);
         }
-    }
-}
-
-impl Amount {
-    /// Adds another amount. Wraps around like the sums of the ledger, which a hostile target may have driven anywhere.
-    pub fn add(&mut self, other: Self) {
-        self.bytes = self.bytes.wrapping_add(other.bytes);
-        self.count += other.count;
     }
 }

@@ -1,11 +1,14 @@
-//! Distinct call stacks, each stored once.
+//! Distinct call stacks, each stored once, whichever processes it was seen in.
 
-use rustc_hash::FxHashMap;
+use std::hash::{Hash as _, Hasher as _};
+
+use hashbrown::{HashTable, hash_table::Entry};
+use rustc_hash::FxHasher;
 
 use crate::process::Location;
 
 /// A call stack.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub struct CallStack {
     /// Where its frames lie, leaf first.
     pub locations: Box<[Location]>,
@@ -13,27 +16,26 @@ pub struct CallStack {
     pub whole: bool,
 }
 
-/// A stack as it is kept.
-#[derive(Debug)]
-struct Kept {
-    check: u64,
-    stack: CallStack,
-}
-
-/// Stacks by their 64-bit identity.
-///
-/// Events name a stack by its identity alone, so two stacks that share one cannot be told apart later; that they exist
-/// shows in the second, independent value that comes with each, and is counted.
+/// Stacks by number. Two whose frames lie at the same places are one: those of two processes, or of a library that was
+/// loaded again at other addresses.
 #[derive(Debug, Default)]
 pub struct Stacks {
-    by_id: FxHashMap<u64, Kept>,
+    index: HashTable<u32>,
+    all: Vec<CallStack>,
     limit: usize,
     /// Frames that may still be kept.
     room: usize,
-    /// Stacks that were not kept because there were too many. One that is sent again is counted again.
+    /// Stacks, or identities of stacks, that were not kept because there were too many. One that is sent again is counted
+    /// again.
     pub overflow: u64,
-    /// Stacks that came under the identity of another.
+    /// Stacks that came under the identity of another of the same process.
     pub collisions: u64,
+}
+
+fn hash(stack: &CallStack) -> u64 {
+    let mut hasher = FxHasher::default();
+    stack.hash(&mut hasher);
+    hasher.finish()
 }
 
 impl Stacks {
@@ -45,43 +47,47 @@ impl Stacks {
         }
     }
 
-    /// Keeps a stack. A stack that comes again is the same, or a collision, which the second value shows.
-    pub(super) fn insert(&mut self, id: u64, check: u64, stack: CallStack) {
-        if let Some(kept) = self.by_id.get(&id) {
-            self.collisions += u64::from(kept.check != check);
-            return;
-        }
-        if self.is_full() {
+    /// The number of a stack, which is kept when it is new; `None` when there are too many.
+    pub(super) fn number(&mut self, stack: CallStack) -> Option<u32> {
+        let all = &mut self.all;
+        let entry = self.index.entry(
+            hash(&stack),
+            |&other| all[other as usize] == stack,
+            |&other| hash(&all[other as usize]),
+        );
+        let vacant = match entry {
+            Entry::Occupied(entry) => return Some(*entry.get()),
+            Entry::Vacant(vacant) => vacant,
+        };
+        let number = u32::try_from(all.len()).ok()?;
+        if all.len() >= self.limit || self.room == 0 {
             self.overflow += 1;
-            return;
+            return None;
         }
         // The last one may be longer than what is left.
         self.room = self.room.saturating_sub(stack.locations.len());
-        self.by_id.insert(id, Kept { check, stack });
+        all.push(stack);
+        vacant.insert(number);
+        Some(number)
     }
 
-    /// Whether no further stack will be kept.
-    pub(super) fn is_full(&self) -> bool {
-        self.by_id.len() >= self.limit || self.room == 0
-    }
-
-    /// How many sites with these stacks there can be, and those with stacks that are not known yet may be.
+    /// How many sites there can be: in most programs a stack has one operation.
     pub(super) const fn most_sites(&self) -> usize {
         self.limit.saturating_mul(2)
     }
 
-    /// The stack of an identity.
-    pub fn get(&self, id: u64) -> Option<&CallStack> {
-        self.by_id.get(&id).map(|kept| &kept.stack)
+    /// The stack of a number.
+    pub fn get(&self, number: u32) -> Option<&CallStack> {
+        self.all.get(number as usize)
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.by_id.len()
+        self.all.len()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.by_id.is_empty()
+        self.all.is_empty()
     }
 }

@@ -17,6 +17,10 @@ pub struct Tally {
     pub unmapped_unknown: u64,
     /// Memory that went with a program that was replaced by `exec`: neither freed nor leaked.
     pub gone_with_exec: Amount,
-    /// Blocks that were not kept because four billion others were live.
+    /// Blocks that were not kept because too many others of their process were live.
     pub not_kept: u64,
+    /// Frees of blocks that were not known, by processes of which is not known what they have a copy of since they were forked.
+    pub inherited_frees: u64,
+    /// Events that can be of no process: it has ended, or has another pid.
+    pub strays: u64,
 }

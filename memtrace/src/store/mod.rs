@@ -5,9 +5,11 @@
 //! | tag | content |
 //! |---|---|
 //! | `E` | a record of the ring, as it was |
-//! | `S` | the stack just sent: id, check, 1 if it is whole (`u8`), then module (`u32`) and address (`u64`) of each |
+//! | `S` | the stack just sent: pid, incarnation (`u32`), id, check (`u64`), 1 if it is whole (`u8`), then module (`u32`) and address (`u64`) of each frame |
+//! | `G` | from here on events of a program count in a group: incarnation and group (`u32`) |
+//! | `X` | a process was found to have ended: incarnation (`u32`) and kernel time (`u64`, nanoseconds) |
 //! | `L` | a lost free that was applied: key and value as in the map |
-//! | `B` | where the program break was at the start: pid, incarnation (`u32`) and address (`u64`) |
+//! | `B` | a program that was there at the start: pid, incarnation (`u32`), and its program break (`u64`), 0 for none |
 //! | `P` | a moment at which live bytes were noted: kernel time (`u64`, nanoseconds) |
 //! | `F` | [`Final`] as JSON, the last frame |
 //!
@@ -25,7 +27,7 @@ pub use self::{
 use crate::profile;
 
 /// First bytes of a recording; the digit is the version.
-pub const MAGIC: &[u8] = b"memtrace-ring 2\n";
+pub const MAGIC: &[u8] = b"memtrace-ring 3\n";
 
 /// The end of a recording: what is not in the ring's records.
 #[derive(Debug, Deserialize, Serialize)]
@@ -42,6 +44,14 @@ pub struct Final {
     pub by_tables: bool,
     /// What the reader of a report must know.
     pub notes: Vec<String>,
+    /// Names of the groups.
+    pub groups: Vec<String>,
+    /// How many processes were seen.
+    pub seen: u64,
+    /// Times at which probes had to be put on anew.
+    pub gaps: u64,
+    /// Who the programs are, by incarnation; without sums.
+    pub processes: Vec<(u32, profile::Process)>,
     /// Names of the locations: module, address, and the frames there, innermost first.
     pub names: Vec<(u32, u64, Vec<profile::Frame>)>,
 }

@@ -19,7 +19,30 @@ pub enum Frame<'a> {
     /// A record of the ring.
     Event(&'a [u8]),
     /// A stack.
-    Stack(Identity, CallStack),
+    Stack {
+        /// Process id.
+        pid: u32,
+        /// The process incarnation.
+        incarnation: u32,
+        /// What its events name it by.
+        identity: Identity,
+        /// What it is.
+        stack: CallStack,
+    },
+    /// From here on events of a program count in a group.
+    Group {
+        /// The process incarnation.
+        incarnation: u32,
+        /// The group.
+        group: u32,
+    },
+    /// A process was found to have ended.
+    End {
+        /// The process incarnation.
+        incarnation: u32,
+        /// Kernel time in nanoseconds.
+        now_ns: u64,
+    },
     /// A lost free.
     LostFree(LostKey, LostFree),
     /// A moment at which live bytes were noted, in nanoseconds.
@@ -41,7 +64,7 @@ pub enum Frame<'a> {
 #[derive(Debug, Error)]
 pub enum ReadError {
     /// Not a recording, or one of another version.
-    #[error("this is not a recording of this version: it does not start with \"memtrace-ring 2\"")]
+    #[error("this is not a recording of this version: it does not start with \"memtrace-ring 3\"")]
     Magic,
     /// The file ends inside a frame.
     #[error("the recording is cut off at byte {0}")]
@@ -106,6 +129,7 @@ fn frame(tag: u8, content: &[u8]) -> Option<Frame<'_>> {
                 .map(|end| Frame::Final(Box::new(end)));
         }
         b'S' => {
+            let (pid, incarnation) = (small(&mut rest)?, small(&mut rest)?);
             let identity = Identity {
                 id: number(&mut rest)?,
                 check: number(&mut rest)?,
@@ -127,8 +151,21 @@ fn frame(tag: u8, content: &[u8]) -> Option<Frame<'_>> {
                 locations: locations.into(),
                 whole: whole == 1,
             };
-            Frame::Stack(identity, stack)
+            Frame::Stack {
+                pid,
+                incarnation,
+                identity,
+                stack,
+            }
         }
+        b'G' => Frame::Group {
+            incarnation: small(&mut rest)?,
+            group: small(&mut rest)?,
+        },
+        b'X' => Frame::End {
+            incarnation: small(&mut rest)?,
+            now_ns: number(&mut rest)?,
+        },
         b'L' => Frame::LostFree(
             LostKey {
                 address: number(&mut rest)?,

@@ -50,9 +50,11 @@ impl Writer {
         self.frame(b'E', record);
     }
 
-    /// A stack, as it was placed.
-    pub fn stack(&mut self, identity: Identity, stack: &CallStack) {
-        let mut content = Vec::with_capacity(17 + 12 * stack.locations.len());
+    /// A stack of a program, as it was placed.
+    pub fn stack(&mut self, pid: u32, incarnation: u32, identity: Identity, stack: &CallStack) {
+        let mut content = Vec::with_capacity(25 + 12 * stack.locations.len());
+        content.extend(pid.to_le_bytes());
+        content.extend(incarnation.to_le_bytes());
         content.extend(identity.id.to_le_bytes());
         content.extend(identity.check.to_le_bytes());
         content.push(u8::from(stack.whole));
@@ -61,6 +63,22 @@ impl Writer {
             content.extend(location.address.to_le_bytes());
         }
         self.frame(b'S', &content);
+    }
+
+    /// Events of a program count in this group from here on.
+    pub fn group(&mut self, incarnation: u32, group: u32) {
+        let mut content = Vec::with_capacity(8);
+        content.extend(incarnation.to_le_bytes());
+        content.extend(group.to_le_bytes());
+        self.frame(b'G', &content);
+    }
+
+    /// A process was found to have ended.
+    pub fn end(&mut self, incarnation: u32, now_ns: u64) {
+        let mut content = Vec::with_capacity(12);
+        content.extend(incarnation.to_le_bytes());
+        content.extend(now_ns.to_le_bytes());
+        self.frame(b'X', &content);
     }
 
     /// A lost free.
@@ -98,5 +116,62 @@ impl Writer {
             Some(error) => Err(error),
             None => self.file.flush(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        process::Location,
+        store::{Frame, frames},
+    };
+
+    #[test]
+    fn what_is_written_is_read() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let mut writer = Writer::create(file.path()).unwrap();
+        let identity = Identity { id: 5, check: 6 };
+        let location = Location { module: 7, address: 8 };
+        let stack = CallStack {
+            locations: [location; 2].into(),
+            whole: true,
+        };
+        writer.event(b"record");
+        writer.stack(1, 2, identity, &stack);
+        writer.group(2, 9);
+        writer.end(2, 10);
+        writer.program_break(1, 2, 11);
+        writer.sample(12);
+        writer.file.flush().unwrap();
+        let bytes = std::fs::read(file.path()).unwrap();
+        let all: Vec<Frame<'_>> = frames(&bytes).map(Result::unwrap).collect();
+        let [
+            Frame::Event(b"record"),
+            Frame::Stack {
+                pid: 1,
+                incarnation: 2,
+                identity: read_identity,
+                stack: read_stack,
+            },
+            Frame::Group {
+                incarnation: 2,
+                group: 9,
+            },
+            Frame::End {
+                incarnation: 2,
+                now_ns: 10,
+            },
+            Frame::Break {
+                pid: 1,
+                incarnation: 2,
+                address: 11,
+            },
+            Frame::Sample(12),
+        ] = all.as_slice()
+        else {
+            panic!("{all:?}")
+        };
+        assert_eq!((*read_identity, read_stack), (identity, &stack));
     }
 }

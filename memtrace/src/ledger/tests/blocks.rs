@@ -10,7 +10,7 @@ use memtrace_common::{
 use super::{
     SECOND,
     events::{BASE, free, live, lost, malloc, map, of_op, realloc_begin, realloc_end, run, snapshot},
-    header,
+    header, program,
     world::PAGE,
 };
 use crate::{decode::Event, profile::Amount};
@@ -147,7 +147,7 @@ fn a_program_that_is_replaced_takes_its_blocks_along() {
         map(1, Op::MmapFile, 0, BASE + PAGE, PAGE),
         realloc_begin(2, 1, 0x50),
     ]);
-    ledger.apply(&Event::Exec(header(1, 1, 2, 2)));
+    ledger.apply(&Event::Exec(program(header(1, 1, 2, 2))));
     let gone = Amount {
         bytes: 100 + PAGE,
         count: 2,
@@ -174,6 +174,7 @@ fn the_record_of_an_exec_may_be_lost() {
 fn processes_with_equal_addresses_do_not_mix() {
     let mut ledger = run([malloc(1, 1, 0x10, 100)]);
     for pid in 2..5 {
+        ledger.add_stack(pid, pid, 1, 1, super::stack(1));
         ledger.apply(&Event::Alloc(Alloc {
             header: memtrace_common::event::Header {
                 op: Op::Malloc as u8,

@@ -131,7 +131,7 @@ fn a_lost_unmap_reaches_what_a_later_one_has_set_aside() {
 #[test]
 fn the_program_break_counts_when_the_program_itself_moves_it() {
     let mut ledger = ledger();
-    ledger.seed_break(1, 1, 1000);
+    ledger.seed(1, 1, Some(1000));
     for (event, bytes, count) in [
         (brk(1, 0, 1500), 500, 1),
         // The allocator takes 1000 bytes more.

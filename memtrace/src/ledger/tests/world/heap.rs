@@ -31,7 +31,7 @@ impl World {
     pub(super) fn malloc(&mut self, ledger: &mut Ledger, step: Step) {
         let op = [Op::Malloc, Op::Calloc, Op::PosixMemalign][usize::from(step.amount % 3)];
         let Some(address) = self.vacant(step) else { return };
-        self.add_block(step, address, u64::from(step.amount), (op, step.stack));
+        self.add_block(step, address, u64::from(step.amount), self.place(step, op));
         let event = Event::Alloc(Alloc {
             header: self.header(step, op, 0),
             address,
@@ -43,8 +43,13 @@ impl World {
 
     pub(super) fn add_block(&mut self, step: Step, address: u64, size: u64, place: Place) {
         let time_ns = self.now_ns;
-        self.allocate(place, size);
-        let block = Known { size, place, time_ns };
+        self.allocate(step, place, size);
+        let block = Known {
+            size,
+            place,
+            time_ns,
+            inherited: false,
+        };
         assert!(self.programs[step.program].blocks.insert(address, block).is_none());
     }
 
@@ -108,7 +113,7 @@ impl World {
     ) {
         let mut flags = if lost { flag::BEGIN_LOST } else { 0 };
         let mut address = 0;
-        let place = (Op::Realloc, step.stack);
+        let place = self.place(step, Op::Realloc);
         match outcome {
             Outcome::Failed => {
                 flags |= flag::FAILED;

@@ -38,7 +38,7 @@ impl World {
     /// A new mapping, which replaces what is there.
     pub(super) fn add_cells(&mut self, step: Step, start: u64, size: u64, width: u64, place: Place) {
         self.mappings += 1;
-        self.allocate(place, size);
+        self.allocate(step, place, size);
         let mut at = 0;
         while at < size {
             let cell = Cell {
@@ -47,6 +47,7 @@ impl World {
                 bytes: width.min(size - at),
                 place,
                 time_ns: self.now_ns,
+                inherited: false,
             };
             self.programs[step.program].cells.insert(start + at, cell);
             at += width;
@@ -69,7 +70,7 @@ impl World {
             self.vacant_pages(step, count, &BTreeSet::new())
         };
         let Some(start) = start else { return };
-        self.add_cells(step, start, size, PAGE, (op, step.stack));
+        self.add_cells(step, start, size, PAGE, self.place(step, op));
         let event = Event::Map(Map {
             header: self.header(step, op, if fixed { flag::FIXED } else { 0 }),
             address: start,
@@ -139,7 +140,7 @@ impl World {
             let Some(to) = self.vacant_pages(step, count, &pages(old, old_count).collect()) else {
                 return;
             };
-            let place = (moved_op(known.get(&old)), step.stack);
+            let place = self.place(step, moved_op(known.get(&old)));
             self.add_cells(step, to, size, PAGE, place);
             return self.send_remap(ledger, step, flag::KEEP_OLD, [old, old_size, to, size]);
         }
@@ -200,7 +201,7 @@ impl World {
             return;
         };
         let flags = if lost { flag::BEGIN_LOST } else { 0 };
-        let place = (moved_op(cells.get(&old)), step.stack);
+        let place = self.place(step, moved_op(cells.get(&old)));
         let to = match outcome {
             Outcome::InPlace => Some(old),
             // When there is no room, somewhere else: its old place was free for others since the begin.
@@ -233,7 +234,7 @@ impl World {
                 self.take(step, new, old);
             }
             Some(old) if new > old && !nested => {
-                self.add_cells(step, old, new - old, BREAK_CELL, (Op::Brk, step.stack));
+                self.add_cells(step, old, new - old, BREAK_CELL, self.place(step, Op::Brk));
             }
             _ => {}
         }

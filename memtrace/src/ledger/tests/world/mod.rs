@@ -1,7 +1,9 @@
 //! Programs, an allocator and a kernel, kept the naive way: what the ledger must come to.
 
 mod heap;
+mod life;
 mod mapping;
+mod truth;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,8 +13,14 @@ use memtrace_common::{
     state::{LostFree, LostKey},
 };
 
-use super::{SECOND, header};
-use crate::{decode::Event, ledger::Ledger, profile::Amount};
+use self::life::Life;
+pub(super) use self::truth::{Site, Truth};
+use super::{SECOND, add_stacks, header};
+use crate::{
+    decode::Event,
+    ledger::{Ledger, ProcessFacts},
+    profile::Amount,
+};
 
 pub(super) const PAGE: u64 = 4096;
 /// Few addresses, so that they are used again and again.
@@ -28,8 +36,11 @@ const BREAK_CELL: u64 = 16;
 /// Stacks 1 to 3 are kept, 0 is none, and 4 never arrives.
 pub(super) const STACKS: u64 = 5;
 
-/// A site: operation and stack.
-type Place = (Op, u64);
+/// Processes that there can be at once.
+pub(super) const PROCESSES: usize = 4;
+
+/// A site: operation, stack and group.
+type Place = (Op, u64, u32);
 
 /// One thing that a program does, in numbers that any values make sense of.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +60,8 @@ struct Known {
     size: u64,
     place: Place,
     time_ns: u64,
+    /// The parent's.
+    inherited: bool,
 }
 
 /// A page, or a piece below the program break.
@@ -59,6 +72,8 @@ struct Cell {
     bytes: u64,
     place: Place,
     time_ns: u64,
+    /// The parent's.
+    inherited: bool,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -109,22 +124,42 @@ impl Flight {
 struct Program {
     pid: u32,
     incarnation: u32,
+    life: Life,
+    group: u32,
+    parent: Option<u32>,
+    started_ns: u64,
+    ended_ns: Option<u64>,
+    allocated: Amount,
+    peak: u64,
     blocks: BTreeMap<u64, Known>,
     cells: BTreeMap<u64, Cell>,
     last_break: Option<u64>,
     flights: BTreeMap<u32, Flight>,
 }
 
-/// What the model says of a site.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(super) struct Truth {
-    pub(super) allocated: Amount,
-    pub(super) live: Amount,
-    pub(super) aged: Amount,
-    pub(super) oldest_ns: u64,
+/// What the ledger is told.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Sent {
+    Event(Event<'static>),
+    /// The stacks of a program: pid and incarnation.
+    Stacks(u32, u32),
+    /// The group of an incarnation.
+    Group(u32, u32),
 }
 
-/// Two programs with the same addresses.
+impl Sent {
+    pub(super) fn apply(&self, ledger: &mut Ledger) {
+        match *self {
+            Self::Event(event) => ledger.apply(&event),
+            Self::Stacks(pid, incarnation) => add_stacks(ledger, pid, incarnation),
+            Self::Group(incarnation, group) => {
+                ledger.set_group(incarnation, group);
+            }
+        }
+    }
+}
+
+/// A few processes with the same addresses, one of them at first.
 #[derive(Debug)]
 pub(super) struct World {
     programs: Vec<Program>,
@@ -137,8 +172,12 @@ pub(super) struct World {
     pub(super) unmatched: u64,
     pub(super) unknown: u64,
     pub(super) gone: Amount,
-    /// Every event that was sent.
-    pub(super) sent: Vec<Event<'static>>,
+    /// Blocks and pieces of mappings that were live when their process ended: site, bytes, 1 if it is a piece, time.
+    left: Vec<(Place, Amount, u64)>,
+    /// What is to be known of programs that are over.
+    over: Vec<ProcessFacts>,
+    /// Everything that was sent.
+    pub(super) sent: Vec<Sent>,
 }
 
 impl World {
@@ -154,19 +193,21 @@ impl World {
             unmatched: 0,
             unknown: 0,
             gone: Amount::default(),
+            left: Vec::new(),
+            over: Vec::new(),
             sent: Vec::new(),
         };
-        for pid in [100, 200] {
-            world.incarnations += 1;
-            world.programs.push(Program {
-                pid,
-                incarnation: world.incarnations,
-                blocks: BTreeMap::new(),
-                cells: BTreeMap::new(),
-                last_break: Some(BREAK),
-                flights: BTreeMap::new(),
-            });
-            ledger.seed_break(pid, world.incarnations, BREAK);
+        for pid in 100..104 {
+            let life = if pid == 100 { Life::Alive } else { Life::Over };
+            let mut program = Program::new(pid, life);
+            if life == Life::Alive {
+                world.incarnations += 1;
+                program.incarnation = world.incarnations;
+                program.last_break = Some(BREAK);
+                ledger.seed(pid, world.incarnations, Some(BREAK));
+                add_stacks(ledger, pid, world.incarnations);
+            }
+            world.programs.push(program);
         }
         world
     }
@@ -219,6 +260,14 @@ impl World {
 
     pub(super) fn step(&mut self, ledger: &mut Ledger, step: Step) {
         self.now_ns += SECOND;
+        self.act(ledger, step);
+        self.note_peaks();
+    }
+
+    fn act(&mut self, ledger: &mut Ledger, step: Step) {
+        if self.programs[step.program].life != Life::Alive {
+            return self.join(ledger, step);
+        }
         if self.programs[step.program].flights.contains_key(&step.thread) {
             return self.end(ledger, step);
         }
@@ -231,42 +280,22 @@ impl World {
             13..=14 => self.mremap(ledger, step),
             15 => self.brk(ledger, step),
             16 => self.collect(ledger),
+            17 => self.fork(ledger, step),
+            18 => self.set_group(ledger, step),
             // Rare, or nothing would live long.
-            _ if step.pick.is_multiple_of(8) => self.exec(ledger, step),
+            19 if step.pick.is_multiple_of(8) => self.exec(ledger, step),
+            20.. if step.pick.is_multiple_of(2) => self.exit(ledger, step),
             _ => {}
         }
     }
 
-    /// What each site has.
-    pub(super) fn truth(&self, min_age_ns: u64) -> BTreeMap<(Op, Option<u64>), Truth> {
-        let mut all: BTreeMap<(Op, Option<u64>), Truth> = BTreeMap::new();
-        let kept = |(op, stack): Place| (op, (1..4).contains(&stack).then_some(stack));
-        for (&place, &amount) in &self.allocated {
-            all.entry(kept(place)).or_default().allocated.add(amount);
-        }
-        let mut live = |place, bytes, count, time_ns: u64| {
-            let truth = all.entry(kept(place)).or_default();
-            let age = self.now_ns - time_ns;
-            truth.live.add(Amount { bytes, count });
-            truth.oldest_ns = truth.oldest_ns.max(age);
-            if age >= min_age_ns {
-                truth.aged.add(Amount { bytes, count });
-            }
-        };
-        for program in &self.programs {
-            for block in program.blocks.values() {
-                live(block.place, block.size, 1, block.time_ns);
-            }
-            for (cell, first) in runs(&program.cells) {
-                live(cell.place, cell.bytes, u64::from(first), cell.time_ns);
-            }
-        }
-        all
+    fn send(&mut self, ledger: &mut Ledger, event: Event<'static>) {
+        self.tell(ledger, Sent::Event(event));
     }
 
-    fn send(&mut self, ledger: &mut Ledger, event: Event<'static>) {
-        ledger.apply(&event);
-        self.sent.push(event);
+    fn tell(&mut self, ledger: &mut Ledger, sent: Sent) {
+        sent.apply(ledger);
+        self.sent.push(sent);
     }
 
     fn header(&self, step: Step, op: Op, flags: u16) -> Header {
@@ -294,8 +323,16 @@ impl World {
         self.lost.remove(&(self.programs[step.program].incarnation, address));
     }
 
-    fn allocate(&mut self, place: Place, bytes: u64) {
-        self.allocated.entry(place).or_default().add(Amount { bytes, count: 1 });
+    fn place(&self, step: Step, op: Op) -> Place {
+        (op, step.stack, self.programs[step.program].group)
+    }
+
+    fn allocate(&mut self, step: Step, place: Place, bytes: u64) {
+        let amount = Amount { bytes, count: 1 };
+        self.allocated.entry(place).or_default().add(amount);
+        if place.0.class().is_memory() {
+            self.programs[step.program].allocated.add(amount);
+        }
     }
 
     fn end(&mut self, ledger: &mut Ledger, step: Step) {
@@ -331,30 +368,6 @@ impl World {
             Some(flight @ Flight::Remap { .. }) => self.mremap_end(ledger, step, flight),
             None => {}
         }
-    }
-
-    fn exec(&mut self, ledger: &mut Ledger, step: Step) {
-        self.incarnations += 1;
-        let program = &mut self.programs[step.program];
-        program.incarnation = self.incarnations;
-        program.last_break = None;
-        program.flights.clear();
-        for block in std::mem::take(&mut program.blocks).into_values() {
-            self.gone.add(Amount {
-                bytes: block.size,
-                count: 1,
-            });
-        }
-        for (cell, first) in runs(&std::mem::take(&mut program.cells)) {
-            if cell.place.0.class().is_memory() {
-                self.gone.add(Amount {
-                    bytes: cell.bytes,
-                    count: u64::from(first),
-                });
-            }
-        }
-        let event = Event::Exec(self.header(step, Op::Malloc, 0));
-        self.send(ledger, event);
     }
 }
 
