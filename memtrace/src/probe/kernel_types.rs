@@ -5,7 +5,7 @@
 
 use std::fs;
 
-use memtrace_common::config::{ReturnProbes, Trampoline};
+use memtrace_common::config::{Files, ReturnProbes, Threads, Trampoline};
 
 /// Where the kernel shows its types.
 const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
@@ -25,20 +25,50 @@ const UNION: u32 = 5;
 /// Most structures without names inside each other that are looked into.
 const MAX_NESTED: u32 = 4;
 
-/// Where the kernel of this machine keeps the return addresses that its return probes replace, and that which it puts in
-/// their place; all zero when that cannot be learned.
-pub(super) fn return_probes() -> (ReturnProbes, Trampoline) {
+/// What is known of this machine's kernel; all zero what cannot be learned.
+pub(super) struct Known {
+    /// Where it keeps the return addresses that its return probes replace.
+    pub(super) return_probes: ReturnProbes,
+    /// Where it keeps the address that it puts in their place.
+    pub(super) trampoline: Trampoline,
+    /// Where it counts the threads of a process.
+    pub(super) threads: Threads,
+    /// Where it keeps what is mapped.
+    pub(super) files: Files,
+}
+
+/// Reads the kernel's types.
+pub(super) fn known() -> Known {
     let bytes = fs::read(VMLINUX).unwrap_or_default();
     let types = Types::parse(&bytes);
-    let probes = types.as_ref().and_then(probes).unwrap_or_else(|| {
-        log::info!("{VMLINUX} does not tell where return probes keep return addresses: stacks end there");
-        ReturnProbes::default()
-    });
-    let trampoline = types.as_ref().and_then(trampoline).unwrap_or_else(|| {
-        log::info!("{VMLINUX} does not tell where return probes keep their address: it is guessed");
-        Trampoline::default()
-    });
-    (probes, trampoline)
+    let missing = |what: &str| log::info!("{VMLINUX} does not tell {what}");
+    let types = types.as_ref();
+    Known {
+        return_probes: types.and_then(probes).unwrap_or_else(|| {
+            missing("where return probes keep return addresses: stacks end there");
+            ReturnProbes::default()
+        }),
+        trampoline: types.and_then(trampoline).unwrap_or_else(|| {
+            missing("where return probes keep their address: it is guessed");
+            Trampoline::default()
+        }),
+        threads: types.and_then(threads).unwrap_or_else(|| {
+            missing("where threads are counted: a process ends with its main thread");
+            Threads::default()
+        }),
+        files: types.and_then(files).unwrap_or_else(|| {
+            missing("which file is mapped: code of short-lived processes stays without names");
+            Files::default()
+        }),
+    }
+}
+
+fn threads(types: &Types<'_>) -> Option<Threads> {
+    Some(Threads {
+        known: 1,
+        task_signal: types.offset("task_struct", "signal")?,
+        signal_live: types.offset("signal_struct", "live")?,
+    })
 }
 
 fn probes(types: &Types<'_>) -> Option<ReturnProbes> {
@@ -59,6 +89,22 @@ fn trampoline(types: &Types<'_>) -> Option<Trampoline> {
         task_mm: types.offset("task_struct", "mm")?,
         mm_area: state.checked_add(types.offset("uprobes_state", "xol_area")?)?,
         area_address: types.offset("xol_area", "vaddr")?,
+    })
+}
+
+fn files(types: &Types<'_>) -> Option<Files> {
+    Some(Files {
+        known: 1,
+        task_files: types.offset("task_struct", "files")?,
+        files_table: types.offset("files_struct", "fdt")?,
+        table_entries: types.offset("fdtable", "fd")?,
+        file_inode: types.offset("file", "f_inode")?,
+        inode_number: types.offset("inode", "i_ino")?,
+        inode_system: types.offset("inode", "i_sb")?,
+        system_device: types.offset("super_block", "s_dev")?,
+        task_mm: types.offset("task_struct", "mm")?,
+        mm_executable: types.offset("mm_struct", "exe_file")?,
+        mm_code: types.offset("mm_struct", "start_code")?,
     })
 }
 
@@ -200,6 +246,13 @@ mod tests {
         );
         let found = trampoline(&types).unwrap();
         assert!(found.task_mm > 0 && found.mm_area > 0, "{found:?}");
+        let found = threads(&types).unwrap();
+        assert!(found.task_signal > 0 && found.signal_live > 0, "{found:?}");
+        let found = files(&types).unwrap();
+        assert!(
+            found.mm_code > 0 && found.inode_number != found.inode_system,
+            "{found:?}"
+        );
         assert_eq!(types.offset("task_struct", "no such member"), None);
     }
 
@@ -209,6 +262,8 @@ mod tests {
             let types = Types::parse(bytes);
             let _either = types.as_ref().and_then(probes);
             let _either = types.as_ref().and_then(trampoline);
+            let _either = types.as_ref().and_then(threads);
+            let _either = types.as_ref().and_then(files);
         };
         look(b"");
         let Ok(bytes) = fs::read(VMLINUX) else { return };

@@ -2,18 +2,17 @@
 
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{HashMap, Map, MapData},
+    maps::Map,
     programs::{Program, ProgramError, ProgramType},
     sys::{BpfHelper, is_helper_supported},
 };
 use aya_log::EbpfLogger;
 use memtrace_common::{
-    config::{self, Config, PidNamespace},
+    config::{self, Config, Join, PidNamespace},
     limits,
-    state::Process,
 };
 
-use super::{CodeChanges, Counters, LostFrees, ProbeError, Ring, Tables, attach::Links, kernel_types};
+use super::{Counters, Hooked, LostFrees, Members, ProbeError, Ring, Tables, kernel_types};
 
 /// The BPF object, built by `cargo xtask ebpf` and kept in the tree.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(
@@ -22,6 +21,10 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(
 ));
 
 /// How to load.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "settings that have nothing to do with each other"
+)]
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// Size of the ring buffer in bytes: a power of two, at least [`limits::RING_BYTES_MIN`].
@@ -32,15 +35,21 @@ pub struct Options {
     pub old_loop: bool,
     /// The PID namespace in which processes are numbered; all zero is the machine's first one.
     pub pid_namespace: PidNamespace,
+    /// Which processes join by themselves.
+    pub join: Join,
+    /// The name of programs that join, with [`Join::Command`].
+    pub command: [u8; limits::COMMAND_BYTES],
+    /// Whether children are followed.
+    pub follow: bool,
+    /// Whether probes will be in every process, from its first instruction on.
+    pub everywhere: bool,
     /// Whether the BPF side writes its diagnostics to the log.
     pub diagnostics: bool,
 }
 
-/// The loaded programs and maps, and whatever is attached.
+/// The loaded programs and maps.
 pub struct Probes {
     pub(super) ebpf: Ebpf,
-    pub(super) links: Links,
-    processes: HashMap<MapData, u32, Process>,
 }
 
 impl Probes {
@@ -49,13 +58,23 @@ impl Probes {
     /// # Errors
     /// Missing privileges, a kernel that refuses a program, or an object of another version.
     pub fn load(options: Options) -> Result<Self, ProbeError> {
-        let (return_probes, trampoline) = kernel_types::return_probes();
+        let kernel_types::Known {
+            return_probes,
+            trampoline,
+            threads,
+            files,
+        } = kernel_types::known();
         let config = Config {
             // A quarter: the collector then has three more to come back in.
             wakeup_bytes: u64::from(options.ring_bytes / 4),
             max_frames: u32::try_from(limits::MAX_FRAMES).unwrap_or(u32::MAX),
             by_tables: u32::from(options.by_tables),
-            reserved: 0,
+            join: options.join as u32,
+            follow: u32::from(options.follow),
+            threads,
+            files,
+            everywhere: u32::from(options.everywhere),
+            command: options.command,
             has_loop: u32::from(!options.old_loop && has_loop()),
             return_probes,
             trampoline,
@@ -81,31 +100,27 @@ impl Probes {
                 );
             }
         }
-        let processes = HashMap::try_from(take(&mut ebpf, "PROCESSES")?)
-            .map_err(|source| ProbeError::map("open the map of processes", source))?;
-        Ok(Self {
-            ebpf,
-            links: Links::default(),
-            processes,
-        })
+        Ok(Self { ebpf })
     }
 
-    /// Starts to listen to a process. Programs ignore every other one.
+    /// Who is traced; can be taken once.
     ///
     /// # Errors
-    /// When the kernel does not take the entry.
-    pub fn trace(&mut self, pid: u32, incarnation: u32) -> Result<(), ProbeError> {
-        self.processes
-            .insert(pid, Process { incarnation, slot: 0 }, 0)
-            .map_err(|source| ProbeError::map("add the process to those traced", source))
+    /// When it was taken before.
+    pub fn members(&mut self) -> Result<Members, ProbeError> {
+        Members::new([
+            take(&mut self.ebpf, "PROCESSES")?,
+            take(&mut self.ebpf, "INCARNATION")?,
+            take(&mut self.ebpf, "OVER")?,
+        ])
     }
 
-    /// Stops listening to a process: one store, so that no free can be missed that follows an allocation seen.
-    pub fn ignore(&mut self, pid: u32) {
-        // Only an entry that is already gone can fail to be removed.
-        if let Err(error) = self.processes.remove(&pid) {
-            log::debug!("process {pid} was no longer in the map: {error}");
-        }
+    /// What is known of hooks; can be taken once.
+    ///
+    /// # Errors
+    /// When it was taken before.
+    pub fn hooked(&mut self) -> Result<Hooked, ProbeError> {
+        Hooked::new(take(&mut self.ebpf, "HOOKED")?)
     }
 
     /// The ring buffer; can be taken once.
@@ -144,17 +159,11 @@ impl Probes {
         Tables::new([
             take(&mut self.ebpf, "TABLES")?,
             take(&mut self.ebpf, "SPACES")?,
-            take(&mut self.ebpf, "CURRENT")?,
+            take(&mut self.ebpf, "CHANGES")?,
+            take(&mut self.ebpf, "RECENTS")?,
+            take(&mut self.ebpf, "FILES")?,
             take(&mut self.ebpf, "RULES")?,
         ])
-    }
-
-    /// The BPF side's word of new code; can be taken once.
-    ///
-    /// # Errors
-    /// When it was taken before.
-    pub fn code_changes(&mut self) -> Result<CodeChanges, ProbeError> {
-        CodeChanges::new(take(&mut self.ebpf, "CHANGES")?)
     }
 
     /// The reader of the BPF side's diagnostics, for whoever polls it.

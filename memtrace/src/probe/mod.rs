@@ -4,21 +4,24 @@
 //! the kernel detaches it when the process ends, however it ends.
 
 mod attach;
+mod counted;
 mod counters;
 mod error;
 mod kernel_types;
 mod load;
 mod lost;
+mod members;
 mod ring;
 mod tables;
 mod tracefs;
 
 pub use self::{
-    attach::{Point, Role},
+    attach::{Links, Point, Role, Scope},
     counters::Counters,
     error::ProbeError,
     load::{Options, Probes},
     lost::LostFrees,
+    members::{Hooked, Members},
     ring::{Ring, RingRecord},
-    tables::{Arena, CodeChanges, Tables},
+    tables::{Arena, Tables},
 };

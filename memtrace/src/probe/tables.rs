@@ -1,16 +1,27 @@
 //! What the BPF side unwinds by: tables, the mappings they belong to, and its word that mappings have changed.
 
-use aya::maps::{Array, ArrayOfMaps, Map, MapData, MapError};
+use std::{thread, time::Duration};
+
+use aya::{
+    maps::{Array, ArrayOfMaps, HashMap, Map, MapData, MapError},
+    sys::SyscallError,
+};
 use memtrace_common::{
-    limits::{CACHED_RULES, MAX_ARENAS, SPACE_COPIES},
-    space::{Changes, Space},
+    limits::{CACHED_RULES, MAX_ARENAS},
+    space::{Changes, FileKey, FileTable, Recent, Space},
     unwind::CHUNK_WORDS,
 };
+
+use rustix::io::Errno;
 
 use super::ProbeError;
 
 /// `BPF_F_INNER_MAP` (include/uapi/linux/bpf.h, Linux 5.10): arrays of different lengths may lie in one array of maps.
 const INNER_MAP: u32 = 1 << 12;
+
+/// How often the kernel is asked again for memory that it has not at hand at once, and how long it is given to get some.
+const MEMORY_TRIES: u32 = 20;
+const MEMORY_PAUSE: Duration = Duration::from_millis(1);
 
 /// A piece of a table, as one value of an array.
 type Chunk = [u32; CHUNK_WORDS];
@@ -29,8 +40,10 @@ impl Arena {
 /// Loads tables and tells the BPF side of them.
 pub struct Tables {
     arenas: ArrayOfMaps<MapData, Array<MapData, Chunk>>,
-    spaces: Array<MapData, Space>,
-    current: Array<MapData, u64>,
+    spaces: HashMap<MapData, u32, Space>,
+    changes: HashMap<MapData, u32, Changes>,
+    recents: HashMap<MapData, u32, Recent>,
+    files: HashMap<MapData, FileKey, FileTable>,
     rules: Array<MapData, [u64; 2]>,
     /// What takes the place of an array that is given back: an array of maps has no other way to let go of one.
     nothing: Array<MapData, Chunk>,
@@ -41,34 +54,15 @@ pub struct Tables {
     next: u32,
 }
 
-/// Tells of the BPF side's word that executable mappings have changed.
-pub struct CodeChanges(Array<MapData, Changes>);
-
-impl CodeChanges {
-    pub(super) fn new(map: Map) -> Result<Self, ProbeError> {
-        let map = Array::try_from(map).map_err(|source| ProbeError::map("open the map of changes", source))?;
-        Ok(Self(map))
-    }
-
-    /// Kernel monotonic time in nanoseconds of the last change in a process; 0 for none.
-    ///
-    /// # Errors
-    /// When the kernel does not give it.
-    pub fn last(&self, slot: u32) -> Result<u64, ProbeError> {
-        self.0
-            .get(&slot, 0)
-            .map(|changes| changes.last)
-            .map_err(|source| ProbeError::map("read what changed", source))
-    }
-}
-
 impl Tables {
-    pub(super) fn new([tables, spaces, current, rules]: [Map; 4]) -> Result<Self, ProbeError> {
+    pub(super) fn new([tables, spaces, changes, recents, files, rules]: [Map; 6]) -> Result<Self, ProbeError> {
         let failed = |source| ProbeError::map("open the maps of unwind tables", source);
         Ok(Self {
             arenas: ArrayOfMaps::try_from(tables).map_err(failed)?,
-            spaces: Array::try_from(spaces).map_err(failed)?,
-            current: Array::try_from(current).map_err(failed)?,
+            spaces: HashMap::try_from(spaces).map_err(failed)?,
+            changes: HashMap::try_from(changes).map_err(failed)?,
+            recents: HashMap::try_from(recents).map_err(failed)?,
+            files: HashMap::try_from(files).map_err(failed)?,
             rules: Array::try_from(rules).map_err(failed)?,
             nothing: Array::create(1, INNER_MAP).map_err(failed)?,
             used: vec![false; MAX_ARENAS as usize],
@@ -117,16 +111,45 @@ impl Tables {
         Ok(())
     }
 
-    /// Makes a space the one that a process's stacks are unwound by. `copy` is its number so far: each publication of a
-    /// process has the next.
+    /// Makes a space the one that the stacks of its process are unwound by; `false` when there are too many.
     ///
     /// # Errors
     /// When the kernel does not take it.
-    pub fn publish(&mut self, slot: u32, copy: u32, space: &Space) -> Result<(), ProbeError> {
-        let failed = |source| ProbeError::map("tell of mappings", source);
-        let copy = copy % SPACE_COPIES;
-        self.spaces.set(slot * SPACE_COPIES + copy, space, 0).map_err(failed)?;
-        self.current.set(slot, u64::from(copy), 0).map_err(failed)
+    pub fn publish(&mut self, space: &Space) -> Result<bool, ProbeError> {
+        let mut tries = 0;
+        loop {
+            match self.spaces.insert(space.incarnation, space, 0) {
+                Ok(()) => return Ok(true),
+                Err(MapError::SyscallError(error)) if is(&error, Errno::TOOBIG) => return Ok(false),
+                // The kernel keeps little memory of this size at hand, and gets more in the background.
+                Err(MapError::SyscallError(error)) if is(&error, Errno::NOMEM) && tries < MEMORY_TRIES => {
+                    tries += 1;
+                    thread::sleep(MEMORY_PAUSE);
+                }
+                Err(source) => return Err(ProbeError::map("tell of mappings", source)),
+            }
+        }
+    }
+
+    /// Forgets a space, and what became newer than it: no living process has it.
+    pub fn forget(&mut self, incarnation: u32) {
+        // Any of them may not be there.
+        let _none = self.spaces.remove(&incarnation);
+        let _none = self.changes.remove(&incarnation);
+        let _none = self.recents.remove(&incarnation);
+    }
+
+    /// Tells where the table of a file is, for processes that map it from now on. Of more files than there is room for it is not
+    /// told: their code is early for a while.
+    pub fn tell_file(&mut self, key: FileKey, table: &FileTable) {
+        if let Err(error) = self.files.insert(key, table, 0) {
+            log::debug!("code of one more file will be early: {error}");
+        }
+    }
+
+    /// Takes that back: the table is about to go.
+    pub fn forget_file(&mut self, key: FileKey) {
+        let _none = self.files.remove(&key);
     }
 
     /// Empties the cache of rules, so that generations can be used again.
@@ -141,4 +164,8 @@ impl Tables {
         }
         Ok(())
     }
+}
+
+fn is(error: &SyscallError, errno: Errno) -> bool {
+    error.io_error.raw_os_error() == Some(errno.raw_os_error())
 }

@@ -1,4 +1,13 @@
-//! `/proc/PID/maps`, parsed. Pure and total: lines that are not understood are left out.
+//! `/proc/PID/maps`, read whole and parsed. The parser is pure and total: lines that are not understood are left out.
+
+use std::{fs, io};
+
+/// The last line of a 64-bit x86 process, unless the kernel was built or started without it (`get_gate_vma`,
+/// `arch/x86/entry/vsyscall`).
+const LAST: &str = "[vsyscall]\n";
+
+/// How often the text is read before a process is given up that maps memory all the time.
+const READINGS: usize = 4;
 
 /// One line: a mapping.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -32,6 +41,33 @@ impl Mapping<'_> {
     pub fn path(&self) -> &str {
         self.name.strip_suffix(" (deleted)").unwrap_or(self.name)
     }
+}
+
+/// The whole text of a process that is there. Of one that ends while it is read, the kernel gives the lines so far as if they
+/// were all (`m_start`, `fs/proc/task_mmu.c`, finds the memory gone): what does not end as it must is read until it is the same
+/// twice.
+///
+/// # Errors
+/// When the process is gone, ends meanwhile, or may not be looked at.
+pub fn read(pid: u32) -> io::Result<String> {
+    let path = format!("/proc/{pid}/maps");
+    whole(|| fs::read(&path))
+}
+
+fn whole(mut text: impl FnMut() -> io::Result<Vec<u8>>) -> io::Result<String> {
+    let mut last = Vec::new();
+    for _ in 0..READINGS {
+        let bytes = text()?;
+        if bytes.is_empty() {
+            return Err(io::Error::other("the process has no memory any more"));
+        }
+        if bytes.ends_with(LAST.as_bytes()) || bytes == last {
+            // Paths need not be UTF-8; a replaced character only shows in a name.
+            return Ok(String::from_utf8_lossy(&bytes).into_owned());
+        }
+        last = bytes;
+    }
+    Err(io::Error::other("the mappings change while they are read"))
 }
 
 /// The mappings of a text, in its order: by address.
@@ -71,6 +107,24 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn what_was_cut_off_by_the_end_of_the_process_is_not_taken_for_the_whole() {
+        let reading = |texts: &[&'static str]| {
+            let mut texts = texts.iter();
+            whole(|| Ok(texts.next().unwrap().as_bytes().to_vec()))
+        };
+        let (part, all) = (
+            "1000-2000 r-xp 0 0:0 0 a\n",
+            "1000-2000 r-xp 0 0:0 0 a\n9000-a000 --xp 0 0:0 0 [vsyscall]\n",
+        );
+        assert_eq!(reading(&[all]).unwrap(), all);
+        assert!(reading(&[part, ""]).is_err(), "it has ended");
+        assert_eq!(reading(&[part, all]).unwrap(), all, "it has become another program");
+        assert_eq!(reading(&[part, part]).unwrap(), part, "no such line here");
+        assert!(reading(&["a", "b", "c", "d"]).is_err());
+        assert!(whole(|| Err(io::ErrorKind::NotFound.into())).is_err());
+    }
 
     const TEXT: &str = "\
 55e8a0a00000-55e8a0a02000 r--p 00000000 fe:00 1311 /usr/bin/with space

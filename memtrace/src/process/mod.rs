@@ -7,13 +7,17 @@ pub mod files;
 mod location;
 pub mod maps;
 mod module;
+mod modules;
 pub mod namespace;
+mod others;
 mod space;
 
 pub use self::{
     build_id::build_id,
     file_bytes::FileBytes,
     location::Location,
-    module::Module,
+    module::{FileIdentity, Module},
+    modules::Modules,
+    others::{mapped_by_others, processes},
     space::{AddressSpace, Code, Interpreter},
 };

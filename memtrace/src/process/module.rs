@@ -8,15 +8,42 @@ use std::{
     sync::Arc,
 };
 
+use memtrace_common::space::FileKey;
+use object::{
+    Endianness,
+    elf::{FileHeader64, PF_X, PT_LOAD},
+    read::elf::{FileHeader as _, ProgramHeader as _},
+};
 use rustix::fs::{MemfdFlags, memfd_create};
 
 use super::{
+    FileBytes,
     files::{descriptor_path, open_regular, open_regular_in},
     maps::Mapping,
 };
 
 /// Largest vdso image that is read, in bytes. It has one or two pages.
 const VDSO_BYTES: u64 = 1 << 20;
+
+/// Type of file systems made of layers (`OVERLAYFS_SUPER_MAGIC`, include/uapi/linux/magic.h).
+const OVERLAY: rustix::fs::FsWord = 0x794c_7630;
+
+/// See [`Module::first_code`].
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FirstCode {
+    pub(super) svma: u64,
+    pub(super) offset: u64,
+    pub(super) size: u64,
+}
+
+/// See [`Module::identity`].
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct FileIdentity {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+}
 
 /// A file, or something like one, that code is mapped from.
 #[derive(Debug)]
@@ -28,6 +55,8 @@ pub struct Module {
     file: Option<File>,
     /// The target's root directory, to find what lies beside the file in its view.
     root: Option<Arc<File>>,
+    /// Device and inode, as `/proc/PID/maps` shows them.
+    pub(super) shown_as: (String, u64),
 }
 
 impl Module {
@@ -56,6 +85,7 @@ impl Module {
             name: name.to_owned(),
             file: file.ok(),
             root: root.map(Arc::clone),
+            shown_as: (mapping.device.to_owned(), mapping.inode),
         }
     }
 
@@ -65,6 +95,7 @@ impl Module {
             name,
             file: Some(file),
             root: None,
+            shown_as: (String::new(), 0),
         }
     }
 
@@ -81,6 +112,53 @@ impl Module {
     /// The target's root directory.
     pub(crate) fn root(&self) -> Option<&File> {
         self.root.as_deref()
+    }
+
+    /// Its first executable segment, as the program headers say.
+    pub(super) fn first_code(&self) -> Option<FirstCode> {
+        let bytes = &FileBytes::new(self.file.as_ref()?);
+        let header = FileHeader64::<Endianness>::parse(bytes).ok()?;
+        let endian = header.endian().ok()?;
+        let segments = header.program_headers(endian, bytes).ok()?;
+        segments
+            .iter()
+            .filter(|segment| segment.p_type(endian) == PT_LOAD && segment.p_flags(endian) & PF_X != 0)
+            .map(|segment| FirstCode {
+                svma: segment.p_vaddr(endian),
+                offset: segment.p_offset(endian),
+                size: segment.p_filesz(endian),
+            })
+            .min_by_key(|code| code.svma)
+    }
+
+    /// How the BPF side finds it, by what `/proc/PID/maps` shows of it; `None` for what is no file there.
+    pub fn key(&self) -> Option<FileKey> {
+        let (device, inode) = &self.shown_as;
+        let (major, minor) = device.split_once(':')?;
+        let number = |text| u32::from_str_radix(text, 16).ok();
+        (*inode != 0).then_some(FileKey {
+            inode: *inode,
+            device: number(major)? << 20 | number(minor)?,
+            reserved: 0,
+        })
+    }
+
+    /// What tells the very file from others, so that nothing is done twice to one that several processes have under several
+    /// names.
+    ///
+    /// # Errors
+    /// When there is no file, or the system does not tell.
+    pub fn identity(&self) -> io::Result<FileIdentity> {
+        let file = self.file.as_ref().ok_or(io::ErrorKind::Unsupported)?;
+        let metadata = file.metadata()?;
+        let overlay = rustix::fs::fstatfs(file)?.f_type == OVERLAY;
+        Ok(FileIdentity {
+            // Each container has a device of its own for the layers that it shares with others.
+            device: if overlay { 0 } else { metadata.dev() },
+            inode: metadata.ino(),
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+        })
     }
 
     /// A path through which this process, and the kernel on its behalf, opens this very file, whatever has become of

@@ -1,20 +1,19 @@
 //! The address space of a target: which code lies where.
 
-use std::{
-    fs::{self, File},
-    io,
-    ops::Range,
-    sync::Arc,
-};
+use std::{fs::File, hash::Hasher as _, io, ops::Range, sync::Arc};
 
-use rustc_hash::FxHashMap;
+use memtrace_common::event::Image;
+use rustc_hash::FxHasher;
 
 use super::{
-    Location, descriptors, files,
+    Location, Modules, files,
     maps::{self, Mapping},
     module::Module,
 };
 use crate::clock::now_ns;
+
+/// Bytes of a page, of which the kernel maps whole ones.
+const PAGE: u64 = 4096;
 
 /// Executable memory from one mapping.
 #[derive(Clone, Copy, Debug)]
@@ -27,30 +26,25 @@ pub struct Code {
     pub offset: u64,
     /// Index of what is mapped, in [`AddressSpace::modules`].
     pub module: u32,
+    /// Whether that is a file.
+    has_file: bool,
 }
 
-/// What tells one module from another: device, inode and name.
-type Key = (String, u64, String);
-
-/// The mappings of one process. Modules are only added, and stay open, so that addresses seen once can be named when
-/// the process has unmapped them, or is gone.
-#[derive(Debug)]
+/// The mappings of one process.
+#[derive(Clone, Debug)]
 pub struct AddressSpace {
     /// The process, or one of its threads.
     pid: u32,
     /// Root directory of the process.
     root: Option<Arc<File>>,
     code: Vec<Code>,
-    modules: Vec<Arc<Module>>,
-    by_key: FxHashMap<Key, u32>,
-    /// How many more modules may hold a file.
-    may_hold: usize,
+    modules: Modules,
     heap_end: Option<u64>,
     outdated: bool,
     /// When the mappings were read last, in nanoseconds of kernel time.
     read_ns: u64,
-    /// The text that was read last, to see that nothing has changed.
-    text: String,
+    /// A hash of the text that was read last, to see that nothing has changed.
+    text: u64,
 }
 
 impl AddressSpace {
@@ -59,20 +53,41 @@ impl AddressSpace {
     /// # Errors
     /// When the process is gone or may not be looked at.
     pub fn read(pid: u32) -> io::Result<Self> {
-        let mut space = Self {
+        Self::read_into(pid, &Modules::default())
+    }
+
+    /// The same, with modules that are shared with other processes.
+    ///
+    /// # Errors
+    /// As [`AddressSpace::read`].
+    pub fn read_into(pid: u32, modules: &Modules) -> io::Result<Self> {
+        let mut space = Self::unread(pid, modules);
+        space.root = files::open_root(pid).ok().map(Arc::new);
+        space.refresh()?;
+        Ok(space)
+    }
+
+    /// The mappings of a process that is gone already, or of which nothing is known yet: none.
+    pub fn unread(pid: u32, modules: &Modules) -> Self {
+        Self {
             pid,
-            root: files::open_root(pid).ok().map(Arc::new),
+            root: None,
             code: Vec::new(),
-            modules: Vec::new(),
-            by_key: FxHashMap::default(),
-            may_hold: descriptors::most_held(),
+            modules: modules.clone(),
             heap_end: None,
             outdated: false,
             read_ns: 0,
-            text: String::new(),
-        };
-        space.refresh()?;
-        Ok(space)
+            text: 0,
+        }
+    }
+
+    /// The mappings of a process that was forked from this one.
+    #[must_use]
+    pub fn forked(&self, child: u32) -> Self {
+        Self {
+            pid: child,
+            ..self.clone()
+        }
     }
 
     /// Reads the mappings again; `true` when they have changed. When the process is gone, those it had are kept.
@@ -81,20 +96,20 @@ impl AddressSpace {
     /// As [`AddressSpace::read`].
     pub fn refresh(&mut self) -> io::Result<bool> {
         let read_ns = now_ns();
-        // Paths need not be UTF-8; a replaced character only shows in a name.
-        let bytes = fs::read(format!("/proc/{}/maps", self.pid))?;
-        let text = String::from_utf8_lossy(&bytes);
+        let text = maps::read(self.pid)?;
         self.outdated = false;
-        if text.is_empty() {
-            return Err(io::Error::other("the process has no memory any more"));
-        }
         self.read_ns = read_ns;
-        if *text == self.text {
+        let mut hasher = FxHasher::default();
+        hasher.write(text.as_bytes());
+        let hash = hasher.finish();
+        if hash == self.text {
             return Ok(false);
         }
-        let text = text.into_owned();
+        if self.root.is_none() {
+            self.root = files::open_root(self.pid).ok().map(Arc::new);
+        }
         self.take(&text);
-        self.text = text;
+        self.text = hash;
         Ok(true)
     }
 
@@ -106,30 +121,48 @@ impl AddressSpace {
                 self.heap_end = Some(mapping.end);
             }
             if mapping.executable && mapping.name != "[vsyscall]" {
-                let module = self.intern(&mapping);
+                let (module, has_file) = self.modules.intern(self.pid, self.root.as_ref(), &mapping);
                 let Mapping { start, end, offset, .. } = mapping;
                 self.code.push(Code {
                     start,
                     end,
                     offset,
                     module,
+                    has_file,
                 });
             }
         }
     }
 
-    fn intern(&mut self, mapping: &Mapping<'_>) -> u32 {
-        let name = mapping.memory_name().to_owned();
-        let key = (mapping.device.to_owned(), mapping.inode, name);
-        if let Some(&module) = self.by_key.get(&key) {
-            return module;
-        }
-        let module = u32::try_from(self.modules.len()).unwrap_or(u32::MAX);
-        let opened = Module::open(self.pid, self.root.as_ref(), mapping, self.may_hold > 0);
-        self.may_hold -= usize::from(opened.has_file());
-        self.modules.push(Arc::new(opened));
-        self.by_key.insert(key, module);
-        module
+    /// Takes note of code that the kernel has told of, if its file is known from another process: this one may be gone before its
+    /// mappings are read. `false` when the file is not known. The device is as the kernel has it inside.
+    pub fn note(&mut self, image: &Image) -> bool {
+        let (major, minor) = (image.device >> 20, image.device & 0xf_ffff);
+        let Some((module, known)) = self.modules.of_file(&format!("{major:02x}:{minor:02x}"), image.inode) else {
+            return false;
+        };
+        // The executable is told of by its first instruction.
+        let whole = if image.size == 0 {
+            known.first_code().map(|code| (code.svma, code.offset, code.size))
+        } else {
+            Some((image.address, image.offset, image.size))
+        };
+        let Some((begin, offset, size)) = whole else {
+            return false;
+        };
+        let into = begin % PAGE;
+        let start = image.address - image.address % PAGE;
+        let code = Code {
+            start,
+            end: start.saturating_add((into + size).next_multiple_of(PAGE)),
+            offset: offset.saturating_sub(into),
+            module,
+            has_file: true,
+        };
+        self.code.retain(|old| old.end <= code.start || code.end <= old.start);
+        let at = self.code.partition_point(|old| old.start < code.start);
+        self.code.insert(at, code);
+        true
     }
 
     /// From now on reads the mappings through another thread: `/proc` shows none for a thread that has ended.
@@ -152,8 +185,7 @@ impl AddressSpace {
         }
         let after = self.code.partition_point(|code| code.start <= address);
         let code = self.code[..after].last().filter(|code| address < code.end)?;
-        let file = self.modules[code.module as usize].has_file();
-        let address = if file {
+        let address = if code.has_file {
             address - code.start + code.offset
         } else {
             address
@@ -174,9 +206,14 @@ impl AddressSpace {
         &self.code
     }
 
-    /// All modules so far; a location refers to them by index.
-    pub fn modules(&self) -> &[Arc<Module>] {
-        &self.modules
+    /// All modules so far, those of other processes included; a location refers to them by index.
+    pub fn modules(&self) -> Vec<Arc<Module>> {
+        self.modules.all()
+    }
+
+    /// Whether the mappings may have changed since they were read.
+    pub const fn is_outdated(&self) -> bool {
+        self.outdated
     }
 
     /// Indices of the modules that are mapped now.
@@ -194,7 +231,8 @@ impl AddressSpace {
 
     /// The dynamic loader, right after `exec`: besides the executable it is the only file there.
     pub fn interpreter(&self) -> Option<Interpreter> {
-        let name = |code: &Code| &self.modules[code.module as usize].name;
+        let modules = self.modules.all();
+        let name = |code: &Code| &modules[code.module as usize].name;
         let executable = self.code.iter().find(|code| name(code).starts_with('/'))?;
         let mut loader = self
             .code
@@ -224,6 +262,8 @@ pub struct Interpreter {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -241,16 +281,16 @@ mod tests {
     #[test]
     fn the_vdso_is_kept_as_an_elf_image() {
         let space = AddressSpace::read(std::process::id()).unwrap();
-        let vdso = space.modules().iter().find(|module| module.name == "[vdso]").unwrap();
+        let modules = space.modules();
+        let vdso = modules.iter().find(|module| module.name == "[vdso]").unwrap();
         assert!(fs::read(vdso.path().unwrap()).unwrap().starts_with(b"\x7fELF"));
     }
 
     #[test]
     fn files_are_held_up_to_a_limit_and_named_memory_is_one_module() {
-        let mut space = AddressSpace::read(std::process::id()).unwrap();
-        space.may_hold = 1;
-        let held = |space: &AddressSpace| space.modules.iter().filter(|module| module.has_file()).count();
-        let before = held(&space);
+        let mut space = AddressSpace::unread(std::process::id(), &Modules::holding(1));
+        space.root = files::open_root(space.pid).ok().map(Arc::new);
+        let held = |space: &AddressSpace| space.modules().iter().filter(|module| module.has_file()).count();
         // The same file under other names is another module.
         let exe = fs::canonicalize("/proc/self/exe").unwrap();
         let inode = std::os::unix::fs::MetadataExt::ino(&fs::metadata(&exe).unwrap());
@@ -258,11 +298,11 @@ mod tests {
         let line = |at: u64, inode: u64, name: &str| format!("{at:x}000-{at:x}fff r-xp 0 0:{at:x} {inode} {name}\n");
         let text = (1..4).map(|at| line(at, inode, exe)).collect::<String>();
         space.take(&text);
-        assert_eq!(held(&space), before + 1);
-        let modules = space.modules.len();
+        assert_eq!(held(&space), 1);
+        let modules = space.modules().len();
         let named = (1..100).map(|at| line(at, 0, &format!("[anon:{at}]")).replace(&format!("0:{at:x}"), "0:0"));
         space.take(&named.collect::<String>());
-        assert!(space.modules.len() <= modules + 1, "{}", space.modules.len());
+        assert!(space.modules().len() <= modules + 1, "{}", space.modules().len());
     }
 
     #[test]

@@ -1,6 +1,9 @@
-//! The process that is to be observed: may it be, and what is known of it before.
+//! The processes that are to be observed: which they are, may they be, and what is known of them before.
 
+pub mod cgroup;
+pub mod container;
 pub mod launch;
+pub mod select;
 
 use std::{fs, io};
 
@@ -160,14 +163,22 @@ fn field<'status>(status: &'status str, name: &str) -> &'status str {
         .unwrap_or_default()
 }
 
-/// `PF_KTHREAD` (`include/linux/sched.h`) in the ninth field of `/proc/PID/stat`; the second is a name in parentheses.
+/// Marks a kernel thread (`include/linux/sched.h`).
+const PF_KTHREAD: u64 = 0x0020_0000;
+
+/// Whether a process is a thread of the kernel.
 fn is_kernel_thread(pid: u32) -> bool {
     let stat = fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let stat = String::from_utf8_lossy(&stat);
-    let flags = stat
-        .rsplit_once(')')
-        .and_then(|(_, rest)| rest.split_whitespace().nth(6));
-    flags.and_then(|flags| flags.parse::<u64>().ok()).unwrap_or(0) & 0x0020_0000 != 0
+    stat_flags(&stat).is_some_and(|(_, flags)| flags & PF_KTHREAD != 0)
+}
+
+/// State and flags, the third and the ninth field of `/proc/PID/stat`; the second is a name in parentheses, which may hold any.
+fn stat_flags(stat: &[u8]) -> Option<(char, u64)> {
+    let stat = String::from_utf8_lossy(stat);
+    let (_, rest) = stat.rsplit_once(')')?;
+    let mut fields = rest.split_whitespace();
+    let state = fields.next()?.chars().next()?;
+    Some((state, fields.nth(5)?.parse().ok()?))
 }
 
 /// A thread of process `pid` that has not ended: `wanted`, if that has not.
