@@ -41,6 +41,13 @@ impl Health {
             (self.lost_other, "other record lost", "other records lost"),
             (self.conflicts, "missed free", "missed frees"),
             (self.malformed, "record not understood", "records not understood"),
+            (self.late_processes, "process joined late", "processes joined late"),
+            (
+                self.unhooked_processes,
+                "process not fully hooked",
+                "processes not fully hooked",
+            ),
+            (self.not_kept, "allocation without room", "allocations without room"),
             (self.gaps, "time without probes", "times without probes"),
             (lost, "stack lost", "stacks lost"),
             (overflow, "stack without room", "stacks without room"),
@@ -107,6 +114,23 @@ mod tests {
         assert_eq!(
             found.summary,
             "exact: nothing was lost, but 1,200 stacks cut at the depth limit, 1 stack ends early"
+        );
+    }
+
+    #[test]
+    fn processes_that_were_not_seen_whole_are_a_loss() {
+        let health = Health {
+            process_count: 9,
+            late_processes: 1,
+            unhooked_processes: 2,
+            not_kept: 3,
+            ..Health::default()
+        };
+        let found = health.accuracy();
+        assert!(!found.exact);
+        assert_eq!(
+            found.summary,
+            "incomplete: 1 process joined late, 2 processes not fully hooked, 3 allocations without room"
         );
     }
 

@@ -24,7 +24,8 @@ const LASTING: f64 = 0.25;
 /// Judges a site by its amounts and its history; `end` is that of the target.
 ///
 /// Suspected are blocks of memory (not files or reserved address space) that are at least
-/// [`Settings::min_age`] old; when the target has exited, those live at its exit, however old.
+/// [`Settings::min_age`] old; when the target has exited, those live at its exit, however old. Where one of several
+/// targets has ended, what it left is told too, and decides the verdict where it is the larger part.
 pub fn judge(site: &Site, settings: &Settings, end: Option<&End>) -> Option<Suspicion> {
     let exited = matches!(end, Some(End::Exited(_)));
     let suspected = suspected(site, exited);
@@ -32,16 +33,21 @@ pub fn judge(site: &Site, settings: &Settings, end: Option<&End>) -> Option<Susp
         return None;
     }
     let growing = is_growing(&site.history);
-    let verdict = match (exited, growing) {
+    let verdict = match (exited || left_more(site), growing) {
         (true, _) => Verdict::Leaked,
         (false, true) => Verdict::Growing,
         (false, false) => Verdict::StillLive,
     };
-    let age = age(suspected, site.oldest, settings.min_age, exited);
+    let left = if exited { Amount::default() } else { site.at_exit };
+    let old = if exited { site.live } else { site.aged };
+    let age = (old.count > 0).then(|| age(old, site.oldest, settings.min_age, exited));
+    let left = (left.count > 0).then(|| left_clause(left));
+    let freed = freed(site, exited);
     let growth = growing.then(|| growth_clause(&site.history));
     let reasons = match verdict {
-        Verdict::Growing => [growth, freed(site), Some(age)],
-        Verdict::Leaked | Verdict::StillLive => [Some(age), freed(site), growth],
+        Verdict::Growing => [growth, freed, age, left],
+        Verdict::Leaked => [left, age, freed, growth],
+        Verdict::StillLive => [age, freed, left, growth],
     };
     Some(Suspicion {
         verdict,
@@ -49,9 +55,30 @@ pub fn judge(site: &Site, settings: &Settings, end: Option<&End>) -> Option<Susp
     })
 }
 
-/// The blocks of a site that count as suspected.
+/// The blocks of a site that count as suspected: of what is old and what processes left as they ended the larger part, so that a
+/// share of live memory is never taken of both.
 pub(super) fn suspected(site: &Site, exited: bool) -> Amount {
-    if exited { site.live } else { site.aged }
+    match (exited, left_more(site)) {
+        (true, _) => site.live,
+        (false, true) => site.at_exit,
+        (false, false) => site.aged,
+    }
+}
+
+/// Whether processes that ended left more than is old in those that live.
+pub(super) fn left_more(site: &Site) -> bool {
+    site.at_exit.bytes > site.aged.bytes || (site.aged.count == 0 && site.at_exit.count > 0)
+}
+
+/// "3 blocks (12.0 KiB) were still live when their process ended"
+fn left_clause(left: Amount) -> String {
+    let what = format!("{} ({})", units::blocks(left.count), units::bytes(left.bytes));
+    let verb = if left.count == 1 {
+        "was still live when its"
+    } else {
+        "were still live when their"
+    };
+    format!("{what} {verb} process ended")
 }
 
 /// Whether live bytes keep growing: they rose far more often than they fell, are at their maximum at the
@@ -94,9 +121,10 @@ fn growth_clause(history: &History) -> String {
 }
 
 /// "none of its 1,204 allocations was freed", or `None` where most were: then it says nothing.
-fn freed(site: &Site) -> Option<String> {
+fn freed(site: &Site, exited: bool) -> Option<String> {
     let all = site.allocated.count;
-    let freed = all.saturating_sub(site.live.count);
+    let left = if exited { 0 } else { site.at_exit.count };
+    let freed = all.saturating_sub(site.live.count).saturating_sub(left);
     match (all, freed) {
         (0, _) => None,
         (1, 0) => Some("its only allocation was not freed".into()),
@@ -193,6 +221,44 @@ mod tests {
             [
                 "1 block (10 B) was still live at exit",
                 "its only allocation was not freed"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_one_of_several_processes_left_is_told_and_decides_when_it_is_more() {
+        let left = SiteSpec::new(Op::Malloc).allocated(4096, 4).at_exit(3072, 3);
+        let found = verdict(&left, None).unwrap();
+        assert_eq!(found.verdict, Verdict::Leaked);
+        assert_eq!(
+            found.reasons,
+            [
+                "3 blocks (3.0 KiB) were still live when their process ended",
+                "only 1 of its 4 allocations were freed"
+            ]
+        );
+        assert_eq!(suspected(&left.site, false), left.site.at_exit);
+        // Little beside what is old: a reason, no verdict.
+        let both = old_site(Op::Malloc).allocated(2060, 3).at_exit(12, 1);
+        let found = verdict(&both, Some(&End::Duration)).unwrap();
+        assert_eq!(found.verdict, Verdict::StillLive);
+        assert_eq!(
+            found.reasons,
+            [
+                "1 block (1.0 KiB) is at least 10 s old: 58 s",
+                "none of its 3 allocations was freed",
+                "1 block (12 B) was still live when its process ended",
+            ]
+        );
+        assert_eq!(suspected(&both.site, false), both.site.aged);
+        // Once all have ended it is part of what is live.
+        let ended = SiteSpec::new(Op::Malloc).live(3072, 3).at_exit(3072, 3);
+        let found = verdict(&ended, Some(&End::Exited(None))).unwrap();
+        assert_eq!(
+            found.reasons,
+            [
+                "3 blocks (3.0 KiB) were still live at exit",
+                "none of its 3 allocations was freed"
             ]
         );
     }

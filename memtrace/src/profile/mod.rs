@@ -10,6 +10,7 @@ pub(crate) mod fixture;
 pub mod growth;
 pub mod leak;
 mod plumbing;
+mod process;
 mod query;
 
 use std::time::Duration;
@@ -17,7 +18,9 @@ use std::time::Duration;
 use memtrace_common::op::{Class, Op};
 use serde::{Deserialize, Serialize};
 
-/// Where the live bytes of a target were allocated, over one observation.
+pub use self::process::{Process, SameHooks};
+
+/// Where the live bytes of one or more processes were allocated, over one observation.
 #[derive(Clone, Debug)]
 pub struct Profile {
     /// What was observed.
@@ -32,8 +35,14 @@ pub struct Profile {
     pub frames: Vec<Frame>,
     /// Distinct stacks, each leaf first.
     pub stacks: Vec<Vec<FrameIndex>>,
+    /// Names of what sites are kept apart by (processes, containers, programs); none when they are not.
+    pub groups: Vec<String>,
     /// All sites, most live bytes first, then most allocated bytes, then by stack, so the order is fixed.
     pub sites: Vec<Site>,
+    /// The processes that were observed, most live bytes first.
+    pub processes: Vec<Process>,
+    /// Processes that have ended and are not in the list, because there was no room.
+    pub processes_dropped: u64,
     /// How far the numbers can be trusted, and what they cost.
     pub health: Health,
 }
@@ -44,20 +53,23 @@ pub type FrameIndex = u32;
 /// What was observed.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Target {
-    /// Process id.
+    /// What was asked for, in words: `process 4242`, `programs named nginx`, `cgroup /system.slice/nginx.service`.
+    #[serde(default)]
+    pub selection: String,
+    /// Process id; of several processes that of the first.
     pub pid: u32,
     /// Name of the program's main thread (`comm`).
     pub command: String,
     /// Path of the executable as the target sees it.
     pub executable: String,
-    /// Allocators that were hooked.
+    /// Allocators that were hooked; of several processes those of any.
     pub allocators: Vec<Allocator>,
     /// Why the observation ended, or `None` while it goes on.
     pub end: Option<End>,
 }
 
 /// An allocator found in the target.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Eq, PartialEq, Deserialize, Serialize)]
 pub struct Allocator {
     /// Its name, for example `glibc`.
     pub name: String,
@@ -75,7 +87,7 @@ pub enum End {
     Duration,
     /// The user stopped it.
     Interrupted,
-    /// The target exited, with its exit status in words where it is known.
+    /// The target exited, with its exit status in words where it is known; of several targets all have.
     Exited(Option<String>),
 }
 
@@ -91,7 +103,7 @@ pub struct Settings {
 }
 
 /// Bytes and blocks.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Deserialize, Serialize)]
 pub struct Amount {
     /// Requested bytes.
     pub bytes: u64,
@@ -119,8 +131,12 @@ pub struct Site {
     pub op: Op,
     /// Index into [`Profile::stacks`], or `None` when the stack was lost.
     pub stack: Option<usize>,
-    /// Not yet freed.
+    /// Index into [`Profile::groups`], or `None` when sites are not kept apart.
+    pub group: Option<usize>,
+    /// Not yet freed. Once all targets have ended: what was live as they did.
     pub live: Amount,
+    /// Live when its process ended while others went on: no part of `live`, unless all targets have ended.
+    pub at_exit: Amount,
     /// Ever allocated.
     pub allocated: Amount,
     /// Live and at least [`Settings::min_age`] old.
@@ -148,7 +164,7 @@ pub struct Suspicion {
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// The target exited and the blocks were still live.
+    /// The target exited and the blocks were still live; or one of several did, and what it left is most of what is suspected.
     Leaked,
     /// Old blocks, and live bytes that keep growing.
     Growing,
@@ -196,6 +212,14 @@ pub struct Health {
     pub malformed: u64,
     /// Times at which the probes had to be put on anew: calls in between were not seen, frees too.
     pub gaps: u64,
+    /// Processes that were observed.
+    pub process_count: u64,
+    /// Processes that ran for a time before their probes were on.
+    pub late_processes: u64,
+    /// Processes that belong to the targets and in which nothing is hooked, or not all.
+    pub unhooked_processes: u64,
+    /// Allocations that there was no room for: they are missing from all sums.
+    pub not_kept: u64,
     /// State of the call stacks.
     pub stacks: StackHealth,
     /// Distinct frames with a function name, of all distinct frames.

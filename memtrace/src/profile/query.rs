@@ -2,7 +2,7 @@
 
 use std::{cmp::Reverse, time::Duration};
 
-use super::{Amount, End, Frame, Profile, Site, Suspicion, growth, leak};
+use super::{Amount, End, Frame, Profile, Site, Suspicion, growth, leak, process};
 
 impl Profile {
     /// Completes a profile whose sites are counted: growth, suspicion and order of every site.
@@ -15,9 +15,22 @@ impl Profile {
         self.sites.sort_by_key(|site| {
             // Without a stack last: `None` would come first.
             let stack = (site.stack.is_none(), site.stack);
-            (Reverse(site.live.bytes), Reverse(site.allocated.bytes), stack, site.op)
+            let (live, allocated) = (Reverse(site.live.bytes), Reverse(site.allocated.bytes));
+            (live, allocated, stack, site.op, site.group)
         });
+        process::sort(&mut self.processes);
         self
+    }
+
+    /// Whether sites are shown with their group: with one group alone it would say nothing.
+    pub fn is_split(&self) -> bool {
+        self.groups.len() > 1
+    }
+
+    /// The name of a site's group, where sites are shown with it.
+    pub fn group(&self, site: &Site) -> Option<&str> {
+        let index = site.group.filter(|_| self.is_split())?;
+        self.groups.get(index).map(String::as_str)
     }
 
     /// Sites of memory, in the profile's order; files and reserved address space are not memory.
@@ -36,9 +49,14 @@ impl Profile {
         found.into_iter()
     }
 
-    /// What of a site is suspected: blocks that are old enough, or all that were live at exit.
+    /// What of a site is suspected: blocks that are old enough, or what was live at exit.
     pub fn suspected(&self, site: &Site) -> Amount {
         leak::suspected(site, self.exited())
+    }
+
+    /// Whether what is suspected of a site was left by processes that ended while others went on: it is no part of live memory.
+    pub fn is_left_behind(&self, site: &Site) -> bool {
+        !self.exited() && leak::left_more(site)
     }
 
     /// Whether the target has exited.

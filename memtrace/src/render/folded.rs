@@ -33,17 +33,17 @@ pub(super) fn fold(profile: &Profile, measure: Measure) -> BTreeMap<Vec<String>,
     folded
 }
 
-/// The names of a site's frames, root first. Where there are none it is the operation under the reason.
+/// The names of a site's frames, root first: the group before all where there are several. Where there are no frames it is the
+/// operation under the reason.
 fn names(profile: &Profile, site: &Site) -> Vec<String> {
-    let names: Vec<String> = profile.stack(site).rev().map(name).collect();
-    if names.is_empty() {
-        vec![
-            label::no_stack(profile, site).to_owned(),
-            escape::folded(site.op.name()),
-        ]
-    } else {
-        names
+    let mut names: Vec<String> = profile.group(site).map(escape::folded).into_iter().collect();
+    let before = names.len();
+    names.extend(profile.stack(site).rev().map(name));
+    if names.len() == before {
+        names.push(label::no_stack(profile, site).to_owned());
+        names.push(escape::folded(site.op.name()));
     }
+    names
 }
 
 /// The name of a frame in a folded stack.

@@ -7,13 +7,14 @@ use std::{
 
 use crate::{
     profile::{Health, Profile},
-    units::{bytes, count, duration, percent, plural},
+    units::{self, bytes, count, duration, percent, plural},
 };
 
 use super::{
     escape,
-    label::fact,
+    label::{fact, fitting_fact},
     layout::{COLUMNS, wrap},
+    processes,
 };
 
 /// Writes the health lines; the first is the verdict.
@@ -24,6 +25,13 @@ pub(super) fn write(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "{:indent$}{line}", "")?;
     }
     writeln!(out, "{}", fact("observed", &duration(profile.observed)))?;
+    if profile.is_of_many() {
+        let mut before = "";
+        for (name, value) in processes::hooks(profile) {
+            writeln!(out, "{}", fitting_fact(if name == before { "" } else { name }, &value))?;
+            before = name;
+        }
+    }
     writeln!(out, "{}", fact("events", &count(health.events)))?;
     writeln!(out, "{}", fact("lost", &lost(health)))?;
     writeln!(out, "{}", fact("unmatched", &unmatched(health)))?;
@@ -61,6 +69,21 @@ fn lost(health: &Health) -> String {
     }
     if health.lost_other > 0 {
         clauses.push(plural(health.lost_other, "other record"));
+    }
+    if health.not_kept > 0 {
+        clauses.push(format!("{} without room", plural(health.not_kept, "allocation")));
+    }
+    if health.late_processes > 0 {
+        clauses.push(format!(
+            "what {} did before the probes were on",
+            units::processes(health.late_processes)
+        ));
+    }
+    if health.unhooked_processes > 0 {
+        clauses.push(format!(
+            "what {} took from what is not hooked",
+            units::processes(health.unhooked_processes)
+        ));
     }
     if health.gaps > 0 {
         clauses.push(format!(

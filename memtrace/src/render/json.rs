@@ -6,16 +6,27 @@
 //! ```text
 //! memtrace_version   version of memtrace
 //! format_version     version of this schema
-//! target             pid, command, executable, allocators[{name, path, hooks[]}],
+//! target             selection (in words), pid, command, executable, allocators[{name, path, hooks[]}],
 //!                    end: null | {reason: "duration" | "interrupted" | "exited", status}
 //! observed_seconds   length of the observation
 //! settings           top, min_age_seconds, min_size
 //! totals             live{bytes, count}, allocated{bytes, count}, peak_live_bytes, live_by_class{class: {bytes, count}}
+//! groups[]           names of what sites are kept apart by; empty when they are not
+//! processes[]        pid, command, executable, container, allocators[], unhooked[],
+//!                    parent                   pid, when it was forked while that was observed, else null
+//!                    live, allocated, at_exit {bytes, count}: not yet freed, ever, live as it ended
+//!                    peak_live_bytes, not_kept
+//!                    inherited                {bytes, count} of its parent's, not freed; inherited_unknown: not known
+//!                    began_seconds, ended_seconds  since the start of the observation, or null
+//!                    late_seconds             how long it ran before its probes were on, or null
+//! processes_dropped  processes that ended and are not in the list
 //! sites[]            op                       the call: "malloc", "mmap" ...
 //!                    class                    "heap", "mapped", "file" or "reserved"
+//!                    group                    name of the group, or null
 //!                    verdict                  null, "leaked", "growing" or "still_live"
 //!                    reasons[]                why it is suspected, strongest first
 //!                    live, allocated, aged    {bytes, count}: not yet freed, ever, live and at least min_age old
+//!                    at_exit                  {bytes, count}: live as their process ended while others went on
 //!                    oldest_seconds           age of the oldest live block, or null
 //!                    growth_bytes_per_second  slope of the history
 //!                    history[[seconds, bytes]]
@@ -37,7 +48,10 @@ use serde_json::Serializer;
 
 use crate::profile::{Amount, Frame, Health, Profile, Site, Target, Verdict, accuracy::Accuracy};
 
-use super::json_lines::Lines;
+use super::{
+    json_lines::Lines,
+    json_process::{ProcessFields, process_fields},
+};
 
 /// Version of the schema.
 pub const FORMAT_VERSION: u32 = 1;
@@ -69,6 +83,9 @@ struct Document<'a> {
     observed_seconds: f64,
     settings: SettingsFields,
     totals: TotalsFields,
+    groups: &'a [String],
+    processes: Vec<ProcessFields<'a>>,
+    processes_dropped: u64,
     sites: Vec<SiteFields<'a>>,
     health: HealthFields<'a>,
 }
@@ -92,11 +109,13 @@ struct TotalsFields {
 struct SiteFields<'a> {
     op: &'static str,
     class: &'static str,
+    group: Option<&'a str>,
     verdict: Option<Verdict>,
     reasons: &'a [String],
     live: Amount,
     allocated: Amount,
     aged: Amount,
+    at_exit: Amount,
     oldest_seconds: Option<f64>,
     growth_bytes_per_second: f64,
     history: Vec<(f64, u64)>,
@@ -119,7 +138,10 @@ fn document(profile: &Profile, sites: Sites) -> Document<'_> {
         totals,
         frames: _,
         stacks: _,
+        groups,
         sites: all,
+        processes,
+        processes_dropped,
         health,
     } = profile;
     Document {
@@ -142,6 +164,9 @@ fn document(profile: &Profile, sites: Sites) -> Document<'_> {
                 .map(|(class, live)| (class.name(), *live))
                 .collect(),
         },
+        groups,
+        processes: processes.iter().map(process_fields).collect(),
+        processes_dropped: *processes_dropped,
         sites: match sites {
             Sites::All => all.iter().map(|site| site_fields(profile, site)).collect(),
             Sites::Suspected => profile.suspects().map(|(site, _)| site_fields(profile, site)).collect(),
@@ -157,11 +182,16 @@ fn site_fields<'a>(profile: &'a Profile, site: &'a Site) -> SiteFields<'a> {
     SiteFields {
         op: site.op.name(),
         class: site.op.class().name(),
+        group: site
+            .group
+            .and_then(|group| profile.groups.get(group))
+            .map(String::as_str),
         verdict: site.suspicion.as_ref().map(|suspicion| suspicion.verdict),
         reasons: site.suspicion.as_ref().map_or(&[], |suspicion| &suspicion.reasons),
         live: site.live,
         allocated: site.allocated,
         aged: site.aged,
+        at_exit: site.at_exit,
         oldest_seconds: site.oldest.as_ref().map(Duration::as_secs_f64),
         growth_bytes_per_second: site.growth_bytes_per_second,
         history: site
@@ -198,9 +228,15 @@ mod tests {
             let text = rendered(|out| write(&profile, Sites::All, out));
             let document: Value = serde_json::from_str(&text).unwrap();
             assert_eq!(document["sites"].as_array().unwrap().len(), profile.sites.len());
+            for (fields, process) in document["processes"].as_array().unwrap().iter().zip(&profile.processes) {
+                assert_eq!(fields["command"], process.command);
+                assert_eq!(fields["inherited"]["count"], process.inherited.count);
+            }
             assert_eq!(document["target"]["command"], profile.target.command);
             for (fields, site) in document["sites"].as_array().unwrap().iter().zip(&profile.sites) {
                 assert_eq!(fields["live"]["bytes"], site.live.bytes);
+                let group = site.group.map(|group| &*profile.groups[group]);
+                assert_eq!(fields["group"].as_str(), group);
                 for (fields, frame) in fields["stack"]
                     .as_array()
                     .into_iter()

@@ -1,5 +1,7 @@
 //! Words for the parts of a profile, escaped: every text format says the same.
 
+use std::borrow::Cow;
+
 use crate::{
     profile::{Amount, End, Frame, Profile, Site, Target, Verdict},
     units,
@@ -104,21 +106,60 @@ pub(super) fn no_stack(profile: &Profile, site: &Site) -> &'static str {
 
 /// `redis-server (pid 4242)`.
 pub(super) fn target(target: &Target) -> String {
-    let command = match target.command.trim() {
-        "" => "[no name]",
-        command => command,
-    };
-    format!("{} (pid {})", escape::text(command), target.pid)
+    format!("{} (pid {})", command(&target.command), target.pid)
+}
+
+/// The same of any process in at most `columns`: the name is elided, not the number.
+pub(super) fn process(name: &str, pid: u32, columns: usize) -> String {
+    let number = format!(" (pid {pid})");
+    let name = elide(&command(name), columns.saturating_sub(number.len()));
+    format!("{name}{number}")
+}
+
+/// The name of a program.
+pub(super) fn command(name: &str) -> Cow<'_, str> {
+    match name.trim() {
+        "" => Cow::Borrowed("[no name]"),
+        name => escape::text(name),
+    }
+}
+
+/// What was observed: the process, or what several were selected by.
+pub(super) fn subject(profile: &Profile) -> String {
+    match profile.target.selection.trim() {
+        selection if profile.is_of_many() && !selection.is_empty() => escape::text(selection).into_owned(),
+        _ => target(&profile.target),
+    }
+}
+
+/// `target` or `targets`, as it is the subject of a sentence.
+pub(super) fn targets(profile: &Profile) -> &'static str {
+    if profile.is_of_many() { "targets" } else { "target" }
+}
+
+/// A line of its own that says which group a site is of, where there are several.
+pub(super) fn group(profile: &Profile, site: &Site, indent: usize) -> Option<String> {
+    let name = profile.group(site)?;
+    Some(format!(
+        "{:indent$}of {}",
+        "",
+        elide(&command(name), COLUMNS - indent - 3)
+    ))
 }
 
 /// Why the observation ended.
-pub(super) fn end(end: Option<&End>) -> String {
-    match end {
+pub(super) fn end(profile: &Profile) -> String {
+    let exited = if profile.is_of_many() {
+        "ended: all targets have exited"
+    } else {
+        "ended: the target exited"
+    };
+    match profile.target.end.as_ref() {
         None => "still observing".into(),
         Some(End::Duration) => "ended: the asked-for time was over".into(),
         Some(End::Interrupted) => "ended: stopped by the user".into(),
-        Some(End::Exited(None)) => "ended: the target exited".into(),
-        Some(End::Exited(Some(status))) => format!("ended: the target exited ({})", escape::text(status)),
+        Some(End::Exited(None)) => exited.into(),
+        Some(End::Exited(Some(status))) => format!("{exited} ({})", escape::text(status)),
     }
 }
 
@@ -141,7 +182,17 @@ pub(super) const FACT_INDENT: usize = 15;
 
 /// A line of a list of facts: a name in a column of its own, and as many lines as the value needs.
 pub(super) fn fact(name: &str, value: &str) -> String {
-    let lines = wrap(value, COLUMNS - FACT_INDENT);
+    fact_of_lines(name, &wrap(value, COLUMNS - FACT_INDENT))
+}
+
+/// The same of a value with names of any length in it: what does not fit a line is elided.
+pub(super) fn fitting_fact(name: &str, value: &str) -> String {
+    let columns = COLUMNS - FACT_INDENT;
+    let lines: Vec<_> = wrap(value, columns).iter().map(|line| elide(line, columns)).collect();
+    fact_of_lines(name, &lines)
+}
+
+fn fact_of_lines(name: &str, lines: &[String]) -> String {
     let rest = lines.iter().skip(1).map(|line| format!("\n{:FACT_INDENT$}{line}", ""));
     format!("  {name:<11}  {}{}", lines[0], rest.collect::<String>())
 }

@@ -8,7 +8,7 @@ use crate::{
 };
 
 use super::{
-    health, label,
+    header, health, label,
     layout::{COLUMNS, wrap},
     text,
 };
@@ -24,8 +24,11 @@ const INDENT: usize = 6;
 ///
 /// Only those of `out`.
 pub fn write(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
-    text::header(profile, "Leak report: ", out)?;
-    writeln!(out)?;
+    header::write(profile, "Leak report: ", out)?;
+    if !profile.is_of_many() {
+        // What the header says of one process ends with a list.
+        writeln!(out)?;
+    }
     text::suspects(profile, out)?;
     let mut number = 0;
     for verdict in [Verdict::Leaked, Verdict::Growing, Verdict::StillLive] {
@@ -57,13 +60,17 @@ pub fn write(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
 
 fn entry(profile: &Profile, number: usize, site: &Site, suspicion: &Suspicion, out: &mut dyn Write) -> io::Result<()> {
     let suspected = profile.suspected(site);
-    let share = percent(profile.share(suspected.bytes));
-    writeln!(
-        out,
-        "{number:>3}.  {} by {}, {share} of live memory",
-        label::amount(suspected),
-        site.op.name()
-    )?;
+    let amount = label::amount(suspected);
+    // What ended processes left is no part of live memory.
+    let of = if profile.is_left_behind(site) {
+        "left by processes that ended".to_owned()
+    } else {
+        format!("{} of live memory", percent(profile.share(suspected.bytes)))
+    };
+    writeln!(out, "{number:>3}.  {amount} by {}, {of}", site.op.name())?;
+    if let Some(group) = label::group(profile, site, INDENT) {
+        writeln!(out, "{group}")?;
+    }
     for reason in &suspicion.reasons {
         for (mark, line) in ["- "]
             .into_iter()
@@ -82,12 +89,18 @@ fn entry(profile: &Profile, number: usize, site: &Site, suspicion: &Suspicion, o
 /// What had to hold for a row to be here.
 fn rule(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
     let mut rule = if profile.exited() {
-        "Rule: a block is suspected when it was still live as the target exited".to_owned()
-    } else {
         format!(
-            "Rule: a live block is suspected from an age of {}",
-            duration(profile.settings.min_age)
+            "Rule: a block is suspected when it was still live as the {} exited",
+            label::targets(profile)
         )
+    } else {
+        let age = duration(profile.settings.min_age);
+        let or_left = if profile.is_of_many() {
+            ", or when it was still live as its process ended"
+        } else {
+            ""
+        };
+        format!("Rule: a live block is suspected from an age of {age}{or_left}")
     };
     if profile.settings.min_size > 0 {
         rule = format!(

@@ -7,7 +7,7 @@ use crate::{
     units::{blocks, bytes, count, duration, percent, rate},
 };
 
-use super::{label, layout::truncate};
+use super::{label, layout::truncate, processes};
 
 /// Writes the table for a terminal of `columns`; no line is wider.
 ///
@@ -17,6 +17,9 @@ use super::{label, layout::truncate};
 pub fn write(profile: &Profile, columns: usize, out: &mut dyn Write) -> io::Result<()> {
     let mut line = |text: &str| writeln!(out, "{}", truncate(text, columns));
     line(&status(profile))?;
+    if profile.is_of_many() {
+        line(&processes::counts(profile))?;
+    }
     let accuracy = profile.health.accuracy();
     if !accuracy.exact {
         line(&accuracy.summary)?;
@@ -61,8 +64,11 @@ fn row(profile: &Profile, site: &Site) -> String {
     } else {
         frames.join(" < ")
     };
+    let group = profile
+        .group(site)
+        .map_or_else(String::new, |group| format!("[{}] ", label::command(group)));
     format!(
-        "{:>10}  {:>6}  {:>9}  {growth:>12}  {stack}",
+        "{:>10}  {:>6}  {:>9}  {growth:>12}  {group}{stack}",
         bytes(site.live.bytes),
         percent(profile.share(site.live.bytes)),
         count(site.live.count),

@@ -7,13 +7,16 @@
 pub mod escape;
 pub mod flamegraph;
 pub mod folded;
+mod header;
 mod health;
 pub mod json;
 mod json_lines;
+mod json_process;
 mod label;
 mod layout;
 pub mod leaks;
 pub mod live;
+mod processes;
 pub mod text;
 
 use std::io::{self, Write};

@@ -10,9 +10,10 @@ use crate::{
 };
 
 use super::{
-    escape, health,
+    header, health,
     label::{self, fact},
-    layout::{COLUMNS, elide, wrap},
+    layout::{COLUMNS, wrap},
+    processes,
 };
 
 /// Frames of a site in the summary; `leaks.txt` has more, the JSON all.
@@ -26,49 +27,18 @@ const INDENT: usize = 4;
 ///
 /// Only those of `out`.
 pub fn write(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
-    header(profile, "", out)?;
+    header::write(profile, "", out)?;
     totals(profile, out)?;
     writeln!(out)?;
+    if profile.is_of_many() && !profile.processes.is_empty() {
+        processes::write(profile, out)?;
+        writeln!(out)?;
+    }
     sites(profile, out)?;
     writeln!(out)?;
     suspects(profile, out)?;
     writeln!(out)?;
     health::write(profile, out)
-}
-
-/// What was observed; `title` comes before the target.
-pub(super) fn header(profile: &Profile, title: &str, out: &mut dyn Write) -> io::Result<()> {
-    let target = &profile.target;
-    let observed = duration(profile.observed);
-    let end = label::end(target.end.as_ref());
-    for line in wrap(
-        &format!("{title}{}, {observed} observed, {end}", label::target(target)),
-        COLUMNS,
-    ) {
-        writeln!(out, "{}", elide(&line, COLUMNS))?;
-    }
-    writeln!(out)?;
-    writeln!(out, "{}", fact("executable", &path(&target.executable)))?;
-    if target.allocators.is_empty() {
-        writeln!(out, "{}", fact("allocator", "none was found: only mappings were seen"))?;
-    }
-    for allocator in &target.allocators {
-        let (name, hooks) = (
-            escape::text(&allocator.name),
-            plural(allocator.hooks.len() as u64, "hook"),
-        );
-        writeln!(
-            out,
-            "{}",
-            fact("allocator", &format!("{name}, {hooks} in {}", path(&allocator.path)))
-        )?;
-    }
-    Ok(())
-}
-
-/// A path in the column of values.
-fn path(path: &str) -> String {
-    elide(&escape::text(path), COLUMNS - label::FACT_INDENT)
 }
 
 fn totals(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
@@ -129,7 +99,9 @@ fn sites(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
     let shown = live.len().min(profile.settings.top);
     match (live.len(), shown) {
         (0, _) if profile.totals.allocated.count == 0 => {
-            return writeln!(out, "Nothing was allocated while the target was observed.");
+            let was = if profile.is_of_many() { "were" } else { "was" };
+            let targets = label::targets(profile);
+            return writeln!(out, "Nothing was allocated while the {targets} {was} observed.");
         }
         (0, _) => return writeln!(out, "Nothing is live: all that was allocated has been freed."),
         (all, shown) if all == shown => writeln!(out, "{} with live bytes", plural(all as u64, "site"))?,
@@ -183,7 +155,10 @@ fn row(profile: &Profile, number: usize, site: &Site, out: &mut dyn Write) -> io
     let (live, share) = (bytes(site.live.bytes), percent(profile.share(site.live.bytes)));
     let (number, blocks) = (number.to_string(), count(site.live.count));
     columns([&number, &live, &share, &blocks, &oldest, &growth, site.op.name()], out)?;
-    for line in label::stack(profile, site, INDENT, FRAMES) {
+    for line in label::group(profile, site, INDENT)
+        .into_iter()
+        .chain(label::stack(profile, site, INDENT, FRAMES))
+    {
         writeln!(out, "{line}")?;
     }
     if let Some(suspicion) = &site.suspicion
@@ -224,7 +199,7 @@ pub(super) fn suspects(profile: &Profile, out: &mut dyn Write) -> io::Result<()>
                 plural(found.len() as u64, "site"),
                 bytes(sum.0),
                 blocks(sum.1),
-                meaning(verdict)
+                meaning(profile, verdict)
             );
             writeln!(out, "{}", fact(label::verdict(verdict), &text))?;
         }
@@ -233,8 +208,9 @@ pub(super) fn suspects(profile: &Profile, out: &mut dyn Write) -> io::Result<()>
 }
 
 /// What a verdict does and does not say.
-pub(super) const fn meaning(verdict: Verdict) -> &'static str {
+fn meaning(profile: &Profile, verdict: Verdict) -> &'static str {
     match verdict {
+        Verdict::Leaked if profile.is_of_many() => ", never freed before their process ended",
         Verdict::Leaked => ", never freed before the target exited",
         Verdict::Growing => ", old, and more of them all the time",
         Verdict::StillLive => ", old but not growing: may be a cache, or needed",
@@ -242,12 +218,16 @@ pub(super) const fn meaning(verdict: Verdict) -> &'static str {
 }
 
 /// Why no site is suspected.
-pub(super) fn nothing_suspected(profile: &Profile) -> String {
+fn nothing_suspected(profile: &Profile) -> String {
     let min_age = duration(profile.settings.min_age);
+    let (targets, was) = (
+        label::targets(profile),
+        if profile.is_of_many() { "were" } else { "was" },
+    );
     if profile.too_short_to_suspect() {
         let observed = duration(profile.observed);
         return format!(
-            "Leaks cannot be told yet: the target was observed for {observed}, and a block is suspected only \
+            "Leaks cannot be told yet: the {targets} {was} observed for {observed}, and a block is suspected only \
              from an age of {min_age}. Observe longer, or lower --min-age."
         );
     }
@@ -256,7 +236,7 @@ pub(super) fn nothing_suspected(profile: &Profile) -> String {
         size => format!(" with at least {}", bytes(size)),
     };
     if profile.exited() {
-        format!("No suspected leaks: no site{least} had live blocks when the target exited.")
+        format!("No suspected leaks: no site{least} had live blocks when the {targets} exited.")
     } else {
         format!("No suspected leaks: no site{least} has blocks that are at least {min_age} old.")
     }

@@ -35,6 +35,11 @@ pub(super) fn palette(profile: &Profile) -> PaletteMap {
         palette.insert(name, colour);
     }
     palette.insert("", BASE);
+    if profile.is_split() {
+        for group in &profile.groups {
+            palette.insert(escape::folded(group), BASE);
+        }
+    }
     for site in profile
         .memory_sites()
         .filter(|site| profile.stack(site).next().is_none())

@@ -70,7 +70,7 @@ fn title(profile: &Profile, measure: Measure) -> String {
     };
     format!(
         "{}: {} {}",
-        label::target(&profile.target),
+        label::subject(profile),
         units::bytes(total),
         measure.name()
     )

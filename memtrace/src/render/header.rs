@@ -1,0 +1,54 @@
+//! The first part of every text: what was observed.
+
+use std::io::{self, Write};
+
+use crate::{
+    profile::Profile,
+    units::{duration, plural},
+};
+
+use super::{
+    escape,
+    label::{self, fact},
+    layout::{COLUMNS, elide, wrap},
+    processes,
+};
+
+/// Writes what was observed; `title` comes before the target.
+pub(super) fn write(profile: &Profile, title: &str, out: &mut dyn Write) -> io::Result<()> {
+    let target = &profile.target;
+    let (observed, end) = (duration(profile.observed), label::end(profile));
+    let mut what = label::subject(profile);
+    if profile.is_of_many() {
+        what = format!("{what}: {}", processes::counts(profile));
+    }
+    for line in wrap(&format!("{title}{what}, {observed} observed, {end}"), COLUMNS) {
+        writeln!(out, "{}", elide(&line, COLUMNS))?;
+    }
+    writeln!(out)?;
+    if profile.is_of_many() {
+        // Executables and allocators are those of each process: in the part on health.
+        return Ok(());
+    }
+    writeln!(out, "{}", fact("executable", &path(&target.executable)))?;
+    if target.allocators.is_empty() {
+        writeln!(out, "{}", fact("allocator", "none was found: only mappings were seen"))?;
+    }
+    for allocator in &target.allocators {
+        let (name, hooks) = (
+            escape::text(&allocator.name),
+            plural(allocator.hooks.len() as u64, "hook"),
+        );
+        writeln!(
+            out,
+            "{}",
+            fact("allocator", &format!("{name}, {hooks} in {}", path(&allocator.path)))
+        )?;
+    }
+    Ok(())
+}
+
+/// A path in the column of values.
+fn path(path: &str) -> String {
+    elide(&escape::text(path), COLUMNS - label::FACT_INDENT)
+}
