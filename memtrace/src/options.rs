@@ -11,7 +11,7 @@ use anyhow::{Context as _, bail};
 use memtrace_common::limits::{RING_BYTES, RING_BYTES_MIN};
 
 use crate::{
-    cli::{Flame, ReportArgs, Stack},
+    cli::{Flame, ReportArgs, ScopeArgs, Stack},
     profile::Settings,
     render::Measure,
 };
@@ -34,9 +34,34 @@ pub enum Unwinding {
     FramePointer,
 }
 
+/// What sites are kept apart by.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Split {
+    /// Each process by itself.
+    Process,
+    /// Containers; what is in none is one group.
+    Container,
+    /// Programs by their name.
+    Command,
+    /// Nothing: equal call stacks of all targets are one site.
+    None,
+}
+
 /// What a session does.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of its own on the command line"
+)]
 pub struct Options {
+    /// Whether children of the targets are targets too.
+    pub follow: bool,
+    /// Whether probes are put also into processes that are no targets but map a file of one.
+    pub machine_wide: bool,
+    /// What sites are kept apart by.
+    pub split: Split,
+    /// Allocators that the user named, as they were given: `ALLOC:FREE[:SIZE]`.
+    pub pairs: Vec<String>,
     /// Stop after this time.
     pub duration: Option<Duration>,
     /// Time between two updates of the live table.
@@ -65,7 +90,7 @@ impl Options {
     ///
     /// # Errors
     /// A value out of range, or a directory that cannot be written to.
-    pub fn new(args: ReportArgs) -> anyhow::Result<Self> {
+    pub fn new(args: ReportArgs, scope: ScopeArgs) -> anyhow::Result<Self> {
         let ReportArgs {
             duration,
             interval,
@@ -80,6 +105,12 @@ impl Options {
             old_loop,
             record_ring,
         } = args;
+        let ScopeArgs {
+            no_follow,
+            machine_wide,
+            split,
+            pair,
+        } = scope;
         if interval < Duration::from_millis(100) {
             bail!(
                 "--interval {} is too short: 100ms is the least",
@@ -104,6 +135,10 @@ impl Options {
             try_directory(directory)?;
         }
         Ok(Self {
+            follow: !no_follow,
+            machine_wide,
+            split: split.into(),
+            pairs: pair,
             duration,
             interval,
             settings: Settings {

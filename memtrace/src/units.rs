@@ -73,6 +73,11 @@ pub fn blocks(blocks: u64) -> String {
     plural(blocks, "block")
 }
 
+/// `1 process`, `12 processes`.
+pub fn processes(processes: u64) -> String {
+    format!("{} process{}", count(processes), if processes == 1 { "" } else { "es" })
+}
+
 /// The count and its noun, with an `s` where it is not one.
 pub fn plural(number: u64, noun: &str) -> String {
     format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })
@@ -157,6 +162,10 @@ mod tests {
             [0, 999, 1_000, 1_234_567].map(count)
         );
         assert_eq!((blocks(1), blocks(1_010)), ("1 block".into(), "1,010 blocks".into()));
+        assert_eq!(
+            (processes(1), processes(1_010)),
+            ("1 process".into(), "1,010 processes".into())
+        );
         let shares = [0.0, 0.0001, 0.645, 0.9999, 1.0, f64::NAN].map(percent);
         assert_eq!(shares, ["0%", "<0.1%", "64.5%", ">99.9%", "100%", "NaN%"]);
     }

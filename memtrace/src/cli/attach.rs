@@ -2,24 +2,32 @@
 
 use clap::Args;
 
-use super::ReportArgs;
-use crate::{exit::Exit, options::Options, session};
+use super::{ReportArgs, ScopeArgs, target_args::TargetArgs};
+use crate::{exit::Exit, message, options::Options, session, target::select};
 
-/// Attach to a running program and see where its live bytes are allocated
+/// Attach to running programs and see where their live bytes are allocated
 ///
 /// Blocks allocated before memtrace attached are not known; frees of them are counted as unmatched. When it ends (after
-/// --duration, at Ctrl-C, or with the program) the probes are taken off and the program goes on as before.
+/// --duration, at Ctrl-C, or with the programs) the probes are taken off and the programs go on as before.
 #[derive(Debug, Args)]
+// Without children nothing is left of "every process", those that start later.
+#[command(mut_arg("no_follow", |arg| arg.conflicts_with("all")))]
 pub(super) struct AttachArgs {
-    /// Process id of the program
-    #[arg(short, long, value_name = "PID")]
-    pid: u32,
+    #[command(flatten)]
+    targets: TargetArgs,
+    #[command(flatten)]
+    scope: ScopeArgs,
     #[command(flatten)]
     report: ReportArgs,
 }
 
 impl AttachArgs {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
-        session::attach(self.pid, &Options::new(self.report)?)
+        let selection = select::resolve(self.targets.asked())?;
+        let options = Options::new(self.report, self.scope)?;
+        for remark in select::remarks(&selection) {
+            message::say(&remark);
+        }
+        session::attach(selection, &options)
     }
 }

@@ -7,18 +7,24 @@ mod generate;
 mod output;
 mod report_args;
 mod run;
+mod target_args;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::{exit::Exit, render::escape};
 
-pub use self::report_args::{Flame, ReportArgs, Stack};
+pub use self::{
+    report_args::{Flame, ReportArgs, Stack},
+    target_args::{ScopeArgs, Split},
+};
 
 const EXAMPLES: &str = "\
 Examples:
   sudo memtrace attach --pid 4242                     watch until Ctrl-C, then report
   sudo memtrace attach --pid 4242 --duration 30s -o out
                                                       30 seconds; flame graph and reports in ./out
+  sudo memtrace attach --comm nginx --split process   every nginx, also those that start later, each apart
+  sudo memtrace attach --container 0123456789ab       all processes of a container
   sudo memtrace run -- ./server --port 8080           start a program and see its first allocation too
   sudo memtrace doctor --pid 4242                     what would work here, and what to do about the rest
 
@@ -106,5 +112,16 @@ mod tests {
     #[test]
     fn the_definition_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn children_of_everything_are_always_followed() {
+        let parses = |args: &[&str]| Cli::try_parse_from([&["memtrace"], args].concat()).is_ok();
+        assert!(!parses(&["attach", "--all", "--no-follow"]));
+        assert!(parses(&[
+            "attach", "--all", "--split", "process", "--pair", "a:b", "--pair", "c:d:1*2"
+        ]));
+        assert!(parses(&["attach", "--pid", "3", "--no-follow", "--machine-wide"]));
+        assert!(parses(&["run", "--no-follow", "--split=none", "--", "true"]));
     }
 }

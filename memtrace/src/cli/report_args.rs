@@ -9,6 +9,7 @@ use memtrace_common::limits::RING_BYTES;
 
 /// What to observe for how long, and what to report.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Observation and reports")]
 pub struct ReportArgs {
     /// Stop after this time, for example 30s, 5min (default: until Ctrl-C or the program's end)
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::Args;
 
-use super::ReportArgs;
+use super::{ReportArgs, ScopeArgs};
 use crate::{exit::Exit, options::Options, session};
 
 /// Start a program and see where its live bytes are allocated, from the first one on
@@ -13,6 +13,8 @@ use crate::{exit::Exit, options::Options, session};
 /// exit status becomes memtrace's.
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
+    #[command(flatten)]
+    scope: ScopeArgs,
     #[command(flatten)]
     report: ReportArgs,
     /// The program and its arguments
@@ -27,6 +29,6 @@ pub(super) struct RunArgs {
 
 impl RunArgs {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
-        session::run(&self.command, &Options::new(self.report)?)
+        session::run(&self.command, &Options::new(self.report, self.scope)?)
     }
 }

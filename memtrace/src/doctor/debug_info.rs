@@ -2,14 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use object::{Endianness, Object as _, ObjectSymbol as _, ReadRef, read::elf::ElfFile64};
+use object::{Endianness, Object as _, ReadRef, read::elf::ElfFile64};
 
 /// Where debug files are looked for.
 const DEBUG_DIRECTORIES: [&str; 2] = ["/usr/lib/debug", "/lib/debug"];
-
-/// The section in which Go's linker leaves its version, and a function that only Go's runtime has.
-const GO_SECTION: &str = ".go.buildinfo";
-const GO_FUNCTION: &str = "runtime.mallocgc";
 
 /// What an ELF file says about its functions.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -22,8 +18,6 @@ pub(super) struct Symbols {
     pub(super) debug_link: Option<PathBuf>,
     /// Its build id.
     pub(super) build_id: Option<Vec<u8>>,
-    /// Whether it was made by Go.
-    pub(super) go: bool,
 }
 
 impl Symbols {
@@ -47,7 +41,6 @@ impl Symbols {
             symbol_table: file.symbols().next().is_some(),
             debug_link: link.map(PathBuf::from),
             build_id: file.build_id().ok().flatten().map(<[u8]>::to_vec),
-            go: has(GO_SECTION) || file.symbols().any(|symbol| symbol.name() == Ok(GO_FUNCTION)),
         })
     }
 
@@ -139,18 +132,12 @@ pub(super) mod tests {
     #[test]
     fn what_is_there_and_what_was_stripped() {
         let all = Symbols::read(small_library()).unwrap();
-        assert!(all.debug_info && all.symbol_table && !all.go, "{all:?}");
+        assert!(all.debug_info && all.symbol_table, "{all:?}");
         assert_eq!(all.build_id, Some(vec![0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef]));
         let stripped = compiled(&["-s"], &["--add-gnu-debuglink=/bin/true"]);
         let stripped = Symbols::read(&*stripped).unwrap();
         assert!(!stripped.debug_info && !stripped.symbol_table, "{stripped:?}");
         assert_eq!(stripped.debug_link.as_deref(), Some(Path::new("true")));
-    }
-
-    #[test]
-    fn go_is_known_by_its_section() {
-        let go = compiled(&[], &["--add-section=.go.buildinfo=/bin/true"]);
-        assert!(Symbols::read(&*go).unwrap().go);
     }
 
     #[test]

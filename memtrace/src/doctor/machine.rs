@@ -2,7 +2,10 @@
 
 use std::fs;
 
-use memtrace_common::{config::PidNamespace, limits::RING_BYTES_MIN};
+use memtrace_common::{
+    config::{Join, PidNamespace},
+    limits::{COMMAND_BYTES, RING_BYTES_MIN},
+};
 
 use super::{
     Check, kernel_features,
@@ -104,6 +107,10 @@ fn programs() -> Check {
         ring_bytes: RING_BYTES_MIN,
         // As in a container: the code for that is looked at only where it can be reached.
         pid_namespace: PidNamespace { device: 1, inode: 1 },
+        join: Join::All,
+        command: [0; COMMAND_BYTES],
+        follow: true,
+        everywhere: false,
         diagnostics: false,
     }) {
         Ok(_detached) => Check::ok(NAME, "the kernel accepts memtrace's BPF programs"),

@@ -26,11 +26,6 @@ impl Subject {
         }
     }
 
-    /// Whether Go made it.
-    pub(super) fn is_go(&self) -> bool {
-        self.symbols.as_ref().is_ok_and(|symbols| symbols.go)
-    }
-
     /// Where the names of its functions come from.
     pub(super) fn symbols(&self) -> Check {
         match &self.symbols {

@@ -5,8 +5,9 @@ use std::{fs::File, sync::Arc};
 
 use super::{Check, machine::Version, subject::Subject, unwinding};
 use crate::{
-    plan::{self, AttachPlan, Candidate, Found, PlanError},
+    plan::{self, Analysis},
     process::{AddressSpace, FileBytes, Module},
+    symbolize,
     target::{self, TargetInfo},
 };
 
@@ -53,93 +54,84 @@ fn seccomp(mode: u32, kernel: Option<Version>) -> Check {
     )
 }
 
-fn look_into(info: &TargetInfo, space: &AddressSpace, checks: &mut Vec<Check>) {
-    let candidates: Vec<Candidate> = space
-        .mapped()
-        .filter_map(|index| candidate(index, space.modules().get(index as usize)?))
-        .collect();
-    let plan = plan::plan(&candidates);
-    checks.extend(allocators(&plan));
+/// A file of the target, and what was found in it.
+struct Library {
+    module: Arc<Module>,
+    analysis: Result<Analysis, String>,
+}
 
-    let files = named_often(
-        info,
-        space,
-        &candidates,
-        plan.as_ref().map_or(&[], |plan| &plan.allocators),
-    );
-    if files.first().is_some_and(Subject::is_go) {
-        checks.push(go());
-    }
+fn look_into(info: &TargetInfo, space: &AddressSpace, checks: &mut Vec<Check>) {
+    let modules = space.modules();
+    let libraries: Vec<Library> = space
+        .mapped()
+        .filter_map(|index| modules.get(index as usize))
+        .filter(|module| module.name.starts_with('/'))
+        .map(library)
+        .collect();
+    checks.extend(allocators(&libraries));
+    let files = named_often(info, &libraries);
     checks.extend(files.iter().map(Subject::symbols));
     checks.extend(unwinding::checks(space));
 }
 
+fn library(module: &Arc<Module>) -> Library {
+    let request = plan::Request { pairs: Vec::new() };
+    let debug = symbolize::debug_file(module);
+    let debug = debug.as_ref().map(FileBytes::new);
+    let analysis = match module.file() {
+        Some(file) => plan::analyse(&module.name, &FileBytes::new(file), debug.as_ref(), &request),
+        None => Err("it could not be opened".to_owned()),
+    };
+    Library {
+        module: Arc::clone(module),
+        analysis,
+    }
+}
+
 /// The files that a report names in nearly every stack: the executable, the allocators, and the C library.
-fn named_often(
-    info: &TargetInfo,
-    space: &AddressSpace,
-    candidates: &[Candidate],
-    allocators: &[Found],
-) -> Vec<Subject> {
+fn named_often(info: &TargetInfo, libraries: &[Library]) -> Vec<Subject> {
     let executable = File::open(format!("/proc/{}/exe", info.pid)).ok();
     let mut files = vec![Subject::new(&info.executable, executable)];
-    let mut libraries: Vec<&Candidate> = candidates
+    let has = |library: &Library, wanted: fn(&Analysis) -> bool| library.analysis.as_ref().is_ok_and(wanted);
+    let is_c_library = |library: &&Library| has(library, |analysis| !analysis.wrappers.is_empty());
+    let mut often: Vec<&Library> = libraries
         .iter()
-        .filter(|library| library.path != info.executable)
-        .filter(|library| is_c_library(library) || allocators.iter().any(|found| found.path == library.path))
+        .filter(|library| library.module.name != info.executable)
+        .filter(|library| is_c_library(library) || has(library, |analysis| !analysis.allocators.is_empty()))
         .collect();
-    libraries.sort_by_key(|library| is_c_library(library));
-    for library in libraries {
-        let module = space.modules().get(library.module as usize);
-        files.push(Subject::new(
-            &library.path,
-            module.and_then(|module| module.file()?.try_clone().ok()),
-        ));
-    }
+    often.sort_by_key(is_c_library);
+    let file = |library: &Library| library.module.file()?.try_clone().ok();
+    files.extend(
+        often
+            .into_iter()
+            .map(|library| Subject::new(&library.module.name, file(library))),
+    );
     files
 }
 
-/// What a mapped file exports, as far as the plan asks.
-fn candidate(index: u32, module: &Arc<Module>) -> Option<Candidate> {
-    let exports = plan::exports(&FileBytes::new(module.file()?), plan::wanted).map_err(|error| error.to_string());
-    Some(Candidate {
-        module: index,
-        path: module.name.clone(),
-        exports,
-    })
-}
-
-fn is_c_library(candidate: &Candidate) -> bool {
-    candidate
-        .exports
-        .as_ref()
-        .is_ok_and(|exports| exports.functions.contains_key("gnu_get_libc_version"))
-}
-
-fn allocators(plan: &Result<AttachPlan, PlanError>) -> Vec<Check> {
+/// What would be hooked, and what not.
+fn allocators(libraries: &[Library]) -> Vec<Check> {
     const NAME: &str = "allocator";
-    match plan {
-        Ok(plan) => {
-            let found = plan.allocators.iter().map(|found| {
-                Check::ok(
-                    NAME,
-                    format!("{} in {}: {}", found.name, found.path, found.hooks.join(", ")),
-                )
-            });
-            found
-                .chain(plan.notes.iter().map(|note| Check::warning(NAME, note.as_str())))
-                .collect()
-        }
-        Err(error) => vec![Check::fails(NAME, error.to_string())],
+    let found = libraries.iter().flat_map(|library| {
+        let found = library.analysis.iter().flat_map(|analysis| &analysis.allocators);
+        found.map(|found| {
+            let hooks = found.hooks.join(", ");
+            Check::ok(NAME, format!("{} in {}: {hooks}", found.name, library.module.name))
+        })
+    });
+    let mut checks: Vec<Check> = found.collect();
+    let files: Vec<_> = libraries
+        .iter()
+        .map(|library| {
+            let analysis = library.analysis.as_ref().map_err(String::as_str);
+            (library.module.name.as_str(), analysis)
+        })
+        .collect();
+    match plan::judge(&files) {
+        Ok(notes) => checks.extend(notes.into_iter().map(|note| Check::warning(NAME, note))),
+        Err(error) => checks.push(Check::fails(NAME, error.to_string())),
     }
-}
-
-fn go() -> Check {
-    Check::warning(
-        "go runtime",
-        "the program is written in Go: the heap that Go manages itself is not seen, only C code's",
-    )
-    .remedy("for Go's own heap use its profiler (net/http/pprof)")
+    checks
 }
 
 #[cfg(test)]
@@ -197,7 +189,6 @@ mod tests {
                 "{found:#?}"
             );
         }
-        assert!(all("go runtime").is_empty());
     }
 
     #[test]
@@ -218,12 +209,11 @@ mod tests {
 
     #[test]
     fn nothing_to_hook_fails() {
-        let damaged = Candidate {
-            module: 0,
-            path: "/bin/x".into(),
-            exports: Err("damaged".into()),
+        let damaged = Library {
+            module: Arc::new(Module::of("/bin/x".into(), File::open("/dev/null").unwrap())),
+            analysis: Err("damaged".into()),
         };
-        let checks = allocators(&plan::plan(&[damaged]));
+        let checks = allocators(&[damaged]);
         assert_eq!((checks.len(), checks[0].level), (1, Level::Fails));
     }
 }

@@ -36,7 +36,8 @@ pub(super) fn checks(space: &AddressSpace) -> Vec<Check> {
         }
         *count += 1;
     }
-    let module = |index: &u32| space.modules().get(*index as usize).map(Arc::as_ref);
+    let modules = space.modules();
+    let module = |index: &u32| modules.get(*index as usize).map(Arc::as_ref);
     order
         .iter()
         .filter_map(|index| Some(judge(&module(index)?.name, mappings[index], &look(module(index)?))))

@@ -1,14 +1,18 @@
 //! From the ring to the ledger: the stage that runs all the time.
 
-use std::time::{Duration, Instant};
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context as _;
 use memtrace_common::{
-    event::{StackEnd, StackHead, flag, note},
+    event::{Program, StackEnd, StackHead, flag, note},
     identity::Identity,
     state::{LostFree, LostKey},
 };
 
+use super::processes::{Description, Processes};
 use crate::{
     decode::{self, Event},
     ledger::{CallStack, Ledger, Limits},
@@ -26,8 +30,34 @@ const RECORD_BYTES: u64 = 8;
 /// Events applied at once.
 const APPLIED_TOGETHER: usize = 256;
 
-/// Least time between two readings of the target's mappings that unknown addresses ask for.
+/// Least time between two readings of a target's mappings that unknown addresses ask for.
 const REFRESH_PAUSE: Duration = Duration::from_millis(100);
+
+/// What has happened to a target, for whoever attaches probes and makes tables. Programs by incarnation.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Notice {
+    /// A process was forked.
+    Forked {
+        parent: u32,
+        child: u32,
+        pid: u32,
+        time_ns: u64,
+    },
+    /// A process replaced its program, or a program begins in one that was not traced.
+    Executed {
+        old: Option<u32>,
+        new: u32,
+        pid: u32,
+        time_ns: u64,
+        by_other_thread: bool,
+    },
+    /// A process has ended.
+    Ended(u32),
+    /// Only its main thread has.
+    MainThreadEnded(u32),
+    /// A stack went through this module before its unwind table was there.
+    Wanted(u32),
+}
 
 /// Owns the ring, the ledger, and what is needed to place addresses.
 pub(super) struct Collector {
@@ -39,22 +69,16 @@ pub(super) struct Collector {
     lost: LostFrees,
     /// What the records amount to.
     pub(super) ledger: Ledger,
-    /// The target's mappings.
-    pub(super) space: AddressSpace,
+    /// The targets.
+    pub(super) processes: Processes,
     recording: Option<Writer>,
     refreshed: Instant,
     /// Records taken from the ring.
     pub(super) events: u64,
     /// Records that were not understood.
     pub(super) malformed: u64,
-    /// The target replaced its program and nobody has looked at the new one yet.
-    pub(super) executed: bool,
-    /// It was not the main thread that did it.
-    pub(super) executed_by_other: bool,
-    /// Modules that stacks went through before their unwind table was there, for whoever makes tables.
-    pub(super) wanted: Vec<u32>,
-    /// Incarnation of the target.
-    pub(super) incarnation: u32,
+    /// What has happened since it was asked for last.
+    pub(super) notices: Vec<Notice>,
     /// Scratch for the frames of one stack.
     frames: Vec<u64>,
     /// Events that are decoded and not yet applied: together they wait less for memory.
@@ -66,7 +90,7 @@ impl Collector {
         ring: Ring,
         ring_bytes: u32,
         lost: LostFrees,
-        space: AddressSpace,
+        processes: Processes,
         recording: Option<Writer>,
     ) -> Self {
         Self {
@@ -75,15 +99,12 @@ impl Collector {
             caught_up: 0,
             lost,
             ledger: Ledger::new(Limits::default()),
-            space,
+            processes,
             recording,
             refreshed: Instant::now(),
             events: 0,
             malformed: 0,
-            executed: false,
-            executed_by_other: false,
-            wanted: Vec::new(),
-            incarnation: 0,
+            notices: Vec::new(),
             frames: Vec::new(),
             batch: Vec::with_capacity(APPLIED_TOGETHER),
         }
@@ -94,12 +115,23 @@ impl Collector {
         &self.ring
     }
 
-    /// Tells where the program break is at the start.
-    pub(super) fn seed_break(&mut self, pid: u32, incarnation: u32, address: u64) {
+    /// Adds a process that is there already.
+    pub(super) fn add(&mut self, incarnation: u32, description: Description, space: AddressSpace) {
+        let pid = description.pid;
+        let heap_end = space.heap_end();
+        let group = self.processes.add(incarnation, description, space);
         if let Some(recording) = &mut self.recording {
-            recording.program_break(pid, incarnation, address);
+            recording.program_break(pid, incarnation, heap_end.unwrap_or(0));
         }
-        self.ledger.seed_break(pid, incarnation, address);
+        self.ledger.seed(pid, incarnation, heap_end);
+        self.set_group(incarnation, group);
+    }
+
+    fn set_group(&mut self, incarnation: u32, group: u32) {
+        if let Some(recording) = &mut self.recording {
+            recording.group(incarnation, group);
+        }
+        self.ledger.set_group(incarnation, group);
     }
 
     /// Takes a batch of records; `true` when there may be more.
@@ -134,21 +166,16 @@ impl Collector {
                     self.stack(&head);
                 }
                 Ok(event) => {
-                    match &event {
-                        Event::Exec(header) => {
-                            self.executed = true;
-                            self.executed_by_other |= header.flags & flag::OTHER_THREAD != 0;
-                            self.incarnation = header.incarnation;
-                            // The stacks that follow are not of the mappings that were read.
-                            self.space.outdated();
-                        }
-                        Event::Map(map) if map.header.flags & flag::EXECUTABLE != 0 => self.space.outdated(),
-                        _ => {}
-                    }
                     self.batch.extend(event.detached());
                     drop(record);
-                    if self.batch.len() == APPLIED_TOGETHER {
-                        self.apply();
+                    match self.batch.last() {
+                        Some(&event) if is_lifecycle(&event) => {
+                            // What comes after it may be about another program.
+                            self.apply();
+                            self.lifecycle(&event);
+                        }
+                        _ if self.batch.len() == APPLIED_TOGETHER => self.apply(),
+                        _ => {}
                     }
                 }
                 Err(error) => {
@@ -160,19 +187,103 @@ impl Collector {
         true
     }
 
+    /// Takes note of a process that comes, changes or goes; the ledger knows of it already.
+    fn lifecycle(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Exec(program) => {
+                let header = program.header;
+                let old = self.processes.incarnation(header.pid);
+                self.begin(program, Some(header.time_ns));
+                self.notices.push(Notice::Executed {
+                    old,
+                    new: header.incarnation,
+                    pid: header.pid,
+                    time_ns: header.time_ns,
+                    by_other_thread: header.flags & flag::OTHER_THREAD != 0,
+                });
+            }
+            Event::Join(program) => self.begin(program, None),
+            Event::Fork(fork) => {
+                let header = fork.header;
+                let (parent, child, pid) = (header.incarnation, fork.child_incarnation, fork.child);
+                let group = self.processes.fork(parent, child, pid, header.time_ns);
+                self.set_group(child, group);
+                self.notices.push(Notice::Forked {
+                    parent,
+                    child,
+                    pid,
+                    time_ns: header.time_ns,
+                });
+            }
+            Event::Exit(header) if header.flags & flag::MAIN_THREAD != 0 => {
+                self.notices.push(Notice::MainThreadEnded(header.incarnation));
+            }
+            Event::Exit(header) => self.ended(header.incarnation),
+            Event::Map(map) => self.processes.outdate(map.header.incarnation),
+            Event::Code(header) => self.processes.outdate(header.incarnation),
+            Event::Image(image) => self.processes.note(image),
+            _ => {}
+        }
+    }
+
+    fn begin(&mut self, program: &Program, began_ns: Option<u64>) {
+        let header = program.header;
+        let name = program.command.split(|&byte| byte == 0).next().unwrap_or_default();
+        let command = String::from_utf8_lossy(name).into_owned();
+        let group = self.processes.begin(header.pid, header.incarnation, command, began_ns);
+        self.set_group(header.incarnation, group);
+    }
+
+    /// A process whose beginning was lost.
+    fn adopt(&mut self, pid: u32, incarnation: u32) {
+        let command = fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
+        let command = String::from_utf8_lossy(command.trim_ascii_end()).into_owned();
+        let group = self.processes.begin(pid, incarnation, command, None);
+        self.apply();
+        if let Some(recording) = &mut self.recording {
+            recording.program_break(pid, incarnation, 0);
+        }
+        self.ledger.seed(pid, incarnation, None);
+        self.set_group(incarnation, group);
+    }
+
+    fn ended(&mut self, incarnation: u32) {
+        if self.processes.end(incarnation) {
+            self.notices.push(Notice::Ended(incarnation));
+        }
+        if self.processes.has_many_ended() {
+            let listed = self.ledger.listed();
+            self.processes.forget(|incarnation| listed.contains(&incarnation));
+        }
+    }
+
+    /// A process is gone, whether the record of its end has come or was lost.
+    pub(super) fn gone(&mut self, incarnation: u32, now_ns: u64) {
+        if let Some(recording) = &mut self.recording {
+            recording.end(incarnation, now_ns);
+        }
+        self.ledger.end(incarnation, now_ns);
+        self.ended(incarnation);
+    }
+
     /// Places the frames of a new stack in the files they belong to, and keeps it.
     fn stack(&mut self, head: &StackHead) {
-        let identity = Identity::of(head.header.incarnation, &self.frames, head.end, head.epoch);
-        let mut locations = self.place();
+        let header = head.header;
+        if self.processes.space(header.incarnation).is_none() {
+            self.adopt(header.pid, header.incarnation);
+        }
+        let identity = Identity::of(header.incarnation, &self.frames, head.end, head.epoch);
+        let mut locations = self.place(header.incarnation);
         if locations.len() < self.frames.len() && self.refreshed.elapsed() >= REFRESH_PAUSE {
             // Perhaps a library that was loaded since; perhaps a frame pointer that was none.
-            self.refresh();
-            locations = self.place();
+            self.refreshed = Instant::now();
+            self.processes.outdate(header.incarnation);
+            locations = self.place(header.incarnation);
         }
         if head.notes & note::EARLY != 0
             && let Some(last) = locations.last()
         {
-            self.wanted.push(last.module);
+            self.notices.push(Notice::Wanted(last.module));
         }
         let stack = CallStack {
             whole: head.end == StackEnd::Start as u8
@@ -180,33 +291,30 @@ impl Collector {
                 && locations.len() == self.frames.len(),
             locations: locations.into(),
         };
+        let (pid, incarnation) = (head.header.pid, head.header.incarnation);
         if let Some(recording) = &mut self.recording {
-            recording.stack(identity, &stack);
+            recording.stack(pid, incarnation, identity, &stack);
         }
-        self.ledger.add_stack(head.id, identity.check, stack);
+        if !self.ledger.knows(incarnation) {
+            // Where the process comes from is told by an event that waits.
+            self.apply();
+        }
+        self.ledger.add_stack(pid, incarnation, head.id, identity.check, stack);
     }
 
     /// The locations of the current frames, up to the first address that is not in any mapping: beyond it the chain
     /// of frames cannot be right.
-    fn place(&mut self) -> Vec<Location> {
+    fn place(&mut self, incarnation: u32) -> Vec<Location> {
         let mut locations = Vec::with_capacity(self.frames.len());
         for (depth, &frame) in self.frames.iter().enumerate() {
             // A return address is the instruction after the call, which may be another line or even function.
             let address = if depth == 0 { frame } else { frame.wrapping_sub(1) };
-            match self.space.locate(address) {
+            match self.processes.locate(incarnation, address) {
                 Some(location) => locations.push(location),
                 None => break,
             }
         }
         locations
-    }
-
-    /// Reads the target's mappings again. A target that is gone keeps those it had.
-    pub(super) fn refresh(&mut self) {
-        self.refreshed = Instant::now();
-        if let Err(error) = self.space.refresh() {
-            log::debug!("the mappings of the target stay as they were: {error}");
-        }
     }
 
     /// Applies frees that found the ring full before the last call, once all records that lay in the ring then were taken: the
@@ -252,5 +360,14 @@ impl Collector {
         }
         while self.drain() {}
         Ok(())
+    }
+}
+
+/// Whether an event tells of a process rather than of its memory.
+const fn is_lifecycle(event: &Event<'_>) -> bool {
+    match event {
+        Event::Exec(_) | Event::Join(_) | Event::Fork(_) | Event::Exit(_) | Event::Code(_) | Event::Image(_) => true,
+        Event::Map(map) => map.header.flags & flag::EXECUTABLE != 0,
+        _ => false,
     }
 }

@@ -13,9 +13,9 @@ use tokio::task::JoinHandle;
 
 use super::{
     collector::Collector,
-    hooks::Tracer,
     report::{Raw, Reporter},
     signals::{self, Signals},
+    tracer::Tracer,
 };
 use crate::{
     options::Options,

@@ -2,10 +2,10 @@
 
 use std::process::ExitStatus;
 
-use super::hooks::Tracer;
+use super::tracer::Tracer;
 use crate::{
-    plan,
-    process::Interpreter,
+    plan::PlanError,
+    process::{AddressSpace, Interpreter},
     target::launch::{Step, Suspended},
 };
 
@@ -14,28 +14,39 @@ use crate::{
 ///
 /// # Errors
 /// When the program has no allocator that can be hooked, or it can no longer be traced.
-pub(super) fn hook(suspended: &mut Suspended, tracer: &mut Tracer) -> anyhow::Result<Option<ExitStatus>> {
-    let mut loader = interpreter(tracer);
+pub(super) fn hook(
+    suspended: &mut Suspended,
+    tracer: &mut Tracer,
+    space: &mut AddressSpace,
+    incarnation: u32,
+) -> anyhow::Result<Option<ExitStatus>> {
+    let pid = suspended.pid();
+    let mut loader = space.interpreter();
     let mut hooked = false;
     loop {
         match suspended.step()? {
             Step::Ended(status) => return Ok(Some(status)),
             Step::Exec => {
-                refresh(tracer);
-                loader = interpreter(tracer);
+                refresh(space);
+                loader = space.interpreter();
             }
             Step::Syscall { ip, number } => {
-                if refresh(tracer) {
-                    match tracer.attach_all() {
+                if refresh(space) {
+                    tracer.laid_out(space, pid, incarnation, None);
+                    match tracer.attach(space, pid, incarnation) {
                         Ok(()) => hooked = true,
                         // Not mapped yet.
-                        Err(error) if !hooked && error.is::<plan::PlanError>() => {}
+                        Err(error) if !hooked && error.is::<PlanError>() => {}
                         Err(error) => return Err(error),
                     }
                 }
-                if is_loaded(loader.as_ref(), tracer, ip, number) {
+                let own_allocator = |loader: &Interpreter| {
+                    let found = tracer.state().of(incarnation).allocators;
+                    found.iter().any(|found| found.path == loader.name)
+                };
+                if is_loaded(loader.as_ref(), own_allocator, ip, number) {
                     if !hooked {
-                        tracer.attach_all()?;
+                        tracer.attach(space, pid, incarnation)?;
                     }
                     return Ok(None);
                 }
@@ -44,18 +55,13 @@ pub(super) fn hook(suspended: &mut Suspended, tracer: &mut Tracer) -> anyhow::Re
     }
 }
 
-fn interpreter(tracer: &mut Tracer) -> Option<Interpreter> {
-    tracer.space().and_then(|space| space.interpreter())
-}
-
 /// Reads the mappings of a held program again; `true` when they have changed.
-fn refresh(tracer: &mut Tracer) -> bool {
+fn refresh(space: &mut AddressSpace) -> bool {
     // A program that has just ended is told by the next step.
-    tracer.space().is_some_and(|space| space.refresh().unwrap_or(false))
+    space.refresh().unwrap_or(false)
 }
 
-fn is_loaded(loader: Option<&Interpreter>, tracer: &Tracer, ip: u64, number: u64) -> bool {
-    let is_allocator = |loader: &Interpreter| tracer.allocators().iter().any(|found| found.path == loader.name);
+fn is_loaded(loader: Option<&Interpreter>, is_allocator: impl Fn(&Interpreter) -> bool, ip: u64, number: u64) -> bool {
     let from = match loader {
         None => From::Unknown,
         Some(loader) if !loader.range.contains(&ip) => From::Program,

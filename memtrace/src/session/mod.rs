@@ -2,27 +2,29 @@
 
 mod collector;
 mod finish;
+mod health;
 mod hooks;
 mod loading;
 mod observe;
 mod preflight;
+mod processes;
 mod replay;
 mod report;
+mod setup;
 mod signals;
+mod tracer;
 mod unwinding;
+mod watch;
 
-use std::{
-    ffi::OsString,
-    os::unix::process::ExitStatusExt as _,
-    process::ExitStatus,
-    time::{Duration, Instant},
-};
+use std::{ffi::OsString, os::unix::process::ExitStatusExt as _, process::ExitStatus};
 
 use anyhow::Context as _;
+use tokio::runtime::{self, Runtime};
 
 use self::{
-    hooks::Tracer,
     observe::{Observed, Subject},
+    setup::Ready,
+    signals::Signals,
 };
 pub use self::{
     preflight::{CANARY, canary},
@@ -31,49 +33,19 @@ pub use self::{
 use crate::{
     exit::Exit,
     options::Options,
-    plan,
-    process::{AddressSpace, descriptors},
-    target::{self, launch},
+    target::{launch, select::Selection},
 };
 
-/// How long a running process may take to load its C library. A dynamic loader takes a few milliseconds.
-const START_PATIENCE: Duration = Duration::from_millis(300);
-
-/// `memtrace attach`: observes a running process.
+/// `memtrace attach`: observes running processes.
 ///
 /// # Errors
-/// Whatever keeps the target from being observed, or the reports from being written.
-pub fn attach(pid: u32, options: &Options) -> anyhow::Result<Exit> {
-    let info = target::check(pid)?;
-    descriptors::raise_limit();
-    let space = AddressSpace::read(pid).with_context(|| format!("failed to read the mappings of process {pid}"))?;
-    let mut tracer = Tracer::load(&info, space, options)?;
-    preflight::seccomp(&info, &mut tracer)?;
-    attach_to_running(&mut tracer).with_context(|| format!("process {pid} ({}) cannot be observed", info.command))?;
-    let subject = Subject {
-        pid,
-        command: info.command,
-        executable: info.executable,
-        child: None,
-    };
-    watch(tracer, subject, options).map(|_| Exit::Success)
-}
-
-/// Attaches, and gives a process that has only just started the time to load its C library.
-fn attach_to_running(tracer: &mut Tracer) -> anyhow::Result<()> {
-    let patience = Instant::now() + START_PATIENCE;
-    loop {
-        match tracer.attach_all() {
-            Err(error) if error.is::<plan::PlanError>() && Instant::now() < patience => {
-                std::thread::sleep(Duration::from_millis(5));
-                if let Some(space) = tracer.space() {
-                    // A target that has just ended is told by the next try.
-                    let _gone = space.refresh();
-                }
-            }
-            result => return result,
-        }
-    }
+/// Whatever keeps the targets from being observed, or the reports from being written.
+pub fn attach(selection: Selection, options: &Options) -> anyhow::Result<Exit> {
+    let ready = setup::attach(&selection, options)?;
+    let subject = Subject { selection, child: None };
+    let runtime = runtime()?;
+    let signals = listen(&runtime)?;
+    watch(runtime, ready, subject, signals, options).map(|_| Exit::Success)
 }
 
 /// `memtrace run`: starts a program and observes it from its first allocation on.
@@ -82,23 +54,17 @@ fn attach_to_running(tracer: &mut Tracer) -> anyhow::Result<()> {
 /// As [`attach`], and when the program cannot be started.
 pub fn run(command: &[OsString], options: &Options) -> anyhow::Result<Exit> {
     let mut suspended = launch::launch(command)?;
-    let pid = suspended.pid();
-    // Not before: the program would inherit it.
-    descriptors::raise_limit();
-    let info = target::check(pid)?;
-    let space = AddressSpace::read(pid).with_context(|| format!("failed to read the mappings of process {pid}"))?;
-    let mut tracer = Tracer::load(&info, space, options)?;
-    if let Some(status) = loading::hook(&mut suspended, &mut tracer)? {
-        anyhow::bail!("the program ended ({status}) before its C library was there: nothing could be observed");
-    }
+    let ready = setup::attach_to_suspended(&mut suspended, options)?;
+    let selection = Selection::Processes(vec![suspended.pid()]);
+    let runtime = runtime()?;
+    // Before the program runs: a key of the terminal or a signal from then on is for it to answer, and must not end memtrace.
+    let signals = listen(&runtime)?;
     let child = suspended.release()?;
     let subject = Subject {
-        pid,
-        command: info.command,
-        executable: info.executable,
+        selection,
         child: Some(child),
     };
-    let Observed { status } = watch(tracer, subject, options)?;
+    let Observed { status } = watch(runtime, ready, subject, signals, options)?;
     Ok(status.map_or(Exit::Success, exit_of))
 }
 
@@ -109,17 +75,28 @@ fn exit_of(status: ExitStatus) -> Exit {
 }
 
 /// Runs the loop of an observation.
-fn watch(tracer: Tracer, subject: Subject, options: &Options) -> anyhow::Result<Observed> {
-    let runtime = runtime()?;
-    let result = runtime.block_on(observe::observe(tracer, subject, options));
+fn watch(
+    runtime: Runtime,
+    ready: Ready,
+    subject: Subject,
+    signals: Signals,
+    options: &Options,
+) -> anyhow::Result<Observed> {
+    let result = runtime.block_on(observe::observe(ready, subject, signals, options));
     // Dropped, it would wait for a report that the user has given up.
     runtime.shutdown_background();
     result
 }
 
+/// Listens to signals from now on; until then they have the effect that they have on any program.
+fn listen(runtime: &Runtime) -> anyhow::Result<Signals> {
+    let _inside = runtime.enter();
+    Signals::new().context("failed to listen to signals")
+}
+
 /// Two workers: one for the loop, one for what is heavy meanwhile.
-fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread()
+fn runtime() -> anyhow::Result<Runtime> {
+    runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()

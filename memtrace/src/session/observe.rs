@@ -1,28 +1,39 @@
-//! The loop of an observation: ring, timers, signals, the target's end.
+//! The loop of an observation: ring, timers, signals, the targets' ends.
 
 use std::{
     io::IsTerminal as _,
-    os::fd::{AsFd as _, OwnedFd},
+    os::fd::AsFd as _,
     process::{Child, ExitStatus},
     time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use memtrace_common::Counter;
 use tokio::{
-    io::{Interest, unix::AsyncFd},
     task::JoinHandle,
     time::{MissedTickBehavior, interval, sleep_until},
 };
 
 use super::{
-    collector::Collector,
+    collector::{Collector, Notice},
     finish,
-    hooks::Tracer,
     report::{self, Reporter},
+    setup::{self, Ready},
     signals::{self, Signals},
+    tracer::Tracer,
+    watch::{Ends, Waited, readable},
 };
-use crate::{clock::now_ns, options::Options, profile::End, symbolize::Symbolizer};
+use crate::{
+    clock::now_ns,
+    options::Options,
+    process::AddressSpace,
+    profile::End,
+    symbolize::Symbolizer,
+    target::{
+        self, TargetInfo,
+        select::{self, Selection},
+    },
+};
 
 /// How often the ring is looked at without being asked to. The BPF side wakes the collector at a quarter full; at two
 /// million events a second an 8 MiB ring takes 20 ms to get there.
@@ -34,17 +45,10 @@ const LOST_PAUSE: Duration = Duration::from_millis(500);
 /// How often live bytes are noted for the histories. The ledger thins them out as the observation grows.
 const SAMPLE_PAUSE: Duration = Duration::from_millis(250);
 
-/// How long a new program's allocator is waited for after `exec`.
-const EXEC_PATIENCE: Duration = Duration::from_secs(5);
-
 /// Who is observed.
 pub(super) struct Subject {
-    /// Process id.
-    pub(super) pid: u32,
-    /// Name of the main thread.
-    pub(super) command: String,
-    /// Path of the executable.
-    pub(super) executable: String,
+    /// What was asked for.
+    pub(super) selection: Selection,
     /// The program, when memtrace started it.
     pub(super) child: Option<Child>,
 }
@@ -57,64 +61,70 @@ pub(super) struct Observed {
 
 /// Everything the loop turns around.
 struct Loop<'a> {
-    pid: u32,
     tracer: Tracer,
     collector: Collector,
     reporter: Reporter,
+    selection: Selection,
     options: &'a Options,
+    ends: Ends,
     /// The live table under construction.
     live: Option<JoinHandle<()>>,
     first_event: bool,
     lost_at: Instant,
     sampled_at: Instant,
-    /// Since when probes are to be attached again, and what has happened.
-    reattach: Option<(Instant, &'static str)>,
-    /// The thread that the probes were attached through was gone when it was looked for last.
-    was_orphaned: bool,
+    /// Whether newcomers were looked for.
+    looked: bool,
+    /// Records of processes that were lost so far.
+    lost_records: u64,
 }
 
-/// Reasons to attach again.
-const EXECUTED: &str = "the target replaced its program";
-const EXECUTED_BY_OTHER: &str = "a thread other than the main one replaced the target's program";
-const THREAD_ENDED: &str = "the thread of the target that the probes were attached through ended";
-
-/// Observes until the duration is over, the user stops it, or the target ends; then reports.
-pub(super) async fn observe(mut tracer: Tracer, subject: Subject, options: &Options) -> anyhow::Result<Observed> {
-    let mut child = subject.child;
-    let mut signals = Signals::new().context("failed to listen to signals")?;
-    let exit = watch_exit(subject.pid)?;
-    let collector = tracer.collector(options)?;
-    let ring = collector
+/// Observes until the duration is over, the user stops it, or the targets end; then reports.
+pub(super) async fn observe(
+    mut ready: Ready,
+    subject: Subject,
+    mut signals: Signals,
+    options: &Options,
+) -> anyhow::Result<Observed> {
+    let Subject { selection, mut child } = subject;
+    let mut ends = Ends::new();
+    for info in &ready.first {
+        let pid = info.pid;
+        let incarnation = ready.collector.processes.incarnation(pid).unwrap_or(0);
+        ends.add(Waited { pid, incarnation })?;
+    }
+    let ring = ready
+        .collector
         .ring()
         .as_fd()
         .try_clone_to_owned()
         .context("failed to duplicate the ring's descriptor")?;
     let ring = readable(ring).context("failed to wait for the ring")?;
-    let diagnostics = tracer.diagnostics(options)?;
+    let diagnostics = ready.tracer.diagnostics(options)?;
     let reporter = Reporter::new(
-        subject.pid,
-        subject.command.clone(),
-        subject.executable,
+        selection.to_string(),
+        ready.first.first(),
         options.settings.clone(),
         Symbolizer::default(),
     );
-    tracer.announce(&subject.command);
+    ready.tracer.announce(&ready.what, &setup::allocators(&ready));
+    ready.tracer.begin()?;
 
     // From here on: on a busy machine attaching may take longer than a short observation.
     let now = Instant::now();
     let deadline = options.duration.map(|duration| now + duration);
     let mut run = Loop {
-        pid: subject.pid,
-        tracer,
-        collector,
+        tracer: ready.tracer,
+        collector: ready.collector,
         reporter,
+        selection,
         options,
+        ends,
         live: None,
         first_event: false,
         lost_at: now,
         sampled_at: now,
-        reattach: None,
-        was_orphaned: false,
+        looked: false,
+        lost_records: 0,
     };
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -125,21 +135,21 @@ pub(super) async fn observe(mut tracer: Tracer, subject: Subject, options: &Opti
     let end = loop {
         let more = run.drain();
         run.chores()?;
+        if !more && run.is_over() {
+            break End::Exited(None);
+        }
         tokio::select! {
             biased;
-            signal = signals.next() => match &child {
+            signal = signals.next() => match child.as_mut().filter(|_| !interrupted).and_then(living) {
                 // The program decides what a signal means to it; asked twice, memtrace stops watching.
-                Some(child) if !interrupted => {
+                Some(child) => {
                     interrupted = signals::ends(signal);
                     signals::pass_on(signal, child);
                 }
-                _ if signals::ends(signal) => break End::Interrupted,
-                _ => {}
+                None if signals::ends(signal) => break End::Interrupted,
+                None => {}
             },
-            result = exit.readable() => {
-                result.context("failed to wait for the target's end")?.retain_ready();
-                break End::Exited(None);
-            }
+            process = run.ends.next() => run.ended(process),
             () = until(deadline) => break End::Duration,
             _ = table.tick(), if show => run.show(),
             () = tokio::task::yield_now(), if more => {}
@@ -168,7 +178,7 @@ pub(super) async fn observe(mut tracer: Tracer, subject: Subject, options: &Opti
     } = run;
     finish::finish(tracer, collector, reporter, live, end, options, &mut signals).await?;
     let status = match child {
-        Some(child) if status.is_none() => wait_for(child, &exit, &mut signals).await?,
+        Some(child) if status.is_none() => wait_for(child, &mut signals).await?,
         _ => status,
     };
     Ok(Observed { status })
@@ -188,8 +198,34 @@ impl Loop<'_> {
         more
     }
 
+    /// Whether there is nobody left to observe, nor to come.
+    fn is_over(&self) -> bool {
+        if self.collector.processes.living() > 0 || self.ends.pending() > 0 {
+            return false;
+        }
+        match &self.selection {
+            Selection::Processes(_) => true,
+            Selection::Cgroup(_) => !select::exists(&self.selection),
+            Selection::Command(_) | Selection::All => false,
+        }
+    }
+
     /// What is due now and then.
     fn chores(&mut self) -> anyhow::Result<()> {
+        // A program is told of before its mappings are, and they before its end.
+        let (ends, others): (Vec<_>, Vec<_>) = std::mem::take(&mut self.collector.notices)
+            .into_iter()
+            .partition(|notice| matches!(notice, Notice::Ended(_)));
+        for notice in others {
+            self.heed(notice);
+        }
+        for fresh in self.collector.processes.refresh() {
+            self.tracer
+                .laid_out(&fresh.space, fresh.pid, fresh.incarnation, fresh.began_ns);
+        }
+        for notice in ends {
+            self.heed(notice);
+        }
         if self.lost_at.elapsed() >= LOST_PAUSE {
             self.lost_at = Instant::now();
             self.collector.apply_lost_frees()?;
@@ -197,45 +233,82 @@ impl Loop<'_> {
         if self.sampled_at.elapsed() >= SAMPLE_PAUSE {
             self.sampled_at = Instant::now();
             self.collector.sample(now_ns());
-            self.look_after_thread();
+            let processes = &self.collector.processes;
+            let state = self.tracer.state();
+            state.forget_all_but(|incarnation| processes.description(incarnation).is_some());
+            self.look_for_newcomers()?;
+            self.look_for_the_lost();
         }
-        if std::mem::take(&mut self.collector.executed) {
-            if std::mem::take(&mut self.collector.executed_by_other) {
-                self.tracer.forget_probes(self.pid, EXECUTED_BY_OTHER);
-                self.collector.space.look_through(self.pid);
+        Ok(())
+    }
+
+    fn heed(&mut self, notice: Notice) {
+        if let Notice::MainThreadEnded(incarnation) = notice
+            && let Some(who) = self.collector.processes.description(incarnation)
+            && let Some(thread) = target::living_thread(who.pid, who.pid)
+        {
+            // `/proc` shows no mappings of a thread that has ended.
+            self.collector.processes.look_through(incarnation, thread);
+        }
+        self.tracer.notice(notice);
+    }
+
+    /// A process that was there at the beginning has ended. Its record is in the ring, or was lost.
+    fn ended(&mut self, process: Waited) {
+        while self.drain() {}
+        let Waited { pid, incarnation } = process;
+        // Not another process that has its number by now.
+        if let Some(incarnation) = self.collector.processes.incarnation_since(pid, incarnation) {
+            self.collector.gone(incarnation, now_ns());
+        }
+    }
+
+    /// Processes enter a control group without being born in it, as by `docker exec`. One of a name may have come after those that
+    /// were there were looked for, and before programs that begin were listened to.
+    fn look_for_newcomers(&mut self) -> anyhow::Result<()> {
+        let looked = std::mem::replace(&mut self.looked, true);
+        match self.selection {
+            Selection::Cgroup(_) => {}
+            Selection::Command(_) if !looked => {}
+            _ => return Ok(()),
+        }
+        for pid in select::members(&self.selection).unwrap_or_default() {
+            if self.collector.processes.incarnation(pid).is_some() {
+                continue;
             }
-            self.reattach = Some((Instant::now(), EXECUTED));
-        }
-        for module in self.collector.wanted.drain(..) {
-            self.tracer.follower().want(module);
-        }
-        self.tracer
-            .follower()
-            .follow(&mut self.collector.space, self.collector.incarnation)?;
-        if let Some((since, happened)) = self.reattach {
-            self.collector.refresh();
-            match self.tracer.attach_again(&self.collector.space) {
-                Ok(true) => self.reattach = None,
-                Ok(false) if since.elapsed() < EXEC_PATIENCE => {}
-                result => {
-                    self.reattach = None;
-                    self.tracer.note_failure(happened, result.err());
-                }
+            let Ok(info) = target::check(pid) else { continue };
+            if let Some(incarnation) = self.tracer.trace_later(pid)? {
+                self.add(incarnation, &info);
             }
         }
         Ok(())
     }
 
-    /// Attaches through another thread when the one is gone. Not at once: a program that ends may be about to lose the others
-    /// too.
-    fn look_after_thread(&mut self) {
-        let successor = self.tracer.successor();
-        if let Some(thread) = successor.filter(|_| self.was_orphaned) {
-            self.tracer.forget_probes(thread, THREAD_ENDED);
-            self.collector.space.look_through(thread);
-            self.reattach = Some((Instant::now(), THREAD_ENDED));
+    fn add(&mut self, incarnation: u32, info: &TargetInfo) {
+        let modules = self.collector.processes.modules().clone();
+        match AddressSpace::read_into(info.pid, &modules) {
+            Ok(space) => {
+                self.tracer.laid_out(&space, info.pid, incarnation, Some(now_ns()));
+                self.collector
+                    .add(incarnation, setup::description(info, incarnation), space);
+            }
+            Err(error) => log::debug!("process {} has ended already: {error}", info.pid),
         }
-        self.was_orphaned = successor.is_some();
+    }
+
+    /// When records of processes were lost, some may be gone without a word.
+    fn look_for_the_lost(&mut self) {
+        let lost = self.tracer.counters()[Counter::LostOther as usize];
+        if lost == self.lost_records {
+            return;
+        }
+        self.lost_records = lost;
+        for incarnation in self.collector.processes.incarnations() {
+            let who = self.collector.processes.description(incarnation);
+            if who.is_some_and(|who| target::living_thread(who.pid, who.pid).is_none()) {
+                self.collector.gone(incarnation, now_ns());
+            }
+        }
     }
 
     /// Shows the live table; naming frames takes time, so it is made aside, and left out when the last is not done.
@@ -249,21 +322,9 @@ impl Loop<'_> {
     }
 }
 
-/// A descriptor that becomes readable when the process ends.
-fn watch_exit(pid: u32) -> anyhow::Result<AsyncFd<OwnedFd>> {
-    let fd = Pid::from_raw(pid.cast_signed())
-        .context("process 0 cannot be observed")
-        .and_then(|pid| pidfd_open(pid, PidfdFlags::NONBLOCK).context("failed to watch the target (has it ended?)"))?;
-    readable(fd).context("failed to wait for the target")
-}
-
-/// Registers a descriptor with the runtime.
-#[expect(
-    deprecated,
-    reason = "the replacement is unsafe because of types that lend a descriptor; this one owns it"
-)]
-fn readable(fd: OwnedFd) -> std::io::Result<AsyncFd<OwnedFd>> {
-    AsyncFd::with_interest(fd, Interest::READABLE)
+/// A program that memtrace started, unless it has ended.
+fn living(child: &mut Child) -> Option<&Child> {
+    matches!(child.try_wait(), Ok(None)).then_some(child)
 }
 
 async fn until(deadline: Option<Instant>) {
@@ -274,11 +335,15 @@ async fn until(deadline: Option<Instant>) {
 }
 
 /// Waits for the program after the report, as its parent must.
-async fn wait_for(
-    mut child: Child,
-    exit: &AsyncFd<OwnedFd>,
-    signals: &mut Signals,
-) -> anyhow::Result<Option<ExitStatus>> {
+async fn wait_for(mut child: Child, signals: &mut Signals) -> anyhow::Result<Option<ExitStatus>> {
+    let mut ends = Ends::new();
+    if let Some(status) = child.try_wait().context("failed to learn the program's exit status")? {
+        return Ok(Some(status));
+    }
+    ends.add(Waited {
+        pid: child.id(),
+        incarnation: 0,
+    })?;
     let mut asked = false;
     loop {
         tokio::select! {
@@ -289,8 +354,7 @@ async fn wait_for(
                 asked |= signals::ends(signal);
                 signals::pass_on(signal, &child);
             }
-            result = exit.readable() => {
-                result.context("failed to wait for the program's end")?.retain_ready();
+            _ = ends.next() => {
                 return child.try_wait().context("failed to learn the program's exit status");
             }
         }

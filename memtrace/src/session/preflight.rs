@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch};
 
-use super::hooks::Tracer;
+use super::tracer::Tracer;
 use crate::{exit::Exit, target::TargetInfo};
 
 /// The hidden verb under which memtrace runs as its own canary.
@@ -23,14 +23,12 @@ pub const CANARY: &str = "seccomp-canary";
 /// `uretprobe` (335, since 6.11) and `uprobe` (336, since 6.18), `arch/x86/entry/syscalls/syscall_64.tbl`.
 const PROBE_CALLS: [i64; 2] = [335, 336];
 
-/// Refuses a target under seccomp where return probes would kill it.
+/// Refuses targets when one of them is under seccomp, and return probes would kill it.
 ///
 /// # Errors
 /// When the target would be killed, or when that cannot be found out.
-pub(super) fn seccomp(info: &TargetInfo, tracer: &mut Tracer) -> anyhow::Result<()> {
-    if info.seccomp == 0 {
-        return Ok(());
-    }
+pub(super) fn seccomp(confined: Option<&TargetInfo>, tracer: &mut Tracer) -> anyhow::Result<()> {
+    let Some(info) = confined else { return Ok(()) };
     if survives(tracer).context("failed to try out return probes under seccomp")? {
         return Ok(());
     }

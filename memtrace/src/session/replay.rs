@@ -1,14 +1,15 @@
 //! A recording, run through the same stages as the live ring.
 
 use anyhow::{Context as _, bail};
-use memtrace_common::{Counter, limits::MAX_PROCESSES};
+use memtrace_common::Counter;
+use rustc_hash::FxHashMap;
 
 use super::report::{Raw, Reporter};
 use crate::{
     decode::{self, Event},
     ledger::{Ledger, Limits},
     process::Location,
-    profile::{Cost, Profile, Settings},
+    profile::{Cost, Process, Profile, Settings},
     store::{self, Frame},
     symbolize::Symbolizer,
 };
@@ -32,20 +33,24 @@ pub fn replay(recording: &[u8], settings: Settings) -> anyhow::Result<Profile> {
                     Err(_) => malformed += 1,
                 }
             }
-            Frame::Stack(identity, stack) => ledger.add_stack(identity.id, identity.check, stack),
+            Frame::Stack {
+                pid,
+                incarnation,
+                identity,
+                stack,
+            } => ledger.add_stack(pid, incarnation, identity.id, identity.check, stack),
+            Frame::Group { incarnation, group } => {
+                ledger.set_group(incarnation, group);
+            }
+            Frame::End { incarnation, now_ns } => ledger.end(incarnation, now_ns),
             Frame::LostFree(key, free) => ledger.apply_lost_free(key, free),
             Frame::Sample(now_ns) => ledger.sample(now_ns),
             Frame::Break {
                 pid,
                 incarnation,
                 address,
-            } => ledger.seed_break(pid, incarnation, address),
+            } => ledger.seed(pid, incarnation, (address != 0).then_some(address)),
             Frame::Final(last) => end = Some(*last),
-        }
-        if ledger.processes() > MAX_PROCESSES as usize {
-            bail!(
-                "the recording is damaged: it is of more than {MAX_PROCESSES} processes, which is more than are traced at once"
-            )
         }
     }
     let Some(end) = end else {
@@ -62,23 +67,31 @@ pub fn replay(recording: &[u8], settings: Settings) -> anyhow::Result<Profile> {
         .into_iter()
         .map(|(module, address, frames)| (Location { module, address }, frames));
     let symbolizer = Symbolizer::with_names(names);
+    let snapshot = ledger.snapshot(end.started_ns, end.now_ns, settings.min_age);
+    let mut described: FxHashMap<u32, Process> = end.processes.into_iter().collect();
+    let processes = snapshot.processes.iter().map(|facts| {
+        described.remove(&facts.incarnation).unwrap_or_else(|| Process {
+            pid: facts.pid,
+            ..Process::default()
+        })
+    });
     let raw = Raw {
         by_tables: end.by_tables,
-        snapshot: ledger.snapshot(end.started_ns, end.now_ns, settings.min_age),
+        processes: processes.collect(),
+        snapshot,
+        groups: end.groups,
+        seen: end.seen,
+        gaps: end.gaps,
         modules: Vec::new(),
-        allocators: end.target.allocators,
         notes: end.notes,
         counters,
         events,
         malformed,
-        // The recording's notes tell of them.
-        gaps: 0,
         started_ns: end.started_ns,
         now_ns: end.now_ns,
-        end: end.target.end,
+        end: end.target.end.clone(),
         cost: Cost::default(),
     };
-    let target = (end.target.pid, end.target.command, end.target.executable);
-    let reporter = Reporter::new(target.0, target.1, target.2, settings, Symbolizer::default());
+    let reporter = Reporter::of(end.target, settings, Symbolizer::default());
     Ok(reporter.profile(raw, &symbolizer))
 }

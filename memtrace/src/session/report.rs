@@ -12,16 +12,17 @@ use nix::sys::resource::{UsageWho, getrusage};
 use rustc_hash::FxHashMap;
 use rustix::termios::tcgetwinsize;
 
-use super::{collector::Collector, hooks::Tracer};
+use super::{collector::Collector, health::health, hooks::Hooked, processes::Description, tracer::Tracer};
 use crate::{
     clock::now_ns,
-    ledger::Snapshot,
+    ledger::{ProcessFacts, Snapshot},
     options::{Options, Unwinding},
     process::{Location, Module},
-    profile::{Allocator, Cost, End, Frame, FrameIndex, Health, Profile, Settings, Site, StackHealth, Target},
+    profile::{self, Allocator, Cost, End, Frame, FrameIndex, Profile, Settings, Site, Target},
     render,
     store::{Final, Writer},
     symbolize::Symbolizer,
+    target::TargetInfo,
 };
 
 /// Columns of a terminal that does not tell.
@@ -31,12 +32,17 @@ const COLUMNS: usize = 80;
 pub(super) struct Raw {
     pub(super) snapshot: Snapshot,
     pub(super) modules: Vec<Arc<Module>>,
-    pub(super) allocators: Vec<Allocator>,
+    /// Who the processes of the snapshot are and what is hooked in them, in its order; their sums are not in it yet.
+    pub(super) processes: Vec<profile::Process>,
+    /// Times at which probes had to be put on anew.
+    pub(super) gaps: u64,
+    /// How many processes were seen.
+    pub(super) seen: u64,
+    pub(super) groups: Vec<String>,
     pub(super) notes: Vec<String>,
     pub(super) counters: [u64; Counter::COUNT],
     pub(super) events: u64,
     pub(super) malformed: u64,
-    pub(super) gaps: u64,
     pub(super) started_ns: u64,
     pub(super) now_ns: u64,
     pub(super) end: Option<End>,
@@ -51,18 +57,50 @@ impl Raw {
         let now_ns = now_ns();
         let counters = tracer.counters();
         collector.sample(now_ns);
+        let mut snapshot = collector
+            .ledger
+            .snapshot(tracer.started_ns(), now_ns, options.settings.min_age);
+        // A process that goes on with another program is listed by that.
+        let replaced = |facts: &ProcessFacts| {
+            let description = collector.processes.description(facts.incarnation);
+            description.is_some_and(|description| description.replaced)
+        };
+        snapshot.processes.retain(|facts| !replaced(facts));
+        let mut gaps = 0;
+        let who = |facts: &ProcessFacts| {
+            let description = collector.processes.description(facts.incarnation).cloned();
+            let description = description.unwrap_or_else(|| Description {
+                pid: facts.pid,
+                ..Description::default()
+            });
+            let mut hooked = tracer.state().of(facts.incarnation);
+            if facts.ended_ns.is_some() && hooked.allocators.is_empty() {
+                // It was gone before it could be looked at.
+                hooked.unhooked.clear();
+            }
+            gaps += hooked.gaps;
+            described(description, hooked, tracer.started_ns())
+        };
+        let processes: Vec<_> = snapshot.processes.iter().map(who).collect();
+        let mut notes = tracer.notes().to_vec();
+        let seen = collector.processes.seen();
+        if seen <= 1 {
+            // Of several, it is said of each.
+            let said = processes.iter().flat_map(|process| &process.unhooked);
+            notes.extend(said.filter(|&note| !tracer.notes().contains(note)).cloned());
+        }
         Self {
-            snapshot: collector
-                .ledger
-                .snapshot(tracer.started_ns(), now_ns, options.settings.min_age),
-            modules: collector.space.modules().to_vec(),
-            allocators: tracer.allocators().to_vec(),
-            notes: tracer.notes().to_vec(),
+            processes,
+            gaps,
+            seen,
+            groups: collector.processes.groups().to_vec(),
+            snapshot,
+            modules: collector.processes.modules().all(),
+            notes,
             cost: cost(&counters),
             counters,
             events: collector.events,
             malformed: collector.malformed,
-            gaps: tracer.gaps(),
             started_ns: tracer.started_ns(),
             now_ns,
             end,
@@ -95,30 +133,34 @@ fn cost(counters: &[u64; Counter::COUNT]) -> Cost {
 #[derive(Clone)]
 pub(super) struct Reporter {
     symbolizer: Arc<Mutex<Symbolizer>>,
-    pid: u32,
-    command: String,
-    executable: String,
+    target: Target,
     settings: Settings,
 }
 
 impl Reporter {
+    /// `selection` says in words what is observed, `first` is the process that was meant, when it is one.
     pub(super) fn new(
-        pid: u32,
-        command: String,
-        executable: String,
+        selection: String,
+        first: Option<&TargetInfo>,
         settings: Settings,
         symbolizer: Symbolizer,
     ) -> Self {
-        // The kernel's mark for an unlinked file is not part of its name.
-        let executable = match executable.strip_suffix(" (deleted)") {
-            Some(name) => name.to_owned(),
-            None => executable,
+        let target = Target {
+            selection,
+            pid: first.map_or(0, |first| first.pid),
+            command: first.map(|first| first.command.clone()).unwrap_or_default(),
+            executable: first.map(|first| without_mark(&first.executable)).unwrap_or_default(),
+            allocators: Vec::new(),
+            end: None,
         };
+        Self::of(target, settings, symbolizer)
+    }
+
+    /// For a target that is known already, as a recording has it.
+    pub(super) fn of(target: Target, settings: Settings, symbolizer: Symbolizer) -> Self {
         Self {
             symbolizer: Arc::new(Mutex::new(symbolizer)),
-            pid,
-            command,
-            executable,
+            target,
             settings,
         }
     }
@@ -147,6 +189,16 @@ impl Reporter {
             counters: named(&raw.counters),
             by_tables: raw.by_tables,
             notes: raw.notes.clone(),
+            groups: raw.groups.clone(),
+            seen: raw.seen,
+            gaps: raw.gaps,
+            processes: raw
+                .snapshot
+                .processes
+                .iter()
+                .zip(&raw.processes)
+                .map(|(facts, process)| (facts.incarnation, process.clone()))
+                .collect(),
             names: locations
                 .into_iter()
                 .filter_map(|at| Some((at.module, at.address, symbolizer.frames(at)?.to_vec())))
@@ -155,12 +207,19 @@ impl Reporter {
     }
 
     fn target(&self, raw: &Raw) -> Target {
+        let mut allocators: Vec<Allocator> = Vec::new();
+        for process in &raw.processes {
+            for found in &process.allocators {
+                let same = |known: &Allocator| known.path == found.path && known.name == found.name;
+                if !allocators.iter().any(same) {
+                    allocators.push(found.clone());
+                }
+            }
+        }
         Target {
-            pid: self.pid,
-            command: self.command.clone(),
-            executable: self.executable.clone(),
-            allocators: raw.allocators.clone(),
+            allocators,
             end: raw.end.clone(),
+            ..self.target.clone()
         }
     }
 
@@ -218,10 +277,22 @@ impl Reporter {
                 growth_bytes_per_second: 0.0,
                 history: site.history,
                 suspicion: None,
+                group: Some(site.group as usize).filter(|&group| group < raw.groups.len()),
+                at_exit: site.at_exit,
             })
+            .collect();
+        let processes = raw
+            .snapshot
+            .processes
+            .iter()
+            .zip(raw.processes)
+            .map(|(facts, process)| with_sums(process, facts, raw.started_ns))
             .collect();
         Profile {
             target,
+            groups: raw.groups,
+            processes,
+            processes_dropped: raw.snapshot.processes_dropped.count,
             observed: Duration::from_nanos(raw.now_ns.saturating_sub(raw.started_ns)),
             settings: self.settings.clone(),
             totals: raw.snapshot.totals,
@@ -234,66 +305,52 @@ impl Reporter {
     }
 }
 
+/// A process as reports show it, without its sums.
+fn described(who: Description, hooked: Hooked, started_ns: u64) -> profile::Process {
+    profile::Process {
+        pid: who.pid,
+        command: who.command,
+        executable: without_mark(&who.executable),
+        container: who.container,
+        parent: who.parent,
+        allocators: hooked.allocators,
+        unhooked: hooked.unhooked,
+        began: who.began_ns.map(|began_ns| since(started_ns, began_ns)),
+        late: hooked.late,
+        ..profile::Process::default()
+    }
+}
+
+/// The same with its sums.
+fn with_sums(process: profile::Process, facts: &ProcessFacts, started_ns: u64) -> profile::Process {
+    profile::Process {
+        live: facts.live,
+        allocated: facts.allocated,
+        at_exit: facts.at_exit,
+        peak_live_bytes: facts.peak_live_bytes,
+        inherited: facts.inherited,
+        inherited_unknown: facts.inherited_unknown,
+        ended: facts.ended_ns.map(|ended_ns| since(started_ns, ended_ns)),
+        not_kept: facts.not_kept,
+        ..process
+    }
+}
+
+fn since(started_ns: u64, time_ns: u64) -> Duration {
+    Duration::from_nanos(time_ns.saturating_sub(started_ns))
+}
+
+/// A path without the kernel's mark for an unlinked file, which is not part of its name.
+fn without_mark(path: &str) -> String {
+    path.strip_suffix(" (deleted)").unwrap_or(path).to_owned()
+}
+
 /// The counters that are not zero, by name.
 pub(super) fn named(counters: &[u64; Counter::COUNT]) -> Vec<(String, u64)> {
     let all = Counter::ALL.iter().zip(counters);
     all.filter(|(_, value)| **value != 0)
         .map(|(counter, &value)| (counter.name().to_owned(), value))
         .collect()
-}
-
-fn health(raw: &Raw, frames: &[Frame], whole: impl Fn(usize) -> bool) -> Health {
-    let of = |counter: Counter| raw.counters[counter as usize];
-    let tally = raw.snapshot.tally;
-    let mut notes = raw.notes.clone();
-    if tally.gone_with_exec.count > 0 {
-        notes.push(format!(
-            "the target replaced its program: {} blocks with {} were gone with the old one",
-            tally.gone_with_exec.count,
-            crate::units::bytes(tally.gone_with_exec.bytes)
-        ));
-    }
-    let deep = of(Counter::StacksDeep);
-    // Allocations whose stack is not whole, those that were cut for depth apart.
-    let cut: u64 = raw
-        .snapshot
-        .sites
-        .iter()
-        .filter(|site| site.stack.is_some_and(|stack| !whole(stack)))
-        .map(|site| site.allocated.count)
-        .sum();
-    Health {
-        events: raw.events,
-        lost_allocations: of(Counter::LostAllocations),
-        lost_bytes: of(Counter::LostBytes),
-        recovered_frees: tally.recovered_frees,
-        forgotten_frees: of(Counter::ForgottenFrees),
-        lost_other: of(Counter::LostOther),
-        unmatched_frees: tally.unmatched_frees,
-        conflicts: tally.conflicts,
-        malformed: raw.malformed,
-        gaps: raw.gaps,
-        stacks: StackHealth {
-            distinct: raw.snapshot.kept_stacks,
-            complete: of(Counter::StacksWhole),
-            deep,
-            broken: cut.saturating_sub(deep),
-            no_table: of(Counter::StacksNoTable),
-            unreadable: of(Counter::StacksUnreadable),
-            unsupported: of(Counter::StacksUnsupported),
-            early: of(Counter::StacksEarly),
-            signal: of(Counter::StacksSignal),
-            lost: of(Counter::StacksLost),
-            scratch_taken: of(Counter::ScratchTaken),
-            overflow: raw.snapshot.stack_overflow,
-            collisions: raw.snapshot.stack_collisions,
-        },
-        frames_symbolized: frames.iter().filter(|frame| frame.function.is_some()).count() as u64,
-        frames_total: frames.len() as u64,
-        notes,
-        counters: named(&raw.counters),
-        cost: raw.cost.clone(),
-    }
 }
 
 /// Functions at which a thread or a program begins: what calls them is not code of the program.

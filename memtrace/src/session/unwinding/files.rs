@@ -2,14 +2,18 @@
 
 use std::time::Instant;
 
-use memtrace_common::unwind::CHUNK_WORDS;
+use memtrace_common::{
+    space::{FILE_SEGMENTS, FileKey, FileSegment, FileTable},
+    unwind::CHUNK_WORDS,
+};
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::{Code, Loaded};
+use super::Loaded;
 use crate::{
+    plan,
     probe::{Arena, ProbeError, Tables},
     process::{FileBytes, Module, build_id},
-    unwind::{Segment, Table},
+    unwind::{Pruning, Segment, Table},
 };
 
 /// Most bytes of kernel memory that tables may take. The largest program measured, Chromium, needs less than 1 MiB, a compiler
@@ -40,6 +44,10 @@ pub(super) struct Files {
     by_build_id: FxHashMap<Vec<u8>, u32>,
     /// Made, but not in the kernel yet.
     waiting: Vec<(u32, Table)>,
+    /// How the BPF side finds modules by their files.
+    keys: FxHashMap<u32, FileKey>,
+    /// Modules whose table is in the kernel, and of whose file the BPF side was not told yet.
+    untold: Vec<u32>,
     /// Bytes in the kernel, by array.
     arenas: FxHashMap<Arena, u64>,
     notes: Vec<String>,
@@ -63,14 +71,17 @@ impl Files {
             return;
         };
         let begun = Instant::now();
+        self.keys.extend(module.key().map(|key| (index, key)));
         let build_id = build_id(&FileBytes::new(file));
         if let Some(same) = build_id.as_ref().and_then(|id| self.by_build_id.get(id))
             && let Some(placed) = self.placed.get(same).cloned()
         {
             self.placed.insert(index, placed);
+            self.untold.push(index);
             return;
         }
-        match Table::build(file) {
+        let probed = plan::static_probes(&FileBytes::new(file));
+        match Table::build_with(file, Pruning::default(), &probed) {
             Ok(table) => {
                 log::info!(
                     "unwind table of {}: {} rows, {} KiB, made in {} ms",
@@ -137,16 +148,32 @@ impl Files {
         self.arenas.insert(arena, 4 * words.len() as u64);
         for (index, chunk, segments) in at {
             self.placed.insert(index, Placed::Table { arena, chunk, segments });
+            self.untold.push(index);
         }
         Ok(())
     }
 
+    /// Tells by which files tables can be found.
+    pub(super) fn tell(&mut self, tables: &mut Tables) {
+        for index in std::mem::take(&mut self.untold) {
+            if let (Some(&key), Some(Placed::Table { arena, chunk, segments })) =
+                (self.keys.get(&index), self.placed.get(&index))
+            {
+                tables.tell_file(key, &by_file(*arena, *chunk, segments));
+            }
+        }
+    }
+
     /// Gives back the arrays that hold no table of mapped code, once half of the room is used.
-    pub(super) fn make_room(&mut self, mapped: &[Code], tables: &mut Tables) -> Result<(), ProbeError> {
+    pub(super) fn make_room(
+        &mut self,
+        mapped: impl FnOnce() -> FxHashSet<u32>,
+        tables: &mut Tables,
+    ) -> Result<(), ProbeError> {
         if self.bytes() < MAX_BYTES / 2 {
             return Ok(());
         }
-        let needed: FxHashSet<Arena> = mapped.iter().filter_map(|code| self.arena(code.index)).collect();
+        let needed: FxHashSet<Arena> = mapped().into_iter().filter_map(|module| self.arena(module)).collect();
         let idle: Vec<Arena> = self
             .arenas
             .keys()
@@ -154,6 +181,12 @@ impl Files {
             .filter(|arena| !needed.contains(arena))
             .collect();
         for arena in idle {
+            let of_arena = |placed: &Placed| matches!(placed, Placed::Table { arena: of, .. } if *of == arena);
+            for (index, _) in self.placed.iter().filter(|(_, placed)| of_arena(placed)) {
+                if let Some(&key) = self.keys.get(index) {
+                    tables.forget_file(key);
+                }
+            }
             tables.unload(arena)?;
             self.arenas.remove(&arena);
             self.placed
@@ -181,4 +214,27 @@ impl Files {
             notes: self.notes,
         }
     }
+}
+
+/// Bytes of a page, of which the kernel maps whole ones.
+const PAGE: u64 = 4096;
+
+/// What the BPF side is told of a file.
+fn by_file(arena: Arena, chunk: u32, segments: &[Segment]) -> FileTable {
+    let mut table = FileTable {
+        arena: arena.index(),
+        chunk,
+        segments: [FileSegment::default(); FILE_SEGMENTS],
+    };
+    for (told, segment) in table.segments.iter_mut().zip(segments) {
+        let into = segment.offset.start % PAGE;
+        *told = FileSegment {
+            offset: segment.offset.start - into,
+            end: segment.offset.end.next_multiple_of(PAGE),
+            svma: segment.svma.start.wrapping_sub(into),
+            page_base: segment.page_base,
+            reserved: 0,
+        };
+    }
+    table
 }

@@ -12,40 +12,41 @@ use crate::{
 
 /// One executable mapping.
 #[derive(Clone, Debug)]
-pub(in crate::session) struct Code {
+pub(super) struct Code {
     /// First address (avma).
-    pub(in crate::session) start: u64,
+    pub(super) start: u64,
     /// End (avma).
-    pub(in crate::session) end: u64,
+    pub(super) end: u64,
     /// Offset of the first byte in the file.
-    pub(in crate::session) offset: u64,
+    pub(super) offset: u64,
     /// Number of the module, the same for the whole observation.
-    pub(in crate::session) index: u32,
+    pub(super) index: u32,
     /// What is mapped.
-    pub(in crate::session) module: Arc<Module>,
+    pub(super) module: Arc<Module>,
 }
 
 /// The executable mappings of a process at a moment.
 #[derive(Clone, Debug)]
-pub(in crate::session) struct Layout {
+pub(super) struct Layout {
     /// Incarnation of the process.
-    pub(in crate::session) incarnation: u32,
+    pub(super) incarnation: u32,
     /// Kernel monotonic time in nanoseconds right before the mappings were read.
-    pub(in crate::session) covers: u64,
+    pub(super) covers: u64,
     /// In the order of their addresses.
-    pub(in crate::session) code: Vec<Code>,
+    pub(super) code: Vec<Code>,
 }
 
 impl Layout {
     /// The layout that was read last.
-    pub(in crate::session) fn of(space: &AddressSpace, incarnation: u32) -> Self {
+    pub(super) fn of(space: &AddressSpace, incarnation: u32) -> Self {
+        let modules = space.modules();
         let code = space.code().iter().filter_map(|code| {
             Some(Code {
                 start: code.start,
                 end: code.end,
                 offset: code.offset,
                 index: code.module,
-                module: Arc::clone(space.modules().get(code.module as usize)?),
+                module: Arc::clone(modules.get(code.module as usize)?),
             })
         });
         Self {
@@ -106,21 +107,34 @@ fn describe(code: &Code, files: &Files) -> Mapping {
     }
 }
 
+/// A mapping that the BPF side was told of.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Known {
+    /// First address (avma).
+    begin: u64,
+    mapping: Mapping,
+}
+
+impl Known {
+    /// Whether its table was not there yet.
+    pub(super) const fn is_to_come(&self) -> bool {
+        self.mapping.arena == TABLE_TO_COME
+    }
+}
+
+/// The mappings of a space.
+pub(super) fn known(space: &Space) -> Vec<Known> {
+    let all = space.begins.iter().copied().zip(space.mappings);
+    all.filter(|(begin, mapping)| *begin != UNUSED && mapping.end != 0)
+        .map(|(begin, mapping)| Known { begin, mapping })
+        .collect()
+}
+
 /// Whether addresses mean in `new` what they meant in `old`, as far as `old` knew them: then rules that were looked up
 /// by `old` may stay in the cache.
-pub(super) fn agree(old: &Space, new: &Space) -> bool {
-    let known = |space: &Space| -> Vec<(u64, Mapping)> {
-        let all = space.begins.iter().copied().zip(space.mappings);
-        all.filter(|(begin, mapping)| *begin != UNUSED && mapping.end != 0)
-            .collect()
-    };
-    let new_ones = known(new);
-    old.incarnation == new.incarnation
-        && known(old)
-            .iter()
-            // Of code whose table was still to come, nothing is in the cache.
-            .filter(|(_, mapping)| mapping.arena != TABLE_TO_COME)
-            .all(|one| new_ones.contains(one))
+pub(super) fn agree(old: &[Known], new: &[Known]) -> bool {
+    // Of code whose table was still to come, nothing is in the cache.
+    old.iter().filter(|one| !one.is_to_come()).all(|one| new.contains(one))
 }
 
 #[cfg(test)]
@@ -179,7 +193,7 @@ mod tests {
         files.make(1, &layout.code[1].module);
         let after = layout.space(&files, 3, 5);
         assert_eq!(mapping(&after, 0x8000).unwrap().arena, NO_TABLE, "not an ELF file");
-        assert!(agree(&space, &after), "what was to come may come");
+        assert!(agree(&known(&space), &known(&after)), "what was to come may come");
     }
 
     #[test]
@@ -194,9 +208,9 @@ mod tests {
             files.make(code.index, &code.module);
         }
         let (first, one) = (both.space(&files, 1, 1), layout(vec![both.code[0].clone()]));
-        assert!(agree(&first, &both.space(&files, 1, 1)));
-        assert!(!agree(&first, &one.space(&files, 1, 1)), "one is gone");
-        assert!(agree(&one.space(&files, 1, 1), &first), "one has come");
+        assert!(agree(&known(&first), &known(&both.space(&files, 1, 1))));
+        assert!(!agree(&known(&first), &known(&one.space(&files, 1, 1))), "one is gone");
+        assert!(agree(&known(&one.space(&files, 1, 1)), &known(&first)), "one has come");
     }
 
     #[test]

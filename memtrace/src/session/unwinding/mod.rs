@@ -1,36 +1,48 @@
-//! Keeps what stacks are unwound by as new as the target's mappings: a thread of its own, because reading a file's unwind
+//! Keeps what stacks are unwound by as new as the targets' mappings: a thread of its own, because reading a file's unwind
 //! information takes up to a second, and so does the kernel when it lets go of what was loaded before.
 
 mod epoch;
 mod files;
-mod follower;
 mod layout;
+mod shared;
 mod worker;
 
 use std::{
     sync::mpsc::{Sender, channel},
     thread::JoinHandle,
+    time::Duration,
 };
 
-pub(super) use self::follower::Follower;
 use self::{
     layout::{Code, Layout},
     worker::Worker,
 };
-use crate::probe::Tables;
+use crate::{
+    probe::{ProbeError, Probes, Tables},
+    process::AddressSpace,
+};
 
 /// What the worker is told.
 enum Message {
     /// Where tables go. Until then they are only made: that goes on while the kernel verifies the programs.
     Kernel(Box<Tables>),
-    /// The target's code lies so by now.
+    /// A process's code lies so by now.
     Layout(Layout),
+    /// Code that some process has mapped, which is not traced yet: when it will be, or another that has the same files, their tables
+    /// are there.
+    Ahead(Layout),
     /// A stack went through this module before its table was there.
     Wanted(u32),
+    /// A process was forked: incarnations.
+    Forked { parent: u32, child: u32 },
+    /// A program is gone.
+    Ended(u32),
+    /// Somebody waits until all that was told of has its tables.
+    Wait(Sender<()>),
 }
 
-/// The worker, seen from the loop's thread. It ends when this is dropped.
-struct Unwinding {
+/// The worker, seen from the loop's thread. It ends when this is dropped. Does nothing when stacks go by frame pointer alone.
+pub(super) struct Unwinding {
     sender: Option<Sender<Message>>,
     worker: Option<JoinHandle<Worker>>,
 }
@@ -45,8 +57,14 @@ pub(super) struct Loaded {
 }
 
 impl Unwinding {
-    /// Starts the worker.
-    pub(super) fn start() -> std::io::Result<Self> {
+    /// Starts the worker, `by_tables` or not at all.
+    pub(super) fn start(by_tables: bool) -> std::io::Result<Self> {
+        if !by_tables {
+            return Ok(Self {
+                sender: None,
+                worker: None,
+            });
+        }
         let (sender, receiver) = channel();
         let worker = std::thread::Builder::new()
             .name("unwind-tables".to_owned())
@@ -57,32 +75,65 @@ impl Unwinding {
         })
     }
 
-    fn tell(&self, message: Message) {
+    /// Whether tables are made.
+    pub(super) const fn is_on(&self) -> bool {
+        self.worker.is_some()
+    }
+
+    fn tell(&self, message: impl FnOnce() -> Message) {
         // A worker that is gone has said why; stacks then go by frame pointer.
         if let Some(sender) = &self.sender
-            && sender.send(message).is_err()
+            && sender.send(message()).is_err()
         {
             log::debug!("nobody makes unwind tables any more");
         }
     }
 
-    /// Hands over where tables go.
-    pub(super) fn connect(&self, tables: Tables) {
-        self.tell(Message::Kernel(Box::new(tables)));
+    /// Hands over the loaded programs' maps.
+    pub(super) fn connect(&self, probes: &mut Probes) -> Result<(), ProbeError> {
+        if self.is_on() {
+            let tables = probes.tables()?;
+            self.tell(|| Message::Kernel(Box::new(tables)));
+        }
+        Ok(())
     }
 
-    /// Tells how the target's code lies now.
-    pub(super) fn layout(&self, layout: Layout) {
-        self.tell(Message::Layout(layout));
+    /// Tells how a process's code lies now.
+    pub(super) fn laid_out(&self, space: &AddressSpace, incarnation: u32) {
+        self.tell(|| Message::Layout(Layout::of(space, incarnation)));
+    }
+
+    /// Has tables made of what a process has mapped that may be traced later.
+    pub(super) fn make_ahead(&self, space: &AddressSpace) {
+        self.tell(|| Message::Ahead(Layout::of(space, 0)));
     }
 
     /// Tells that a stack needed the table of a module.
     pub(super) fn wanted(&self, module: u32) {
-        self.tell(Message::Wanted(module));
+        self.tell(|| Message::Wanted(module));
+    }
+
+    /// Tells that a process was forked: it has its parent's code.
+    pub(super) fn forked(&self, parent: u32, child: u32) {
+        self.tell(|| Message::Forked { parent, child });
+    }
+
+    /// Tells that a program is gone.
+    pub(super) fn ended(&self, incarnation: u32) {
+        self.tell(|| Message::Ended(incarnation));
+    }
+
+    /// Waits until all that was told of has its tables in the kernel, but not for ever.
+    pub(super) fn settle(&self, patience: Duration) {
+        let (sender, receiver) = channel();
+        self.tell(|| Message::Wait(sender));
+        if receiver.recv_timeout(patience).is_err() {
+            log::debug!("some unwind tables are not there yet");
+        }
     }
 
     /// Ends the worker, after the file it is at, and takes what it has to say.
-    pub(super) fn finish(mut self) -> Loaded {
+    pub(super) fn finish(&mut self) -> Loaded {
         self.sender = None;
         match self.worker.take().map(JoinHandle::join) {
             Some(Ok(worker)) => worker.loaded(),

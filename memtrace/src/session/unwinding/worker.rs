@@ -1,14 +1,21 @@
 //! The worker: takes layouts, makes tables in the order in which stacks need them, publishes.
 
 use std::{
-    sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError},
+    collections::VecDeque,
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError},
+    },
     time::{Duration, Instant},
 };
 
-use memtrace_common::{limits::MAX_MAPPINGS, space::Space};
+use memtrace_common::limits::{MAX_MAPPINGS, MAX_SPACES};
 
-use super::{Layout, Loaded, Message, epoch::Epochs, files::Files, layout::agree};
-use crate::probe::{ProbeError, Tables};
+use super::{Layout, Loaded, Message, files::Files, shared::Shared};
+use crate::{
+    probe::{ProbeError, Tables},
+    process::Module,
+};
 
 /// How long finished tables wait for others to be loaded with them. The kernel takes some ten milliseconds for each load,
 /// however much it is.
@@ -17,25 +24,18 @@ const GATHER: Duration = Duration::from_millis(20);
 /// Generations that the cache of rules can tell apart: its keys have 16 bits for them.
 const MAX_GENERATION: u32 = 0xffff;
 
-/// The process that is traced: the first.
-const SLOT: u32 = 0;
-
 /// The state of the worker's thread.
 #[derive(Default)]
 pub(super) struct Worker {
     tables: Option<Box<Tables>>,
     files: Files,
-    layout: Option<Layout>,
-    /// What the BPF side has.
-    published: Option<Box<Space>>,
-    /// How many spaces were published.
-    copies: u32,
+    shared: Shared,
     generation: u32,
-    epochs: Epochs,
-    epoch: u64,
-    /// Modules that stacks went through before they had a table, the last one first in turn.
-    wanted: Vec<u32>,
+    /// Modules without a table, those that stacks went through first.
+    to_make: VecDeque<(u32, Arc<Module>)>,
     loaded_at: Option<Instant>,
+    /// Who waits until nothing is left to be made.
+    waiting: Vec<Sender<()>>,
 }
 
 impl Worker {
@@ -54,103 +54,161 @@ impl Worker {
 
     fn work(&mut self, messages: &Receiver<Message>) -> Result<(), ProbeError> {
         loop {
+            if self.to_make.is_empty() && !self.files.has_waiting() && self.tables.is_some() {
+                for waits in self.waiting.drain(..) {
+                    // Who has lost patience is gone.
+                    let _gone = waits.send(());
+                }
+            }
             // Nothing to make: wait. Something to make: only look.
-            let message = match self.next_module() {
-                None if !self.files.has_waiting() || self.tables.is_none() => {
+            let message = if self.to_make.is_empty() {
+                if self.files.has_waiting() && self.tables.is_some() {
+                    Err(RecvTimeoutError::Timeout)
+                } else {
                     messages.recv().map_err(|_closed| RecvTimeoutError::Disconnected)
                 }
-                None => Err(RecvTimeoutError::Timeout),
-                Some(_) => messages.try_recv().map_err(|error| match error {
+            } else {
+                messages.try_recv().map_err(|error| match error {
                     TryRecvError::Empty => RecvTimeoutError::Timeout,
                     TryRecvError::Disconnected => RecvTimeoutError::Disconnected,
-                }),
+                })
             };
             match message {
-                Ok(Message::Kernel(tables)) => {
-                    self.tables = Some(tables);
-                    self.load()?;
-                }
-                Ok(Message::Layout(layout)) => self.take(layout)?,
-                Ok(Message::Wanted(module)) => self.wanted.push(module),
+                Ok(message) => self.take(message)?,
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
                 Err(RecvTimeoutError::Timeout) => self.make_next()?,
             }
         }
     }
 
+    fn take(&mut self, message: Message) -> Result<(), ProbeError> {
+        match message {
+            Message::Kernel(tables) => {
+                self.tables = Some(tables);
+                self.load()?;
+                self.publish_all()
+            }
+            Message::Layout(layout) => self.layout(layout),
+            Message::Ahead(layout) => {
+                self.plan(&layout);
+                Ok(())
+            }
+            Message::Wanted(module) => {
+                if let Some(at) = self.to_make.iter().position(|(waiting, _)| *waiting == module)
+                    && let Some(wanted) = self.to_make.remove(at)
+                {
+                    self.to_make.push_front(wanted);
+                }
+                Ok(())
+            }
+            Message::Wait(sender) => {
+                self.waiting.push(sender);
+                Ok(())
+            }
+            Message::Forked { parent, child } => {
+                self.shared.forked(parent, child);
+                Ok(())
+            }
+            Message::Ended(incarnation) => {
+                for gone in self.shared.ended(incarnation) {
+                    if let Some(tables) = &mut self.tables {
+                        tables.forget(gone);
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
     /// Publishes a new layout at once, with the tables that are there: what is gone must not be used any more.
-    fn take(&mut self, layout: Layout) -> Result<(), ProbeError> {
+    fn layout(&mut self, layout: Layout) -> Result<(), ProbeError> {
         // One of the places is taken by the one before all others.
         if layout.code.len() >= MAX_MAPPINGS {
             self.files.note(format!(
-                "the target has {} executable mappings; frames in those beyond the first {} are found by frame pointer",
+                "a target has {} executable mappings; frames in those beyond the first {} are found by frame pointer",
                 layout.code.len(),
                 MAX_MAPPINGS - 1
             ));
         }
-        self.epoch = self.epochs.of(&layout);
-        self.layout = Some(layout);
-        self.publish()?;
-        if let (Some(layout), Some(tables)) = (&self.layout, &mut self.tables) {
-            self.files.make_room(&layout.code, tables)?;
+        self.plan(&layout);
+        let incarnation = layout.incarnation;
+        if let (Some(gone), Some(tables)) = (self.shared.laid_out(layout), &mut self.tables) {
+            tables.forget(gone);
+        }
+        self.publish(incarnation)?;
+        if let Some(tables) = &mut self.tables {
+            self.files.make_room(|| self.shared.mapped(), tables)?;
         }
         Ok(())
     }
 
-    /// The module whose table is to be made next: one that a stack went through, else the first in memory, which is
-    /// the executable.
-    fn next_module(&self) -> Option<u32> {
-        let code = &self.layout.as_ref()?.code;
-        let missing = |module: u32| self.files.is_new(module) && code.iter().any(|code| code.index == module);
-        self.wanted
-            .iter()
-            .rev()
-            .copied()
-            .find(|&module| missing(module))
-            .or_else(|| code.iter().map(|code| code.index).find(|&module| missing(module)))
+    /// Puts what has no table yet on the list.
+    fn plan(&mut self, layout: &Layout) {
+        for code in &layout.code {
+            let waits = self.to_make.iter().any(|(waiting, _)| *waiting == code.index);
+            if !waits && self.files.is_new(code.index) {
+                self.to_make.push_back((code.index, Arc::clone(&code.module)));
+            }
+        }
     }
 
     /// Makes a table; loads what was made when there is nothing else to make, or when it has waited.
     fn make_next(&mut self) -> Result<(), ProbeError> {
-        let next = self.next_module();
-        if let Some(next) = next
-            && let Some(layout) = &self.layout
-            && let Some(code) = layout.code.iter().find(|code| code.index == next)
-        {
-            self.files.make(next, &code.module);
+        if let Some((index, module)) = self.to_make.pop_front() {
+            self.files.make(index, &module);
         }
         let waited = self.loaded_at.is_some_and(|loaded_at| loaded_at.elapsed() >= GATHER);
-        if self.next_module().is_none() || waited {
-            self.wanted.clear();
+        if self.to_make.is_empty() || waited {
             self.load()?;
         }
         Ok(())
     }
 
-    /// Loads what was made, and tells of it.
+    /// Loads what was made, and tells those of it who miss it.
     fn load(&mut self) -> Result<(), ProbeError> {
         let Some(tables) = &mut self.tables else { return Ok(()) };
         self.files.load(tables)?;
+        self.files.tell(tables);
         self.loaded_at = Some(Instant::now());
-        self.publish()
+        for incarnation in self.shared.incomplete() {
+            self.publish(incarnation)?;
+        }
+        Ok(())
     }
 
-    fn publish(&mut self) -> Result<(), ProbeError> {
-        let (Some(layout), Some(tables)) = (&self.layout, &mut self.tables) else {
+    fn publish_all(&mut self) -> Result<(), ProbeError> {
+        for incarnation in self.shared.owners() {
+            self.publish(incarnation)?;
+        }
+        Ok(())
+    }
+
+    fn publish(&mut self, incarnation: u32) -> Result<(), ProbeError> {
+        let Some(tables) = &mut self.tables else { return Ok(()) };
+        let Some(mut space) = self.shared.space(incarnation, &self.files) else {
             return Ok(());
         };
-        let mut space = layout.space(&self.files, self.generation, self.epoch);
-        if self.published.as_ref().is_none_or(|old| !agree(old, &space)) {
-            self.generation += 1;
-            if self.generation > MAX_GENERATION {
-                self.generation = 1;
-                tables.forget_rules()?;
+        if self.shared.needs_generation(&space) {
+            loop {
+                self.generation += 1;
+                if self.generation > MAX_GENERATION {
+                    self.generation = 1;
+                    tables.forget_rules()?;
+                }
+                // Those that are still there keep theirs.
+                if !self.shared.has_generation(self.generation) {
+                    break;
+                }
             }
             space.generation = self.generation;
         }
-        self.copies = self.copies.wrapping_add(1);
-        tables.publish(SLOT, self.copies, &space)?;
-        self.published = Some(space);
+        if tables.publish(&space)? {
+            self.shared.published(&space);
+        } else {
+            self.files.note(format!(
+                "more than {MAX_SPACES} processes with code of their own at once: the stacks of the others go by frame pointer"
+            ));
+        }
         Ok(())
     }
 }

@@ -1,0 +1,364 @@
+//! Everything between the kernel and the loop: loaded programs, who is traced, who attaches, who makes tables.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use memtrace_common::{
+    Counter,
+    config::{Join, PidNamespace},
+    limits::COMMAND_BYTES,
+};
+use tokio::task::JoinHandle;
+
+use super::{
+    collector::{Collector, Notice},
+    hooks::{Hooker, Hooks, Mapped, Policy, State},
+    processes::Processes,
+    unwinding::Unwinding,
+};
+use crate::{
+    clock::now_ns,
+    message,
+    options::{Options, Unwinding as How},
+    plan,
+    probe::{self, Counters, Links, Members, ProbeError, Probes},
+    process::{AddressSpace, Modules},
+    profile::Allocator,
+    store::Writer,
+    target::select::Selection,
+};
+
+/// How long a program that memtrace starts is held for its unwind tables. The largest take a second.
+const TABLES_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Who is to be traced, as far as loading needs it.
+pub(super) struct Wanted<'a> {
+    pub(super) selection: &'a Selection,
+    /// Where processes are numbered.
+    pub(super) pid_namespace: PidNamespace,
+}
+
+/// See the module's description.
+pub(super) struct Tracer {
+    members: Members,
+    counters: Counters,
+    /// Until the loop begins.
+    hooks: Option<Hooks>,
+    /// From then on.
+    hooker: Option<Hooker>,
+    state: State,
+    unwinding: Unwinding,
+    /// What the reader of a report must know.
+    notes: Vec<String>,
+    started: Instant,
+    started_ns: u64,
+}
+
+impl Tracer {
+    /// Loads the programs. Nothing is attached, and nothing listened to. Meanwhile tables are made for `spaces`, of which the first
+    /// will be the first process that is traced, and so on.
+    pub(super) fn load(wanted: &Wanted<'_>, spaces: &[AddressSpace], options: &Options) -> anyhow::Result<Self> {
+        let started = Instant::now();
+        let started_ns = now_ns();
+        let pairs = options.pairs.iter().map(|text| {
+            plan::Pair::parse(text).map_err(|why| anyhow::anyhow!("--pair {text} is no pair of functions: {why}"))
+        });
+        let pairs = pairs.collect::<Result<_, _>>()?;
+        let by_tables = options.unwinding == How::Auto;
+        // Tables are made while the kernel verifies the programs.
+        let unwinding = Unwinding::start(by_tables).context("failed to start a thread")?;
+        for (incarnation, space) in (1..).zip(spaces) {
+            unwinding.laid_out(space, incarnation);
+        }
+        let command = wanted.selection.command();
+        let join = match wanted.selection {
+            Selection::All => Join::All,
+            Selection::Command(_) => Join::Command,
+            Selection::Processes(_) | Selection::Cgroup(_) => Join::Nobody,
+        };
+        let follow = options.follow || join == Join::All;
+        let mut probes = Probes::load(probe::Options {
+            ring_bytes: options.ring_bytes,
+            pid_namespace: wanted.pid_namespace,
+            diagnostics: options.diagnostics,
+            old_loop: options.old_loop,
+            by_tables,
+            join,
+            everywhere: options.machine_wide || join == Join::All,
+            command: filled(command.unwrap_or_default()),
+            follow,
+        })?;
+        let mut notes = Vec::new();
+        if follow && wanted.pid_namespace.inode != 0 {
+            notes.push(
+                "children are not followed: memtrace runs in a PID namespace of its own (a container), where the kernel does not \
+                 tell their numbers"
+                    .to_owned(),
+            );
+        }
+        let counters = probes.counters()?;
+        let members = probes.members()?;
+        unwinding.connect(&mut probes)?;
+        let policy = Policy {
+            machine_wide: options.machine_wide || join == Join::All,
+            follow,
+            wrappers: !by_tables,
+        };
+        let hooks = Hooks::new(probes, policy, pairs)?;
+        Ok(Self {
+            members,
+            counters,
+            state: hooks.state(),
+            hooks: Some(hooks),
+            hooker: None,
+            unwinding,
+            notes,
+            started,
+            started_ns,
+        })
+    }
+
+    fn hooks(&mut self) -> anyhow::Result<&mut Hooks> {
+        self.hooks.as_mut().context("the loop has begun already")
+    }
+
+    /// Starts to listen to a process, and attaches to what it has mapped by now; its incarnation.
+    pub(super) fn trace(&mut self, pid: u32) -> anyhow::Result<u32> {
+        Ok(self.members.trace(pid)?)
+    }
+
+    /// Attaches to what a process has mapped by now, as far as that is not done.
+    ///
+    /// # Errors
+    /// A [`plan::PlanError`] when there is nothing to attach to, or what the kernel says.
+    pub(super) fn attach(&mut self, space: &AddressSpace, pid: u32, incarnation: u32) -> anyhow::Result<()> {
+        let mapped = Mapped::of(space, pid, incarnation, None);
+        self.hooks()?.mapped(mapped).map_err(|error| explain(pid, error))
+    }
+
+    /// Attaches to the files that a process has mapped, which is not traced itself before it calls one of them.
+    pub(super) fn attach_for_all(&mut self, space: &AddressSpace) -> anyhow::Result<()> {
+        const NOBODY: u32 = 0;
+        let hooks = self.hooks()?;
+        let mapped = Mapped::of(space, NOBODY, NOBODY, None);
+        if hooks.knows(&mapped) {
+            return Ok(());
+        }
+        self.unwinding.make_ahead(space);
+        let hooks = self.hooks()?;
+        let result = hooks.mapped(mapped);
+        hooks.ended(NOBODY);
+        result
+    }
+
+    /// Never traces this process itself, nor its children.
+    pub(super) fn leave_out_itself(&mut self) -> Result<(), ProbeError> {
+        self.members.never(std::process::id())
+    }
+
+    /// Attaches what is not on functions: from then on processes join.
+    pub(super) fn attach_tracepoints(&mut self) -> anyhow::Result<()> {
+        self.hooks()?.attach_tracepoints()?;
+        self.members.begin();
+        Ok(())
+    }
+
+    /// Puts a return probe on the allocator of memtrace's own child.
+    pub(super) fn attach_canary(&mut self, pid: u32) -> anyhow::Result<Links> {
+        self.hooks()?.attach_canary(pid)
+    }
+
+    /// Takes the ring, and has attaching go on aside.
+    pub(super) fn collector(&mut self, modules: Modules, options: &Options) -> anyhow::Result<Collector> {
+        let recording = options
+            .record_ring
+            .as_ref()
+            .map(|path| {
+                Writer::create(path).with_context(|| format!("failed to make the recording {}", path.display()))
+            })
+            .transpose()?;
+        let probes = self.hooks()?.probes();
+        Ok(Collector::new(
+            probes.ring()?,
+            options.ring_bytes,
+            probes.lost_frees()?,
+            Processes::new(modules, options.split),
+            recording,
+        ))
+    }
+
+    /// From now on attaching goes on aside.
+    pub(super) fn begin(&mut self) -> anyhow::Result<()> {
+        let hooks = self.hooks.take().context("the loop has begun already")?;
+        self.hooker = Some(Hooker::start(hooks).context("failed to start a thread")?);
+        Ok(())
+    }
+
+    /// Starts to listen to a process that is found while observing; `None` when it is known.
+    pub(super) fn trace_later(&mut self, pid: u32) -> Result<Option<u32>, ProbeError> {
+        if self.members.knows(pid) {
+            return Ok(None);
+        }
+        self.members.trace(pid).map(Some)
+    }
+
+    /// Passes on what has happened.
+    pub(super) fn notice(&self, notice: Notice) {
+        let Some(hooker) = &self.hooker else { return };
+        match notice {
+            Notice::Forked {
+                parent,
+                child,
+                pid,
+                time_ns,
+            } => {
+                self.unwinding.forked(parent, child);
+                hooker.forked(parent, child, pid, time_ns);
+            }
+            Notice::Executed {
+                old,
+                new,
+                pid,
+                time_ns,
+                by_other_thread,
+            } => {
+                if let Some(old) = old {
+                    self.unwinding.ended(old);
+                    hooker.executed(old, new, pid, time_ns, by_other_thread);
+                }
+            }
+            Notice::Ended(incarnation) => {
+                self.unwinding.ended(incarnation);
+                hooker.ended(incarnation);
+            }
+            Notice::MainThreadEnded(incarnation) => hooker.main_thread_ended(incarnation),
+            Notice::Wanted(module) => self.unwinding.wanted(module),
+        }
+    }
+
+    /// The mappings of a process were read.
+    pub(super) fn laid_out(&self, space: &AddressSpace, pid: u32, incarnation: u32, began_ns: Option<u64>) {
+        self.unwinding.laid_out(space, incarnation);
+        if let Some(hooker) = &self.hooker {
+            hooker.mapped(Mapped::of(space, pid, incarnation, began_ns));
+        }
+    }
+
+    /// Waits until the tables of all code that was told of are there.
+    pub(super) fn settle(&self) {
+        self.unwinding.settle(TABLES_PATIENCE);
+    }
+
+    /// Ends the making of unwind tables, and keeps what a report must say of them.
+    pub(super) fn end_unwinding(&mut self) {
+        let loaded = self.unwinding.finish();
+        log::info!(
+            "unwind tables took {} of kernel memory",
+            crate::units::bytes(loaded.bytes)
+        );
+        self.notes.extend(loaded.notes);
+    }
+
+    /// Shows the BPF side's diagnostics as they come, when asked for.
+    pub(super) fn diagnostics(&mut self, options: &Options) -> anyhow::Result<Option<JoinHandle<()>>> {
+        if !options.diagnostics {
+            return Ok(None);
+        }
+        let mut logger = self.hooks()?.probes().diagnostics()?;
+        Ok(Some(tokio::spawn(async move {
+            loop {
+                logger.flush();
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        })))
+    }
+
+    /// Says that observation has begun of `what`, in which these are hooked.
+    pub(super) fn announce(&self, what: &str, allocators: &[Allocator]) {
+        let probes = self.hooks.as_ref().map_or(0, Hooks::attached);
+        let mut names: Vec<_> = allocators
+            .iter()
+            .map(|found| format!("{} ({})", found.name, found.path))
+            .collect();
+        names.dedup();
+        let on = match names.len() {
+            0 => String::new(),
+            1..=4 => format!(" on {}", names.join(", ")),
+            all => format!(" on {} and {} more", names[..4].join(", "), all - 4),
+        };
+        message::say(&format!(
+            "attached to {what}: {probes} probes{on} in {} ms; Ctrl-C ends and reports",
+            self.started.elapsed().as_millis()
+        ));
+    }
+
+    /// When loading began.
+    pub(super) const fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// The same in kernel time, nanoseconds.
+    pub(super) const fn started_ns(&self) -> u64 {
+        self.started_ns
+    }
+
+    /// What is hooked in which program.
+    pub(super) const fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// What the reader of a report must know.
+    pub(super) fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// Keeps what the reader of a report must know, once.
+    pub(super) fn note(&mut self, note: String) {
+        if !self.notes.contains(&note) {
+            self.notes.push(note);
+        }
+    }
+
+    /// The BPF side's counters. When the kernel does not give them the report says so by lacking them.
+    pub(super) fn counters(&self) -> [u64; Counter::COUNT] {
+        self.counters.read().unwrap_or_else(|error| {
+            log::warn!("the counters of this report are missing: {error}");
+            [0; Counter::COUNT]
+        })
+    }
+
+    /// Stops listening, at once and for all programs.
+    pub(super) fn ignore(&mut self) {
+        self.members.end();
+    }
+
+    /// Takes all probes off.
+    pub(super) fn detach(self) {
+        let begun = Instant::now();
+        let hooks = self.hooker.and_then(Hooker::finish).or(self.hooks);
+        if let Some(hooks) = hooks {
+            hooks.detach();
+        }
+        log::info!("probes were taken off in {} ms", begun.elapsed().as_millis());
+    }
+}
+
+/// A target that has ended meanwhile explains any failure better than the kernel's answer.
+fn explain(pid: u32, error: anyhow::Error) -> anyhow::Error {
+    if error.is::<plan::PlanError>() {
+        return error;
+    }
+    match crate::target::check(pid) {
+        Err(gone) => anyhow::Error::new(gone).context("the target ended while memtrace was attaching to it"),
+        Ok(_) => error,
+    }
+}
+
+/// A program's name as the kernel has it: filled up with zeros.
+fn filled(name: &[u8]) -> [u8; COMMAND_BYTES] {
+    let mut bytes = [0; COMMAND_BYTES];
+    for (byte, &of_name) in bytes.iter_mut().zip(name) {
+        *byte = of_name;
+    }
+    bytes
+}
