@@ -9,10 +9,13 @@ use std::{
     time::Duration,
 };
 
-use crate::wait_until;
+use crate::{PATIENCE, wait_until};
 
 /// How long the kernel may take to give up what a dead process held.
 const SETTLE: Duration = Duration::from_secs(10);
+
+/// Probes of one process are put on in one go, so a pause of this length means that all are there.
+const STEADY: Duration = Duration::from_millis(700);
 
 /// A BPF object by kind (`prog`, `map`, `link`) and id.
 pub type Object = (&'static str, u32);
@@ -97,6 +100,19 @@ pub fn alive(objects: &BTreeSet<Object>) -> BTreeSet<Object> {
         .copied()
         .filter(|object| held.contains(object) || listed(object))
         .collect()
+}
+
+/// Waits until a tracer that observes more than this process has put its probes there too: until there are some, and for a
+/// moment no further ones.
+pub fn wait_probed(pid: u32) {
+    let count = || patched(pid).map_or(0, |places| places.len());
+    let settled = wait_until(PATIENCE, || {
+        let before = count();
+        std::thread::sleep(STEADY);
+        (before > 0 && before == count()).then_some(before)
+    });
+    let settled = settled.unwrap_or_else(|| panic!("no probe appears in process {pid}"));
+    println!("process {pid}: {settled} bytes of code patched");
 }
 
 /// Asserts that a tracer has probes in the target, so that their absence later means something; returns

@@ -14,9 +14,12 @@
 )]
 
 mod captured;
+pub mod cgroup;
+pub mod container;
 pub mod gdb;
 pub mod kernel;
 mod memtrace;
+mod processes;
 mod program;
 pub mod programs;
 mod report;
@@ -26,6 +29,7 @@ mod truth;
 
 pub use self::{
     memtrace::{Finished, Memtrace},
+    processes::Process,
     program::Program,
     report::{Report, thread_caches},
     stacks::{Frame, Stacks},

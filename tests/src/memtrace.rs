@@ -112,8 +112,20 @@ impl Memtrace {
 
     /// Starts to attach to a process, without waiting for the probes.
     pub fn attaching(pid: u32, arguments: &[&str]) -> Self {
+        Self::observing(["--pid", &pid.to_string()].iter().chain(arguments))
+    }
+
+    /// Attaches to what the arguments select, and waits until the probes are in place.
+    pub fn observe<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Self {
+        let memtrace = Self::observing(arguments);
+        memtrace.process.expect_error("attached to");
+        memtrace
+    }
+
+    /// Starts to attach to what the arguments select, without waiting for the probes.
+    pub fn observing<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Self {
         let directory = TempDir::new().expect("a temporary directory");
-        let mut command = Self::command(["attach", "--pid", &pid.to_string()]);
+        let mut command = Self::command(["attach"]);
         command.args(arguments).arg("-o").arg(directory.path());
         Self {
             process: Program::spawn(&mut command),

@@ -1,5 +1,6 @@
 //! Builds the test programs: each once, and again when a source, a flag or the compiler changes.
 
+mod cargo;
 mod recipes;
 
 use std::{
@@ -10,7 +11,7 @@ use std::{
     time::SystemTime,
 };
 
-use self::recipes::{FLAGS, RECIPES, RUST_FLAGS, Recipe};
+use self::recipes::{FLAGS, Maker, RUST_FLAGS, Recipe};
 
 /// The root of the workspace.
 pub fn workspace() -> &'static Path {
@@ -26,22 +27,46 @@ pub fn target() -> PathBuf {
 
 /// Path of a test program, built if it has to be. Panics with the compiler's words if it does not build.
 pub fn path(name: &str) -> PathBuf {
-    let recipe = RECIPES.iter().find(|recipe| recipe.name == name);
-    let recipe = recipe.unwrap_or_else(|| panic!("no test program is called {name}"));
+    let recipe = recipe(name);
     let directory = target().join("test-programs");
     fs::create_dir_all(&directory).unwrap_or_else(|error| panic!("cannot make {}: {error}", directory.display()));
     // Tests are processes of their own and may want the same program at the same time.
     let lock = File::create(directory.join(format!("{name}.lock"))).expect("cannot create a lock file");
     lock.lock().expect("cannot lock the directory of the test programs");
+    if let Maker::Cargo(feature) = recipe.maker {
+        return cargo::build(name, feature, &directory);
+    }
     let output = directory.join(name);
     let command = command(recipe, &output);
     let recorded = directory.join(format!("{name}.command"));
     let text = format!("{command:?}");
     if !is_fresh(&output) || fs::read_to_string(&recorded).ok().as_deref() != Some(&text) {
-        build(command, &output);
+        build(command, recipe, &output);
         fs::write(&recorded, text).expect("cannot record how a test program was built");
     }
     output
+}
+
+fn recipe(name: &str) -> &'static Recipe {
+    recipes::find(name).unwrap_or_else(|| panic!("no test program is called {name}"))
+}
+
+/// Fails where something that a test program is built from is not installed.
+///
+/// # Errors
+///
+/// The reason in words.
+pub fn available(name: &str) -> Result<(), String> {
+    let missing = recipe(name).needs.iter().find(|(file, _)| !Path::new(file).exists());
+    missing.map_or(Ok(()), |(file, package)| {
+        Err(format!("{name} needs {file}, of Debian's package {package}"))
+    })
+}
+
+/// A copy of a test program under another name, in a directory of the caller's: the kernel calls a process by its file.
+pub fn copy(name: &str, to: &Path) -> PathBuf {
+    fs::copy(path(name), to).unwrap_or_else(|error| panic!("cannot copy {name} to {}: {error}", to.display()));
+    to.to_owned()
 }
 
 /// Path of a source or script of the test programs.
@@ -59,26 +84,37 @@ fn command(recipe: &Recipe, output: &Path) -> Command {
     let mut command;
     if is("rs") {
         command = Command::new("rustc");
-        command.args(RUST_FLAGS);
+        command.args(RUST_FLAGS).args(recipe.flags);
         for source in recipe.sources {
-            match source.strip_suffix(".o") {
-                Some(_) => command.arg("-C").arg(format!("link-arg={}", path(source).display())),
-                None => command.arg(sources().join(source)),
+            match source.rsplit_once('.') {
+                Some((_, "o")) => command.arg("-C").arg(format!("link-arg={}", path(source).display())),
+                Some((name, "rlib")) => {
+                    let name = name.trim_start_matches("lib");
+                    command
+                        .arg("--extern")
+                        .arg(format!("{name}={}", path(source).display()))
+                }
+                _ => command.arg(sources().join(source)),
             };
         }
     } else {
-        command = Command::new(if is("cpp") { "g++" } else { "gcc" });
+        command = Command::new(match recipe.maker {
+            Maker::Musl => "musl-gcc",
+            _ if is("cpp") => "g++",
+            _ => "gcc",
+        });
         command
             .arg(if is("cpp") { "-std=gnu++20" } else { "-std=gnu2x" })
             .args(FLAGS);
         command.args(recipe.flags);
         command.args(recipe.sources.iter().map(|source| sources().join(source)));
+        command.args(recipe.libraries);
     }
     command.arg("-o").arg(output.with_extension("new"));
     command
 }
 
-/// A program is older than its sources when any source is newer: there are few, and they share a header.
+/// A program is older than its sources when any source is newer: there are few, and they share headers.
 fn is_fresh(output: &Path) -> bool {
     let modified = |path: &Path| {
         path.metadata()
@@ -86,17 +122,39 @@ fn is_fresh(output: &Path) -> bool {
             .unwrap_or(SystemTime::UNIX_EPOCH)
     };
     let built = modified(output);
-    let entries = fs::read_dir(sources()).expect("the sources of the test programs are there");
-    output.exists() && entries.flatten().all(|entry| modified(&entry.path()) < built)
+    let directories = [sources(), cargo::package().join("src")];
+    let mut entries = directories
+        .iter()
+        .flat_map(|directory| fs::read_dir(directory).expect("the sources of the test programs are there"));
+    output.exists() && entries.all(|entry| entry.is_ok_and(|entry| modified(&entry.path()) < built))
 }
 
-fn build(mut command: Command, output: &Path) {
-    let compiled = command.output().unwrap_or_else(|error| {
-        let compiler = command.get_program().to_string_lossy().into_owned();
-        panic!("cannot start {compiler}: {error}; install gcc, g++ and rustc")
-    });
-    let words = String::from_utf8_lossy(&compiled.stderr);
-    assert!(compiled.status.success(), "{command:?} failed:\n{words}");
+fn build(mut command: Command, recipe: &Recipe, output: &Path) {
+    let made = output.with_extension("new");
+    run(&mut command, "install gcc, g++ and rustc");
+    if recipe.separate {
+        separate(&made, &output.with_extension("debug"));
+    }
     // Renamed, not written over: another test may still run the old one.
-    fs::rename(output.with_extension("new"), output).expect("cannot put a test program in its place");
+    fs::rename(made, output).expect("cannot put a test program in its place");
+}
+
+/// Moves symbols and debug information to a file of their own, which the program names.
+fn separate(program: &Path, debug: &Path) {
+    let objcopy = || Command::new("objcopy");
+    run(
+        objcopy().arg("--only-keep-debug").arg(program).arg(debug),
+        "install binutils",
+    );
+    let link = format!("--add-gnu-debuglink={}", debug.display());
+    run(objcopy().args(["--strip-all", &link]).arg(program), "install binutils");
+}
+
+fn run(command: &mut Command, advice: &str) {
+    let done = command.output().unwrap_or_else(|error| {
+        let program = command.get_program().to_string_lossy().into_owned();
+        panic!("cannot start {program}: {error}; {advice}")
+    });
+    let words = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{command:?} failed:\n{words}");
 }

@@ -84,6 +84,22 @@ impl Truth {
             .unwrap_or_else(|| panic!("the program has no value {name}"))
     }
 
+    /// The sums of two programs together; their values are lost.
+    #[must_use]
+    pub fn plus(mut self, other: &Self) -> Self {
+        for (name, &sums) in &other.sites {
+            self.sites.entry(name.clone()).or_default().add(sums);
+        }
+        self.values.clear();
+        self
+    }
+
+    /// Bytes and blocks of all sites that are live.
+    pub fn live(&self) -> (u64, u64) {
+        let live = self.sites.values().map(|site| site.live());
+        live.fold((0, 0), |sum, (bytes, count)| (sum.0 + bytes, sum.1 + count))
+    }
+
     /// The sites whose name passes.
     #[must_use]
     pub fn only(mut self, pass: impl Fn(&str) -> bool) -> Self {

@@ -31,10 +31,16 @@ fn doctor_knows_the_target() {
     let program = Program::start("calls-static", &["malloc-zero"]);
     let finished = Memtrace::finished(["doctor", "--pid", &program.pid().to_string()]);
     println!("{}", finished.stdout);
+    assert!(finished.status.success(), "{finished:?}");
+    assert!(finished.stdout.contains("calls-static: malloc, calloc"), "{finished:?}");
+
+    let program = Program::start("matrix-musl-stripped", &["1", "1"]);
+    let finished = Memtrace::finished(["doctor", "--pid", &program.pid().to_string()]);
+    println!("{}", finished.stdout);
     assert_eq!(
         finished.status.code(),
         Some(1),
-        "a static target is a failed check: {finished:?}"
+        "a target without symbols is a failed check: {finished:?}"
     );
     assert!(finished.stdout.to_lowercase().contains("static"));
 }

@@ -72,10 +72,10 @@ fn a_thread_id() {
 }
 
 #[test]
-fn a_static_program() {
+fn a_static_program_without_symbols() {
     require_root!();
-    let mut program = Program::start("calls-static", &["malloc-zero"]);
-    Memtrace::tried(&program.pid().to_string(), &[]).assert_refused(&["static"]);
+    let mut program = Program::start("matrix-musl-stripped", &["1", "1"]);
+    Memtrace::tried(&program.pid().to_string(), &[]).assert_refused(&["static", "--pair"]);
     program.go();
     program.truth();
     assert!(program.end().0.success());

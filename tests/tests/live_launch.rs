@@ -69,6 +69,17 @@ fn signals_are_passed_on() {
 }
 
 #[test]
+fn a_signal_that_the_programs_first_work_causes_is_passed_on() {
+    require_root!();
+    // memtrace is let know as early as a program can: before it has seen any event.
+    let script = "trap 'exit 5' INT; kill -INT $PPID; while :; do sleep 0.05; done";
+    for _ in 0..3 {
+        let (finished, _) = Memtrace::run(&[], Command::new("sh").args(["-c", script])).end();
+        assert_eq!(finished.status.code(), Some(5), "{finished:?}");
+    }
+}
+
+#[test]
 fn death_by_signal_is_told() {
     require_root!();
     let (finished, _) = Memtrace::run(&[], Command::new("sh").args(["-c", "kill -KILL $$"])).end();
@@ -171,10 +182,10 @@ fn a_process_of_a_container_inside_of_ours_is_refused() {
 }
 
 #[test]
-fn a_static_program_is_refused_before_it_runs() {
+fn what_cannot_be_hooked_is_refused_before_it_runs() {
     require_root!();
-    let path = programs::path("calls-static");
-    Memtrace::finished(["run", "--", &path.to_string_lossy(), "malloc-zero"]).assert_refused(&["static"]);
+    let path = programs::path("matrix-musl-stripped");
+    Memtrace::finished(["run", "--", &path.to_string_lossy(), "1", "1"]).assert_refused(&["static"]);
 }
 
 #[test]

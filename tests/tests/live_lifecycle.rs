@@ -138,7 +138,7 @@ fn a_new_program_by_exec_of_another_thread_is_followed() {
 fn a_forked_child_is_kept_apart() {
     require_root!();
     let mut program = Program::start("life", &["fork"]);
-    let memtrace = Memtrace::attach(program.pid(), &[]);
+    let memtrace = Memtrace::attach(program.pid(), &["--no-follow"]);
     program.go();
     let truth = program.truth();
     let report = memtrace.finish();

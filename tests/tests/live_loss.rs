@@ -97,10 +97,10 @@ fn long_losses_are_counted() {
 fn a_tracer_far_behind_waits_with_lost_frees() {
     require_root!();
     // 96 bytes of the ring for each pair, 56 for each block of which only the allocation fits.
-    let (ring, late) = (64_u64 << 20, 30_000_u64);
+    let (ring, late) = (32_u64 << 20, 15_000_u64);
     let pairs = (ring - 56 * late - (256 << 10)) / 96;
     let mut program = Program::start("late", &[&pairs.to_string(), &late.to_string()]);
-    let mut memtrace = Memtrace::attach(program.pid(), &["--ring-size", "64MiB"]);
+    let mut memtrace = Memtrace::attach(program.pid(), &["--ring-size", "32MiB"]);
     memtrace.pause(|| {
         program.go();
         program.truth();

@@ -133,8 +133,8 @@ fn names_in_messages_are_escaped() {
     require_root!();
     let directory = tempfile::tempdir().expect("a temporary directory");
     let hostile = directory.path().join("a\u{1b}[2Jb");
-    fs::copy(programs::path("calls-static"), &hostile).expect("a copy of a program");
-    let mut program = Program::ready(Command::new(&hostile).arg("malloc-zero"));
+    fs::copy(programs::path("matrix-musl-stripped"), &hostile).expect("a copy of a program");
+    let mut program = Program::ready(Command::new(&hostile).args(["1", "1"]));
     let finished = Memtrace::tried(&program.pid().to_string(), &[]);
     finished.assert_refused(&["static"]);
     assert!(!finished.stderr.contains('\u{1b}'), "{finished:?}");

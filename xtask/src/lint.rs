@@ -36,7 +36,14 @@ pub(crate) fn run(_: &Options) -> Result<()> {
 
 /// Runs the checks as steps, the cheap ones first.
 pub(crate) fn add_steps(steps: &mut Steps) {
-    steps.run("format", || Cmd::cargo().args(["fmt", "--all", "--", "--check"]).run());
+    steps.run("format", || {
+        Cmd::cargo().args(["fmt", "--all", "--", "--check"]).run()?;
+        // Outside the workspace.
+        let package = "tests/allocators/Cargo.toml";
+        Cmd::cargo()
+            .args(["fmt", "--manifest-path", package, "--", "--check"])
+            .run()
+    });
     steps.run("tidy", tidy::run);
     steps.run("clippy", || {
         let strict = ["--all-targets", "--locked", "--", "-D", "warnings"];

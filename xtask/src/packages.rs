@@ -40,6 +40,11 @@ pub(crate) const LIVE_TESTS: &[Package] = &[
     // Its programs are in a folder by version, which the home of its user is not.
     package("postgresql", "/var/lib/postgresql"),
     package("util-linux", "script"),
+    // Allocators, to build programs with them.
+    package("musl-tools", "musl-gcc"),
+    package("libjemalloc-dev", "/usr/include/jemalloc/jemalloc.h"),
+    package("libgoogle-perftools-dev", "/usr/include/gperftools/tcmalloc.h"),
+    package("libmimalloc-dev", "/usr/include/mimalloc.h"),
 ];
 
 /// A Rust compiler with a ready-made `core` for BPF, and the LLVM it was made with.
@@ -139,10 +144,12 @@ fn update_once() -> Result<()> {
     Ok(())
 }
 
-/// Nothing is ever removed for our sake: another compiler in the same place is the user's (`--no-remove`).
+/// Nothing is ever removed for our sake: another compiler in the same place is the user's (`--no-remove`). Nor is a service
+/// started: the tests start their own servers, and in single-user mode, which the variable says this is, no package does.
 fn apt_get(arguments: &[&str]) -> Cmd {
     Cmd::new("apt-get")
         .env("DEBIAN_FRONTEND", "noninteractive")
+        .env("RUNLEVEL", "1")
         .args(arguments)
 }
 

@@ -1,191 +1,136 @@
 //! The test programs and their flags.
 
+mod allocators;
+
+/// What makes a program of its sources.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Maker {
+    /// gcc, g++ or rustc, by the first source.
+    Host,
+    /// gcc with musl instead of glibc.
+    Musl,
+    /// cargo, as a program of `tests/allocators` with this feature.
+    Cargo(&'static str),
+}
+
 /// How a test program is made.
 pub(super) struct Recipe {
     pub(super) name: &'static str,
-    /// The first is compiled together with the others; `.cpp` means C++, `.rs` Rust, and `.o` another recipe's result.
+    /// The first is compiled together with the others; `.cpp` means C++, `.rs` Rust, `.o` and `.rlib` another recipe's result.
     pub(super) sources: &'static [&'static str],
-    /// For C and C++, after [`FLAGS`].
+    /// After [`FLAGS`] or [`RUST_FLAGS`].
     pub(super) flags: &'static [&'static str],
+    /// After the sources: libraries.
+    pub(super) libraries: &'static [&'static str],
+    pub(super) maker: Maker,
+    /// Stripped, with its symbols and debug information in a file beside it, which is found by link.
+    pub(super) separate: bool,
+    /// Files without which it cannot be built here, each with the Debian package that has it.
+    pub(super) needs: &'static [(&'static str, &'static str)],
+}
+
+const fn program(name: &'static str, sources: &'static [&'static str], flags: &'static [&'static str]) -> Recipe {
+    Recipe {
+        name,
+        sources,
+        flags,
+        libraries: &[],
+        maker: Maker::Host,
+        separate: false,
+        needs: &[],
+    }
+}
+
+/// The recipe of a program.
+pub(super) fn find(name: &str) -> Option<&'static Recipe> {
+    RECIPES
+        .iter()
+        .chain(allocators::RECIPES)
+        .find(|recipe| recipe.name == name)
 }
 
 /// All programs.
-pub(super) const RECIPES: &[Recipe] = &[
-    Recipe {
-        name: "hooks",
-        sources: &["hooks.c"],
-        flags: &[],
-    },
-    Recipe {
-        name: "calls",
-        sources: &["calls.c"],
-        flags: &[],
-    },
-    Recipe {
-        name: "calls-own-malloc",
-        sources: &["calls.c", "wrap.c"],
-        flags: &[],
-    },
-    Recipe {
-        name: "calls-static",
-        sources: &["calls.c"],
-        flags: &["-static"],
-    },
-    Recipe {
-        name: "ranges",
-        sources: &["ranges.c"],
-        flags: &[],
-    },
-    Recipe {
-        name: "reuse",
-        sources: &["reuse.c"],
-        flags: &[],
-    },
-    Recipe {
-        name: "dying",
-        sources: &["dying.c"],
-        flags: &[],
-    },
-    Recipe {
-        name: "life",
-        sources: &["life.c"],
-        flags: &[],
-    },
-    Recipe {
-        name: "flood",
-        sources: &["flood.c"],
-        flags: &[],
-    },
-    Recipe {
-        name: "late",
-        sources: &["late.c"],
-        flags: &[],
-    },
-    Recipe {
-        name: "sandbox",
-        sources: &["sandbox.c"],
-        flags: &[],
-    },
-    Recipe {
-        name: "cpp",
-        sources: &["cpp.cpp"],
-        flags: &[],
-    },
-    Recipe {
-        name: "cpp-own-new",
-        sources: &["cpp.cpp"],
-        flags: &["-DOWN_NEW"],
-    },
-    Recipe {
-        name: "libwrap.so",
-        sources: &["wrap.c"],
-        flags: &["-shared", "-fPIC"],
-    },
-    Recipe {
-        name: "libplugin.so",
-        sources: &["plugin.c"],
-        flags: &["-shared", "-fPIC", "-DSITE=site_plugin"],
-    },
-    Recipe {
-        name: "libsecond.so",
-        sources: &["plugin.c"],
-        flags: &["-shared", "-fPIC", "-DSITE=site_second_plugin"],
-    },
-    Recipe {
-        name: "unwind-deep",
-        sources: &["unwind_deep.cpp"],
-        flags: NO_FRAME_POINTERS,
-    },
-    Recipe {
-        name: "unwind-deep-fp",
-        sources: &["unwind_deep.cpp"],
-        flags: &[],
-    },
-    Recipe {
-        name: "unwind-signal",
-        sources: &["unwind_signal.c"],
-        flags: NO_FRAME_POINTERS,
-    },
-    Recipe {
-        name: "unwind-returns",
-        sources: &["unwind_returns.c"],
-        flags: NO_FRAME_POINTERS,
-    },
-    Recipe {
-        name: "unwind-libc",
-        sources: &["unwind_libc.c"],
-        flags: NO_FRAME_POINTERS,
-    },
-    Recipe {
-        name: "unwind-throw",
-        sources: &["unwind_throw.cpp"],
-        flags: NO_FRAME_POINTERS,
-    },
-    Recipe {
-        name: "unwind-thread",
-        sources: &["unwind_thread.c"],
-        flags: NO_FRAME_POINTERS,
-    },
-    Recipe {
-        name: "unwind-replace",
-        sources: &["unwind_replace.c"],
-        flags: NO_FRAME_POINTERS,
-    },
-    Recipe {
-        name: "unwind-load",
-        sources: &["unwind_load.c"],
-        flags: NO_FRAME_POINTERS,
-    },
-    Recipe {
-        name: "libunwind-small.so",
-        sources: &["unwind_plugin.c"],
-        flags: &["-shared", "-fPIC", "-fomit-frame-pointer", "-DFRAME=1000", "-DSHIFT=0"],
-    },
-    Recipe {
-        name: "libunwind-large.so",
-        sources: &["unwind_plugin.c"],
-        flags: &["-shared", "-fPIC", "-fomit-frame-pointer", "-DFRAME=5000", "-DSHIFT=8"],
-    },
-    Recipe {
-        name: "libunwind-twin.so",
-        sources: &["unwind_plugin.c"],
-        flags: &["-shared", "-fPIC", "-fomit-frame-pointer", "-DFRAME=1000", "-DSHIFT=0"],
-    },
-    Recipe {
-        name: "unwind-lazy",
-        sources: &["unwind_lazy.c"],
-        flags: NO_FRAME_POINTERS,
-    },
-    Recipe {
-        name: "libunwind-chosen.so",
-        sources: &["unwind_chosen.c"],
-        flags: &["-shared", "-fPIC", "-fomit-frame-pointer", "-Wl,-z,lazy"],
-    },
-    Recipe {
-        name: "unwind-mixed",
-        sources: &["unwind_mixed.c"],
-        flags: NO_FRAME_POINTERS,
-    },
-    Recipe {
-        name: "libunwind-bare.so",
-        sources: &["unwind_bare.c"],
-        flags: &[
+const RECIPES: &[Recipe] = &[
+    program("hooks", &["hooks.c"], &[]),
+    program("calls", &["calls.c"], &[]),
+    program("calls-own-malloc", &["calls.c", "wrap.c"], &[]),
+    program("calls-static", &["calls.c"], &["-static"]),
+    program("ranges", &["ranges.c"], &[]),
+    program("reuse", &["reuse.c"], &[]),
+    program("dying", &["dying.c"], &[]),
+    program("life", &["life.c"], &[]),
+    program("flood", &["flood.c"], &[]),
+    program("late", &["late.c"], &[]),
+    program("sandbox", &["sandbox.c"], &[]),
+    program("cpp", &["cpp.cpp"], &[]),
+    program("cpp-own-new", &["cpp.cpp"], &["-DOWN_NEW"]),
+    program("libwrap.so", &["wrap.c"], &["-shared", "-fPIC"]),
+    program(
+        "libplugin.so",
+        &["plugin.c"],
+        &["-shared", "-fPIC", "-DSITE=site_plugin"],
+    ),
+    program(
+        "libsecond.so",
+        &["plugin.c"],
+        &["-shared", "-fPIC", "-DSITE=site_second_plugin"],
+    ),
+    program("unwind-deep", &["unwind_deep.cpp"], NO_FRAME_POINTERS),
+    program("unwind-deep-fp", &["unwind_deep.cpp"], &[]),
+    program("unwind-signal", &["unwind_signal.c"], NO_FRAME_POINTERS),
+    program("unwind-returns", &["unwind_returns.c"], NO_FRAME_POINTERS),
+    program("unwind-libc", &["unwind_libc.c"], NO_FRAME_POINTERS),
+    program("unwind-throw", &["unwind_throw.cpp"], NO_FRAME_POINTERS),
+    program("unwind-thread", &["unwind_thread.c"], NO_FRAME_POINTERS),
+    program("unwind-replace", &["unwind_replace.c"], NO_FRAME_POINTERS),
+    program("unwind-load", &["unwind_load.c"], NO_FRAME_POINTERS),
+    program(
+        "libunwind-small.so",
+        &["unwind_plugin.c"],
+        &["-shared", "-fPIC", "-fomit-frame-pointer", "-DFRAME=1000", "-DSHIFT=0"],
+    ),
+    program(
+        "libunwind-large.so",
+        &["unwind_plugin.c"],
+        &["-shared", "-fPIC", "-fomit-frame-pointer", "-DFRAME=5000", "-DSHIFT=8"],
+    ),
+    program(
+        "libunwind-twin.so",
+        &["unwind_plugin.c"],
+        &["-shared", "-fPIC", "-fomit-frame-pointer", "-DFRAME=1000", "-DSHIFT=0"],
+    ),
+    program("unwind-lazy", &["unwind_lazy.c"], NO_FRAME_POINTERS),
+    program(
+        "libunwind-chosen.so",
+        &["unwind_chosen.c"],
+        &["-shared", "-fPIC", "-fomit-frame-pointer", "-Wl,-z,lazy"],
+    ),
+    program("unwind-mixed", &["unwind_mixed.c"], NO_FRAME_POINTERS),
+    program(
+        "libunwind-bare.so",
+        &["unwind_bare.c"],
+        &[
             "-shared",
             "-fPIC",
             "-fno-asynchronous-unwind-tables",
             "-fno-unwind-tables",
         ],
-    },
-    Recipe {
-        name: "unwind-site.o",
-        sources: &["unwind_site.c"],
-        flags: &["-fomit-frame-pointer", "-c"],
-    },
-    Recipe {
-        name: "unwind-rust",
-        sources: &["unwind_rust.rs", "unwind-site.o"],
-        flags: &[],
-    },
+    ),
+    program("unwind-site.o", &["unwind_site.c"], &["-fomit-frame-pointer", "-c"]),
+    program("unwind-rust", &["unwind_rust.rs", "unwind-site.o"], &[]),
+    program("known", &["known.c"], &[]),
+    program("known-static", &["known.c"], &["-static"]),
+    program("family", &["family.c"], &[]),
+    program("spawner", &["spawner.c"], &[]),
+    program("sleepers", &["sleepers.c"], &[]),
+    program("reborn", &["reborn.c"], &[]),
+    program("loader", &["loader.c"], &[]),
+    // Its functions call each other, not those of the C library.
+    program(
+        "libown-malloc.so",
+        &["own_malloc.c"],
+        &["-shared", "-fPIC", "-Wl,-Bsymbolic"],
+    ),
 ];
 
 /// As distributions compile: no frame pointers, and calls at a function's end are jumps. These come after [`FLAGS`],
