@@ -17,7 +17,7 @@ pub struct Cookie {
 }
 
 /// Where a function's arguments are: indices into the registers that pass integers (System V AMD64 ABI, 3.2.3: rdi, rsi,
-/// rdx, rcx, r8, r9).
+/// rdx, rcx, r8, r9), then rax and r10, which a function may have copied an argument to before its probe.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub struct Shape {
     /// The requested size in bytes, or of one element where there is a count.

@@ -2,6 +2,7 @@
 
 use aya_ebpf::{
     EbpfContext,
+    bindings::pt_regs,
     helpers::{bpf_probe_read_user, generated::bpf_get_attach_cookie},
     programs::ProbeContext,
 };
@@ -71,19 +72,14 @@ pub(crate) fn alloc(ctx: &ProbeContext) -> Result<(), Counter> {
     Ok(())
 }
 
-/// The arguments of the call that is entered.
+/// The registers that the arguments of the call that is entered may be in, in the order of [`memtrace_common::Shape`].
 #[inline(always)]
 pub(crate) fn arguments(ctx: &ProbeContext) -> Arguments {
-    let argument = |index| ctx.arg(index).unwrap_or(0);
+    let regs = ctx.as_ptr().cast::<pt_regs>();
+    // SAFETY: the context of a uprobe program is a `pt_regs`, valid while the program runs.
+    let regs = unsafe { &*regs };
     [
-        argument(0),
-        argument(1),
-        argument(2),
-        argument(3),
-        argument(4),
-        argument(5),
-        0,
-        0,
+        regs.rdi, regs.rsi, regs.rdx, regs.rcx, regs.r8, regs.r9, regs.rax, regs.r10,
     ]
 }
 

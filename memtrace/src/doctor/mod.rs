@@ -7,6 +7,7 @@ mod debug_info;
 mod frame_pointers;
 mod kernel_features;
 mod machine;
+mod placement;
 mod privileges;
 mod subject;
 mod target;

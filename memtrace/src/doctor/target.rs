@@ -3,7 +3,7 @@
 
 use std::{fs::File, sync::Arc};
 
-use super::{Check, machine::Version, subject::Subject, unwinding};
+use super::{Check, machine::Version, placement, subject::Subject, unwinding};
 use crate::{
     plan::{self, Analysis},
     process::{AddressSpace, FileBytes, Module},
@@ -114,9 +114,10 @@ fn allocators(libraries: &[Library]) -> Vec<Check> {
     const NAME: &str = "allocator";
     let found = libraries.iter().flat_map(|library| {
         let found = library.analysis.iter().flat_map(|analysis| &analysis.allocators);
-        found.map(|found| {
+        found.flat_map(|found| {
             let hooks = found.hooks.join(", ");
-            Check::ok(NAME, format!("{} in {}: {hooks}", found.name, library.module.name))
+            let hooked = Check::ok(NAME, format!("{} in {}: {hooks}", found.name, library.module.name));
+            [hooked].into_iter().chain(placement::checks(found))
         })
     });
     let mut checks: Vec<Check> = found.collect();
@@ -179,6 +180,12 @@ mod tests {
         assert!(
             allocator.starts_with("glibc in /") && allocator.contains("malloc, calloc"),
             "{allocator}"
+        );
+        assert!(
+            all("probes")
+                .iter()
+                .any(|check| check.what.contains("glibc: emulated at ")),
+            "{checks:#?}"
         );
         for (name, count) in [("symbols", 2), ("unwinding", 4)] {
             let found = all(name);

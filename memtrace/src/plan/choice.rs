@@ -10,6 +10,7 @@ use super::{
     elf::{Elf, Function},
     families::{self, Group, Hook},
     flow::{self, Functions, Known},
+    placement::{self, Cost, Jumps, Placement},
     point::{AttachPoint, Detail, Kind},
 };
 
@@ -23,7 +24,12 @@ pub(super) struct Candidate {
     pub(super) hook: Hook,
     /// Its return instructions, where they must be found.
     exits: Vec<u64>,
+    /// Where the probe of its entry lies.
+    placement: Placement,
 }
+
+/// Where the probe of a return lies.
+const EXIT: Placement = Placement::at_entry(Cost::Stepped("it returns"));
 
 /// What came of the candidates of a file.
 #[derive(Debug, Default)]
@@ -46,7 +52,7 @@ impl Candidate {
         points(
             elf,
             &self.symbol,
-            self.offset,
+            (self.offset, self.placement),
             self.hook.op,
             self.hook.shape,
             &self.exits,
@@ -54,11 +60,11 @@ impl Candidate {
     }
 }
 
-/// The attach points of a function.
+/// The attach points of a function, given the offset of its entry.
 pub(super) fn points<'data, R: ReadRef<'data>>(
     elf: &Elf<'data, R>,
     symbol: &str,
-    offset: u64,
+    (entry, placement): (u64, Placement),
     op: Op,
     shape: Shape,
     exits: &[u64],
@@ -71,17 +77,22 @@ pub(super) fn points<'data, R: ReadRef<'data>>(
             ..shape
         }
     };
-    let at = |offset, kind| AttachPoint {
+    let at = |offset, placement, kind| AttachPoint {
         symbol: symbol.to_owned(),
         offset,
+        placement,
         kind,
         op,
         detail: Detail::Shape(shape),
         semaphore: 0,
     };
-    let entry = at(offset, if op.is_free() { Kind::Free } else { Kind::Allocate });
+    let kind = if op.is_free() { Kind::Free } else { Kind::Allocate };
+    let entry = at(entry + u64::from(placement.beyond), placement, kind);
     let exits = exits.iter().filter_map(|&exit| elf.code_offset(exit));
-    exits.map(|offset| at(offset, Kind::Exit)).chain([entry]).collect()
+    exits
+        .map(|offset| at(offset, EXIT, Kind::Exit))
+        .chain([entry])
+        .collect()
 }
 
 /// Chooses among the functions of a file.
@@ -106,6 +117,12 @@ pub(super) fn choose<'data, R: ReadRef<'data>>(
         }
     }
     find_exits(code, &never, &mut choice);
+    let all = choice.chosen.iter().chain(&choice.passing);
+    let jumps = Jumps::of(code, all.map(|candidate| candidate.svma));
+    for candidate in &mut choice.chosen {
+        let shape = candidate.hook.shape;
+        (candidate.placement, candidate.hook.shape) = placement::place(code, candidate.svma, shape, &jumps);
+    }
     choice
 }
 
@@ -136,6 +153,7 @@ fn candidates<'data, R: ReadRef<'data>>(
             symbol: function.name.clone(),
             hook,
             exits: Vec::new(),
+            placement: Placement::at_entry(Cost::Stepped("not looked at")),
         };
         by_address
             .entry(function.svma)

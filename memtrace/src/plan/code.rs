@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, OnceCell, RefCell};
 
-use iced_x86::{Decoder, DecoderOptions, Instruction, Mnemonic, OpKind};
+use iced_x86::{Decoder, DecoderOptions, Instruction, Mnemonic, OpKind, Register};
 use object::{
     Endianness, ReadRef,
     elf::{self, PT_GNU_EH_FRAME, Rela64},
@@ -50,6 +50,28 @@ pub(super) enum Flow<'data> {
 pub(super) struct Step<'data> {
     pub(super) next: u64,
     pub(super) flow: Flow<'data>,
+    /// By how many bytes it makes the stack deeper, a call that returns by none; `None` when that cannot be told.
+    pub(super) deeper: Option<i64>,
+}
+
+/// By how many bytes an instruction makes the stack deeper, see [`Step::deeper`].
+fn deeper(instruction: &Instruction) -> Option<i64> {
+    let is_stack = instruction.op0_kind() == OpKind::Register && instruction.op0_register() == Register::RSP;
+    match instruction.mnemonic() {
+        Mnemonic::Push | Mnemonic::Pop => Some(-i64::from(instruction.stack_pointer_increment())),
+        Mnemonic::Cmp | Mnemonic::Test | Mnemonic::Call => Some(0),
+        Mnemonic::Leave | Mnemonic::Enter => None,
+        Mnemonic::Sub | Mnemonic::Add if is_stack && instruction.op1_kind() != OpKind::Register => {
+            let bytes = instruction.try_immediate(1).ok()?.cast_signed();
+            Some(if instruction.mnemonic() == Mnemonic::Sub {
+                bytes
+            } else {
+                -bytes
+            })
+        }
+        _ if is_stack => None,
+        _ => Some(0),
+    }
 }
 
 /// The code of a file.
@@ -76,8 +98,7 @@ impl<'elf, 'data, R: ReadRef<'data>> Code<'elf, 'data, R> {
 
     /// The instruction at an address; `None` when there is none, or too many were asked for.
     pub(super) fn step(&self, svma: u64) -> Option<Step<'data>> {
-        self.room.set(self.room.get().checked_sub(1)?);
-        let instruction = self.decode(svma)?;
+        let instruction = self.instruction(svma)?;
         let direct = || match instruction.op0_kind() {
             OpKind::NearBranch64 => Some(instruction.near_branch_target()),
             _ => None,
@@ -95,7 +116,14 @@ impl<'elf, 'data, R: ReadRef<'data>> Code<'elf, 'data, R> {
         Some(Step {
             next: instruction.next_ip(),
             flow,
+            deeper: deeper(&instruction),
         })
+    }
+
+    /// The instruction at an address, decoded; `None` when there is none, or too many were asked for.
+    pub(super) fn instruction(&self, svma: u64) -> Option<Instruction> {
+        self.room.set(self.room.get().checked_sub(1)?);
+        self.decode(svma)
     }
 
     fn decode(&self, svma: u64) -> Option<Instruction> {

@@ -63,6 +63,9 @@ impl Known {
 /// What is known about a file's functions.
 pub(super) type Functions = FxHashMap<u64, Known>;
 
+/// What is said of a jump to where cannot be told.
+const ANYWHERE: &str = "it jumps to where cannot be told beforehand";
+
 /// What to do after a step.
 enum Then {
     GoOn,
@@ -76,6 +79,8 @@ enum Then {
 enum Seen<'data> {
     Call(Place<'data>),
     Jump(Place<'data>),
+    /// A jump to where cannot be told, with the bytes on the stack above the return address.
+    JumpAnywhere(Option<i64>),
     Return(u64),
 }
 
@@ -87,9 +92,9 @@ fn walk<'data, R: ReadRef<'data>>(
     mut see: impl FnMut(Seen<'data>) -> Then,
 ) -> Result<(), &'static str> {
     let mut visited = FxHashSet::default();
-    // With each address, whether a call comes just before it.
-    let mut left = vec![(entry, false)];
-    while let Some((at, after_call)) = left.pop() {
+    // With each address, whether a call comes just before it, and how many bytes are on the stack.
+    let mut left = vec![(entry, false, Some(0_i64))];
+    while let Some((at, after_call, depth)) = left.pop() {
         if !visited.insert(at) {
             continue;
         }
@@ -100,32 +105,34 @@ fn walk<'data, R: ReadRef<'data>>(
         let less = room.get().checked_sub(1).filter(|_| visited.len() <= MAX_INSTRUCTIONS);
         room.set(less.ok_or("it is too long")?);
         let step = code.step(at).ok_or("its code cannot be read")?;
+        let deep = depth.zip(step.deeper).and_then(|(depth, more)| depth.checked_add(more));
         let mut then = |seen| match see(seen) {
             Then::GoOn => Ok(true),
             Then::Enough => Ok(false),
             Then::Fail(why) => Err(why),
         };
         match step.flow {
-            Flow::Next => left.push((step.next, false)),
-            Flow::Padding => left.push((step.next, after_call)),
+            Flow::Next => left.push((step.next, false, deep)),
+            Flow::Padding => left.push((step.next, after_call, deep)),
             Flow::Stop => {}
             Flow::Return => _ = then(Seen::Return(at))?,
             Flow::Call(place) => {
                 if then(Seen::Call(place))? {
-                    left.push((step.next, true));
+                    left.push((step.next, true, deep));
                 }
             }
+            Flow::Jump(Place::Unknown) => _ = then(Seen::JumpAnywhere(deep))?,
             Flow::Jump(place) => {
                 if then(Seen::Jump(place))?
                     && let Place::Local(target) = place
                 {
-                    left.push((target, false));
+                    left.push((target, false, deep));
                 }
             }
             Flow::Branch(target) => {
-                left.push((step.next, false));
+                left.push((step.next, false, deep));
                 if then(Seen::Jump(Place::Local(target)))? {
-                    left.push((target, false));
+                    left.push((target, false, deep));
                 }
             }
         }
@@ -166,7 +173,7 @@ pub(super) fn exits<'data, R: ReadRef<'data>>(
         }
         Seen::Call(_) | Seen::Jump(Place::Local(_)) => Then::GoOn,
         Seen::Jump(Place::Import(_)) => Then::Fail("it ends in a jump to another file"),
-        Seen::Jump(Place::Unknown) => Then::Fail("it jumps to where cannot be told beforehand"),
+        Seen::Jump(Place::Unknown) | Seen::JumpAnywhere(_) => Then::Fail(ANYWHERE),
         Seen::Return(_) if exits.len() == MAX_EXITS => Then::Fail("it returns at too many places"),
         Seen::Return(at) => {
             exits.push(at);
@@ -178,6 +185,26 @@ pub(super) fn exits<'data, R: ReadRef<'data>>(
         return Err("it returns nowhere");
     }
     Ok(exits)
+}
+
+/// Adds where the jumps of a function lead to, with what it jumps to: at least where the stack is as at the entry.
+///
+/// # Errors
+/// Why that cannot be told, as a sentence.
+pub(super) fn targets<'data, R: ReadRef<'data>>(
+    code: &Code<'_, 'data, R>,
+    entry: u64,
+    targets: &mut FxHashSet<u64>,
+) -> Result<(), &'static str> {
+    walk(code, entry, &Cell::new(MAX_INSTRUCTIONS), |seen| match seen {
+        Seen::Jump(Place::Local(target)) => {
+            targets.insert(target);
+            Then::GoOn
+        }
+        // Code finds its stack as deep as it always is there, so that such a jump leads to no place of another depth.
+        Seen::JumpAnywhere(Some(0) | None) | Seen::Jump(Place::Unknown) => Then::Fail(ANYWHERE),
+        Seen::JumpAnywhere(_) | Seen::Call(_) | Seen::Jump(Place::Import(_)) | Seen::Return(_) => Then::GoOn,
+    })
 }
 
 /// A proof that a function returns only after a call of another hook of the same kind.
@@ -246,8 +273,10 @@ impl<'data, R: ReadRef<'data>> Prover<'_, '_, 'data, R> {
         let (code, room) = (self.code, self.room);
         let mut nested = Vec::new();
         let result = walk(code, entry, room, |seen| {
-            let (Seen::Call(place) | Seen::Jump(place)) = seen else {
-                return Then::Fail("it can return without");
+            let place = match seen {
+                Seen::Call(place) | Seen::Jump(place) => place,
+                Seen::JumpAnywhere(_) => return Then::Fail(ANYWHERE),
+                Seen::Return(_) => return Then::Fail("it can return without"),
             };
             let known = known(self.functions, place);
             if known == Some(Known::NeverReturns) {

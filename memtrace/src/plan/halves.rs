@@ -11,6 +11,7 @@ use super::{
     flow::{self, Functions},
     mangled,
     pair::{Location, Pair, Place},
+    placement::{self, Jumps},
     point::AttachPoint,
     table::block,
 };
@@ -97,7 +98,9 @@ fn look<'data, R: ReadRef<'data>>(
             if !code.is_instruction(svma) {
                 return Err("no instruction begins at this offset of the file".to_owned());
             }
-            Ok(points(elf, &name, offset, op, shape, &[]))
+            // The user may mean this very instruction.
+            let placement = placement::here(code, svma);
+            Ok(points(elf, &name, (offset, placement), op, shape, &[]))
         }
         Place::Symbol(symbol) => {
             let mut all: Vec<AttachPoint> = Vec::new();
@@ -113,7 +116,9 @@ fn look<'data, R: ReadRef<'data>>(
                 } else {
                     Vec::new()
                 };
-                all.extend(points(elf, symbol, offset, op, shape, &exits));
+                let jumps = Jumps::of(code, [function.svma]);
+                let (placement, shape) = placement::place(code, function.svma, shape, &jumps);
+                all.extend(points(elf, symbol, (offset, placement), op, shape, &exits));
             }
             Ok(all)
         }

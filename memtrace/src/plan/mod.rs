@@ -14,6 +14,7 @@ mod judge;
 mod mangled;
 mod named;
 mod pair;
+mod placement;
 mod point;
 mod table;
 mod usdt;
@@ -24,11 +25,13 @@ use object::ReadRef;
 use self::{
     code::Code,
     elf::{Elf, Function},
+    placement::Jumps,
 };
 pub use self::{
     halves::{Half, Halves},
     judge::{PlanError, judge},
     pair::{Location, Pair, Place, Size},
+    placement::{Cost, Placement},
     point::{AttachPoint, Detail, Kind},
 };
 
@@ -199,7 +202,7 @@ fn find_allocators<'data, R: ReadRef<'data>>(
         ));
     }
     if has(C_LIBRARY) {
-        analysis.wrappers = wrappers(elf, functions);
+        analysis.wrappers = wrappers(elf, code, functions);
     }
     analysis.runtimes = content::runtimes(elf, short_name, has);
     let refused = choice.refused.iter();
@@ -221,8 +224,13 @@ fn find_allocators<'data, R: ReadRef<'data>>(
     }
 }
 
-fn wrappers<'data, R: ReadRef<'data>>(elf: &Elf<'data, R>, functions: &[Function]) -> Vec<AttachPoint> {
+fn wrappers<'data, R: ReadRef<'data>>(
+    elf: &Elf<'data, R>,
+    code: &Code<'_, 'data, R>,
+    functions: &[Function],
+) -> Vec<AttachPoint> {
     let mut points: Vec<AttachPoint> = Vec::new();
+    let shape = memtrace_common::Shape::default();
     for (symbol, op) in WRAPPERS {
         for function in functions
             .iter()
@@ -231,13 +239,16 @@ fn wrappers<'data, R: ReadRef<'data>>(elf: &Elf<'data, R>, functions: &[Function
             let Some(offset) = elf.code_offset(function.svma) else {
                 continue;
             };
+            let (placement, _) = placement::place(code, function.svma, shape, &Jumps::of(code, [function.svma]));
+            let offset = offset + u64::from(placement.beyond);
             if points.iter().all(|known| known.offset != offset) {
                 points.push(AttachPoint {
                     symbol: symbol.to_owned(),
                     offset,
+                    placement,
                     kind: Kind::Wrapper,
                     op,
-                    detail: Detail::Shape(memtrace_common::Shape::default()),
+                    detail: Detail::Shape(shape),
                     semaphore: 0,
                 });
             }

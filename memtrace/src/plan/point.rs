@@ -2,12 +2,14 @@
 
 use memtrace_common::{Cookie, Op, Operand, Shape};
 
+use super::placement::Placement;
+
 /// What is done at an attach point.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Kind {
-    /// The entry of a function that only frees.
+    /// The entry of a function that only frees, or near it: see [`Placement`].
     Free,
-    /// The entry of a function that allocates. Its returns are seen by a return probe, unless the shape's exits are by
+    /// The entry of a function that allocates, or near it. Its returns are seen by a return probe, unless the shape's exits are by
     /// instructions.
     Allocate,
     /// A return instruction of such a function. Two functions can share one, so that one offset has two cookies.
@@ -36,6 +38,8 @@ pub struct AttachPoint {
     pub symbol: String,
     /// Offset in the file.
     pub offset: u64,
+    /// How far that is from the function's entry, and what a hit costs.
+    pub placement: Placement,
     /// What is done there.
     pub kind: Kind,
     /// The operation.

@@ -7,6 +7,7 @@ use object::ReadRef;
 
 use super::{
     elf::{Elf, string},
+    placement::{Cost, Placement},
     point::{AttachPoint, Detail, Kind},
 };
 
@@ -143,6 +144,8 @@ impl<'data> Found<'data> {
         Ok(AttachPoint {
             symbol: name.to_owned(),
             offset,
+            // The instruction is a `nop` for this very purpose.
+            placement: Placement::at_entry(Cost::Emulated),
             kind,
             op,
             detail: Detail::Operands(operands),

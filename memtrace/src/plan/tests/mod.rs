@@ -1,6 +1,7 @@
 //! Files that were made for the test, whole and damaged. Those of this machine are in `memtrace/tests/plan_files.rs`.
 
 mod made;
+mod placement;
 
 use memtrace_common::{Cookie, Exits};
 use proptest::prelude::*;
