@@ -80,6 +80,8 @@ pub struct Options {
     pub diagnostics: bool,
     /// Whether to do without `bpf_loop` even where the kernel has it.
     pub old_loop: bool,
+    /// Whether each probe gets a link of its own even where the kernel has links to many places.
+    pub single_links: bool,
     /// File that receives the ring's bytes.
     pub record_ring: Option<PathBuf>,
 }
@@ -103,6 +105,7 @@ impl Options {
             ring_size,
             bpf_log,
             old_loop,
+            single_links,
             record_ring,
         } = args;
         let ScopeArgs {
@@ -158,6 +161,7 @@ impl Options {
             ring_bytes: ring_bytes(ring_size.as_u64())?,
             diagnostics: bpf_log,
             old_loop,
+            single_links,
             record_ring,
         })
     }

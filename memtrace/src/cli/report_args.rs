@@ -46,6 +46,9 @@ pub struct ReportArgs {
     /// Unwind as on kernels before 5.17, which have no `bpf_loop`
     #[arg(long, hide = true)]
     pub old_loop: bool,
+    /// Attach as on kernels before 6.10, each probe by a link of its own
+    #[arg(long, hide = true)]
+    pub single_links: bool,
     /// Keep the bytes that come from the kernel in this file, to replay them later
     #[arg(long, value_name = "FILE", hide = true)]
     pub record_ring: Option<PathBuf>,

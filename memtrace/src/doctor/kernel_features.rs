@@ -122,6 +122,18 @@ fn jit(setting: Option<&str>) -> Check {
     }
 }
 
+/// Whether many probes share a link. All works without, so that is no fault of the machine.
+pub(super) fn links(shared: Result<(), &str>) -> Check {
+    const NAME: &str = "probe links";
+    match shared {
+        Ok(()) => Check::ok(NAME, "one for many probes: attaching and detaching are quick"),
+        Err(why) => Check::ok(
+            NAME,
+            format!("one for each probe: attaching takes about 10 ms for each, detaching seconds ({why})"),
+        ),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -167,6 +179,16 @@ mod tests {
             assert!(check.remedy.is_some());
         }
         assert_eq!(uprobes(Ok("8\n".into())), Check::ok("uprobes", "perf event type 8"));
+    }
+
+    #[test]
+    fn old_kernels_have_a_link_for_each_probe() {
+        assert!(links(Ok(())).what.contains("many probes"));
+        let check = links(Err("it is older than Linux 6.10"));
+        assert!(
+            check.level == Level::Ok && check.what.contains("older than Linux 6.10"),
+            "{check:?}"
+        );
     }
 
     proptest! {

@@ -62,7 +62,7 @@ pub(super) fn checks() -> Vec<Check> {
     ];
     checks.extend(kernel_features::checks(own.can_mount()));
     if own.can_probe() {
-        checks.push(programs());
+        checks.extend(programs());
     }
     checks
 }
@@ -99,11 +99,12 @@ fn pid_namespace(link: Option<&str>) -> Check {
 }
 
 /// Loads the programs without attaching any: only the kernel itself can say whether its verifier takes them.
-fn programs() -> Check {
+fn programs() -> Vec<Check> {
     const NAME: &str = "programs";
     match probe::Probes::load(probe::Options {
         by_tables: true,
         old_loop: false,
+        single_links: false,
         ring_bytes: RING_BYTES_MIN,
         // As in a container: the code for that is looked at only where it can be reached.
         pid_namespace: PidNamespace { device: 1, inode: 1 },
@@ -113,8 +114,11 @@ fn programs() -> Check {
         everywhere: false,
         diagnostics: false,
     }) {
-        Ok(_detached) => Check::ok(NAME, "the kernel accepts memtrace's BPF programs"),
-        Err(error) => Check::fails(NAME, error.to_string()),
+        Ok(detached) => vec![
+            Check::ok(NAME, "the kernel accepts memtrace's BPF programs"),
+            kernel_features::links(detached.shares_links()),
+        ],
+        Err(error) => vec![Check::fails(NAME, error.to_string())],
     }
 }
 

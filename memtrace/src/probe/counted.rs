@@ -1,18 +1,18 @@
 //! Static probes (USDT) that are switched on by a counter in the target.
 //!
 //! The kernel holds the counter up as long as the probe is attached, in every process that it is for, and lets it down however
-//! memtrace ends. aya does not tell the kernel of counters, so the two system calls are made here.
+//! memtrace ends. aya does not tell the kernel of counters, so the event is opened here.
 
 use std::{
     ffi::CString,
     fs, io,
     os::{
-        fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
+        fd::{AsFd as _, BorrowedFd, OwnedFd},
         unix::ffi::OsStrExt as _,
     },
 };
 
-use super::{Point, Scope};
+use super::{Point, Scope, sys};
 
 /// The kind of event that a probe is (Linux 4.17), as the kernel numbers it on this machine.
 const KIND: &str = "/sys/bus/event_source/devices/uprobe/type";
@@ -28,26 +28,12 @@ const ATTRIBUTE_WORDS: usize = 9;
 /// `PERF_FLAG_FD_CLOEXEC`
 const CLOSE_ON_EXEC: u64 = 8;
 
-/// `BPF_LINK_CREATE` (Linux 5.7) and `BPF_PERF_EVENT` (5.15), include/uapi/linux/bpf.h.
-const LINK_CREATE: u32 = 28;
-const PERF_EVENT: u32 = 41;
-
 /// What keeps a program attached. Dropping it detaches it.
 #[derive(Debug)]
 #[expect(dead_code, reason = "descriptors are held, not used")]
 pub(super) struct Counted {
     link: OwnedFd,
     event: OwnedFd,
-}
-
-/// The part of `union bpf_attr` that makes a link to an event.
-#[repr(C)]
-struct LinkAttribute {
-    program: u32,
-    event: u32,
-    kind: u32,
-    flags: u32,
-    cookie: u64,
 }
 
 /// Attaches a program to a place whose counter is held up meanwhile.
@@ -61,25 +47,8 @@ pub(super) fn attach(program: BorrowedFd<'_>, scope: Scope, point: &Point) -> io
     }
     let file = CString::new(point.file.as_os_str().as_bytes()).map_err(io::Error::other)?;
     let event = open_event(kind, scope, point, &file)?;
-    let attribute = LinkAttribute {
-        program: number(program.as_raw_fd()),
-        event: number(event.as_raw_fd()),
-        kind: PERF_EVENT,
-        flags: 0,
-        cookie: point.cookie,
-    };
-    #[expect(unsafe_code, reason = "neither rustix nor nix knows this system call")]
-    // SAFETY: the kernel reads as many bytes of `attribute` as it is told, which are its own.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_bpf,
-            LINK_CREATE,
-            &raw const attribute,
-            size_of::<LinkAttribute>(),
-        )
-    };
     Ok(Counted {
-        link: descriptor(result)?,
+        link: sys::link_event(program, event.as_fd(), point.cookie)?,
         event,
     })
 }
@@ -98,7 +67,7 @@ fn open_event(kind: u32, scope: Scope, point: &Point, file: &CString) -> io::Res
         point.offset,
     ];
     let (process, processor) = match scope {
-        Scope::Process(thread) => (thread.cast_signed(), -1),
+        Scope::Process(thread) | Scope::Thread(thread) => (thread.cast_signed(), -1),
         Scope::Machine => (-1, 0),
     };
     #[expect(unsafe_code, reason = "neither rustix nor nix knows this system call")]
@@ -114,21 +83,5 @@ fn open_event(kind: u32, scope: Scope, point: &Point, file: &CString) -> io::Res
             CLOSE_ON_EXEC,
         )
     };
-    descriptor(result)
-}
-
-fn number(descriptor: i32) -> u32 {
-    u32::try_from(descriptor).unwrap_or(u32::MAX)
-}
-
-/// The descriptor that a system call returned, or its error.
-fn descriptor(result: libc::c_long) -> io::Result<OwnedFd> {
-    match i32::try_from(result) {
-        Ok(descriptor) if descriptor >= 0 => {
-            #[expect(unsafe_code, reason = "the system call returns a number")]
-            // SAFETY: the kernel has just made it for this call, so nobody else has it.
-            Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
-        }
-        _ => Err(io::Error::last_os_error()),
-    }
+    sys::descriptor(result)
 }

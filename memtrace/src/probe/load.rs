@@ -12,7 +12,7 @@ use memtrace_common::{
     limits,
 };
 
-use super::{Counters, Hooked, LostFrees, Members, ProbeError, Ring, Tables, kernel_types};
+use super::{Counters, Hooked, LostFrees, Members, ProbeError, Ring, Tables, kernel_types, multi::Multi};
 
 /// The BPF object, built by `cargo xtask ebpf` and kept in the tree.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(
@@ -33,6 +33,8 @@ pub struct Options {
     pub by_tables: bool,
     /// Whether to do without `bpf_loop` even where the kernel has it.
     pub old_loop: bool,
+    /// Whether each probe gets a link of its own even where the kernel has links to many places.
+    pub single_links: bool,
     /// The PID namespace in which processes are numbered; all zero is the machine's first one.
     pub pid_namespace: PidNamespace,
     /// Which processes join by themselves.
@@ -50,6 +52,8 @@ pub struct Options {
 /// The loaded programs and maps.
 pub struct Probes {
     pub(super) ebpf: Ebpf,
+    /// Programs for links to many places, or why there are none.
+    pub(super) multi: Result<Multi, String>,
 }
 
 impl Probes {
@@ -91,16 +95,29 @@ impl Probes {
             .override_global(aya_log::LEVEL, &log_level, true)
             .load(OBJECT)
             .map_err(ProbeError::load)?;
+        let multi = if options.single_links {
+            Err("it was not wanted".to_owned())
+        } else {
+            Multi::load(OBJECT, &ebpf)
+        };
+        if let Err(why) = &multi {
+            log::debug!("each probe gets a link of its own: {why}");
+        }
         for (name, program) in ebpf.programs_mut() {
-            load_program(program).map_err(|source| ProbeError::new(name, source))?;
-            if let Ok(info) = program.info() {
-                log::debug!(
-                    "program {name}: {} instructions verified",
-                    info.verified_instruction_count().unwrap_or(0)
-                );
+            // Those for functions are loaded one way or the other: verification takes time.
+            if multi.is_err() || !matches!(program, Program::UProbe(_)) {
+                load_program(name, program)?;
             }
         }
-        Ok(Self { ebpf })
+        Ok(Self { ebpf, multi })
+    }
+
+    /// Whether probes on functions share links.
+    ///
+    /// # Errors
+    /// Why they do not.
+    pub fn shares_links(&self) -> Result<(), &str> {
+        self.multi.as_ref().map(drop).map_err(String::as_str)
     }
 
     /// Who is traced; can be taken once.
@@ -189,10 +206,19 @@ fn has_loop() -> bool {
     is_helper_supported(ProgramType::KProbe, BpfHelper::BPF_FUNC_loop).unwrap_or(false)
 }
 
-fn load_program(program: &mut Program) -> Result<(), ProgramError> {
-    match program {
+/// Loads and verifies a program, to be attached to one place after the other.
+pub(super) fn load_program(name: &str, program: &mut Program) -> Result<(), ProbeError> {
+    let result = match program {
         Program::UProbe(probe) => probe.load(),
         Program::TracePoint(probe) => probe.load(),
         _ => Err(ProgramError::UnexpectedProgramType),
+    };
+    result.map_err(|source| ProbeError::new(name, source))?;
+    if let Ok(info) = program.info() {
+        log::debug!(
+            "program {name}: {} instructions verified",
+            info.verified_instruction_count().unwrap_or(0)
+        );
     }
+    Ok(())
 }

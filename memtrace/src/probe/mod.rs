@@ -4,24 +4,30 @@
 //! the kernel detaches it when the process ends, however it ends.
 
 mod attach;
+mod batch;
 mod counted;
 mod counters;
 mod error;
 mod kernel_types;
+mod links;
 mod load;
 mod lost;
 mod members;
+mod multi;
+mod point;
 mod ring;
+mod sys;
 mod tables;
 mod tracefs;
 
 pub use self::{
-    attach::{Links, Point, Role, Scope},
     counters::Counters,
     error::ProbeError,
+    links::Links,
     load::{Options, Probes},
     lost::LostFrees,
     members::{Hooked, Members},
+    point::{Point, Role, Scope},
     ring::{Ring, RingRecord},
     tables::{Arena, Tables},
 };

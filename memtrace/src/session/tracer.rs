@@ -77,14 +77,18 @@ impl Tracer {
             Selection::Processes(_) | Selection::Cgroup(_) => Join::Nobody,
         };
         let follow = options.follow || join == Join::All;
+        let everywhere = options.machine_wide || join == Join::All;
+        // The kernel takes single probes of a process off its child when that first meets them, and shared ones never: a child that
+        // is not observed would pay for them, and could be killed by its seccomp filter for a return probe.
         let mut probes = Probes::load(probe::Options {
             ring_bytes: options.ring_bytes,
             pid_namespace: wanted.pid_namespace,
             diagnostics: options.diagnostics,
             old_loop: options.old_loop,
+            single_links: options.single_links || !(everywhere || follow && wanted.pid_namespace.inode == 0),
             by_tables,
             join,
-            everywhere: options.machine_wide || join == Join::All,
+            everywhere,
             command: filled(command.unwrap_or_default()),
             follow,
         })?;
@@ -100,7 +104,7 @@ impl Tracer {
         let members = probes.members()?;
         unwinding.connect(&mut probes)?;
         let policy = Policy {
-            machine_wide: options.machine_wide || join == Join::All,
+            machine_wide: everywhere,
             follow,
             wrappers: !by_tables,
         };

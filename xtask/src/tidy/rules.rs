@@ -30,7 +30,7 @@ const RULES: &[Rule] = &[
     Rule {
         within: &["memtrace/src/"],
         except: &["memtrace/src/probe/"],
-        forbidden: &["aya", "aya_log"],
+        forbidden: &["aya", "aya_log", "aya_obj"],
         because: "only probe/ names aya",
     },
     Rule {
@@ -135,10 +135,11 @@ const RULES: &[Rule] = &[
         except: &[
             "memtrace/src/target/",
             "memtrace/src/probe/counted.rs",
+            "memtrace/src/probe/sys.rs",
             "memtrace-common/src/pod.rs",
         ],
         forbidden: &["unsafe"],
-        because: "unsafe code is in memtrace-ebpf, in the Pod impls, in the suspended launch and in the probes with a counter only",
+        because: "unsafe code is in memtrace-ebpf, in the Pod impls, in the suspended launch and in the system calls that aya has not only",
     },
 ];
 

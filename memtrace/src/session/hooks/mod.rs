@@ -22,7 +22,7 @@ pub(super) use self::{
 };
 use crate::{
     clock::now_ns,
-    plan::{self, Kind, PlanError},
+    plan::{self, AttachPoint, Kind, PlanError},
     probe::{self, Links, ProbeError, Probes, Scope},
     process::{AddressSpace, FileIdentity, Module, mapped_by_others},
     profile::Allocator,
@@ -157,7 +157,12 @@ impl Hooks {
         let Some(program) = self.programs.get(&incarnation) else {
             return Ok(());
         };
-        let thread = program.thread;
+        let pid = program.pid;
+        let own_scope = if program.thread == pid {
+            Scope::Process(pid)
+        } else {
+            Scope::Thread(program.thread)
+        };
         let mut wanted = Vec::new();
         for (index, module) in &program.modules {
             let Some(file) = self.analyses.get(*index).filter(|file| !file.points.is_empty()) else {
@@ -170,35 +175,22 @@ impl Hooks {
             let scope = if known.unwrap_or_else(|| self.is_for_all(module)) {
                 Scope::Machine
             } else {
-                Scope::Process(thread)
+                own_scope
             };
             wanted.push((file, Arc::clone(module), scope));
         }
         if wanted.is_empty() {
             return Ok(());
         }
-        // Over all files: a block may be allocated by one and freed by another.
-        let mut points: Vec<_> = wanted
-            .iter()
-            .flat_map(|(file, module, scope)| {
-                file.points
-                    .iter()
-                    .map(move |(point, number)| (point, *number, module, *scope))
-            })
-            .filter(|(point, ..)| point.kind != Kind::Wrapper || self.policy.wrappers)
-            .collect();
-        points.sort_by_key(|(point, ..)| point.order());
-        let (mut own, mut machine) = (Links::default(), Links::default());
-        let result = points.iter().try_for_each(|(point, number, module, scope)| {
-            let links = if *scope == Scope::Machine {
-                &mut machine
-            } else {
-                &mut own
-            };
-            self.probes
-                .attach(*scope, &probe_point(point, *number, module)?, links)?;
-            anyhow::Ok(())
+        let points = wanted.iter().flat_map(|(file, module, scope)| {
+            let needed = |point: &AttachPoint| point.kind != Kind::Wrapper || self.policy.wrappers;
+            let points = file.points.iter().filter(move |(point, _)| needed(point));
+            points.map(move |(point, number)| anyhow::Ok((*scope, probe_point(point, *number, module)?)))
         });
+        let points = points.collect::<anyhow::Result<Vec<_>>>()?;
+        let (mut own, mut machine) = (Links::default(), Links::default());
+        let result = self.probes.attach(&points, &mut own, &mut machine);
+        let by_main_thread = own_scope == Scope::Process(pid) && !own.is_empty();
         self.attached += own.len() + machine.len();
         self.links.append(machine);
         for (file, _, scope) in &wanted {
@@ -210,7 +202,14 @@ impl Hooks {
             let late = program.began_ns.map(|began_ns| now_ns().saturating_sub(began_ns));
             self.state.late(incarnation, late);
         }
-        result
+        result?;
+        // The kernel puts shared links on a process whose main thread has ended, but they never fire there.
+        let living = crate::target::living_thread(pid, pid);
+        anyhow::ensure!(
+            !by_main_thread || living.is_none_or(|thread| thread == pid),
+            "the main thread of process {pid} ended while probes were put on: its calls are not seen"
+        );
+        Ok(())
     }
 
     /// Whether a file gets its probes for the whole machine.
@@ -289,7 +288,7 @@ impl Hooks {
         });
         if by_other_thread {
             // The kernel gave them up with the main thread.
-            before.links.close_aside();
+            before.links.make_way();
             self.state.gap(
                 new,
                 &gap("a thread other than the main one replaced the target's program"),
@@ -324,7 +323,7 @@ impl Hooks {
         if program.links.is_empty() {
             return;
         }
-        std::mem::take(&mut program.links).close_aside();
+        std::mem::take(&mut program.links).make_way();
         program.attached.clear();
         self.state.gap(
             incarnation,
@@ -359,8 +358,8 @@ impl Hooks {
                 .flat_map(|file| &file.points)
                 .find(|(point, _)| point.symbol == "malloc" && point.kind == Kind::Allocate);
             if let Some((point, _)) = malloc {
-                self.probes
-                    .attach(Scope::Process(pid), &probe_point(point, 0, &module)?, &mut links)?;
+                let points = [(Scope::Process(pid), probe_point(point, 0, &module)?)];
+                self.probes.attach(&points, &mut links, &mut Links::default())?;
                 return Ok(links);
             }
         }

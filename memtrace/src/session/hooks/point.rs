@@ -46,6 +46,7 @@ pub(in crate::session) fn probe_point(point: &AttachPoint, number: u16, module: 
         file: module.path().context("the file of an attach point is not open")?,
         offset: point.offset,
         role: point.role(),
+        order: point.order(),
         cookie: point.cookie(number),
         semaphore: point.semaphore,
     })

@@ -1,0 +1,87 @@
+//! Where probes are put, and for whom.
+
+use std::path::PathBuf;
+
+/// What a function does, which decides the programs it gets.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Role {
+    /// Only frees: entry.
+    Free,
+    /// The C library's wrapper of a mapping system call: entry.
+    Wrapper,
+    /// Allocates, and may free: entry and return.
+    Allocate,
+    /// The same, whose returns are seen by probes on instructions: entry.
+    AllocateOnly,
+    /// An instruction by which such a function returns.
+    Leave,
+    /// A static probe that tells of an allocation.
+    StaticAlloc,
+    /// A static probe that tells of a free.
+    StaticFree,
+}
+
+/// A program of the object.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Program {
+    pub(super) name: &'static str,
+    /// Whether it is run when a function returns.
+    pub(super) returns: bool,
+}
+
+impl Role {
+    /// Its programs, in the order in which they are attached: the return is before the entry, for a return without entry is only
+    /// counted, while an entry without return would look like a call that never ends.
+    pub(super) const fn programs(self) -> &'static [Program] {
+        const fn at(name: &'static str, returns: bool) -> Program {
+            Program { name, returns }
+        }
+        match self {
+            Self::Free => const { &[at("free_enter", false)] },
+            Self::Wrapper => const { &[at("wrapper_enter", false)] },
+            Self::Allocate => const { &[at("alloc_exit", true), at("alloc_enter", false)] },
+            Self::AllocateOnly => const { &[at("alloc_enter", false)] },
+            Self::Leave => const { &[at("alloc_leave", false)] },
+            Self::StaticAlloc => const { &[at("static_alloc", false)] },
+            Self::StaticFree => const { &[at("static_free", false)] },
+        }
+    }
+}
+
+/// One place to attach to.
+#[derive(Clone, Debug)]
+pub struct Point {
+    /// Name for messages.
+    pub name: String,
+    /// A path through which the kernel finds the very file that the target has mapped.
+    pub file: PathBuf,
+    /// Offset in that file.
+    pub offset: u64,
+    /// What is there.
+    pub role: Role,
+    /// Points with a lower number are attached before.
+    pub order: u8,
+    /// What its probes are told.
+    pub cookie: u64,
+    /// Offset in the file of the counter by which a static probe is switched on; 0 for none.
+    pub semaphore: u64,
+}
+
+impl Point {
+    /// For messages.
+    pub(super) fn attaching(&self) -> String {
+        format!("attach to {} ({}+{:#x})", self.name, self.file.display(), self.offset)
+    }
+}
+
+/// Where probes fire.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Scope {
+    /// In the process of this number, as long as its main thread lives.
+    Process(u32),
+    /// In the process that has this thread, which is not the main one, as long as the thread lives. The kernel has no links to many
+    /// places for that.
+    Thread(u32),
+    /// In every process that has the file mapped, or will have.
+    Machine,
+}
