@@ -124,6 +124,7 @@ const RECIPES: &[Recipe] = &[
     program("spawner", &["spawner.c"], &[]),
     program("sleepers", &["sleepers.c"], &[]),
     program("reborn", &["reborn.c"], &[]),
+    program("unprobeable", &["unprobeable.c"], &[]),
     program("loader", &["loader.c"], &[]),
     // Its functions call each other, not those of the C library.
     program(
