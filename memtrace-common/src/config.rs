@@ -31,6 +31,10 @@ pub struct Config {
     pub files: Files,
     /// 1 when probes are in every process, from its first instruction on.
     pub everywhere: u32,
+    /// 1 when blocks wait for their free before they are sent: [`crate::young`].
+    pub young: u32,
+    /// What a processor's number is combined with (and) to find its slots in the table of pairs.
+    pub processors: u32,
     /// The PID namespace in which processes and threads are numbered.
     pub pid_namespace: PidNamespace,
     /// The name of programs that join, with [`Join::Command`]; filled up with zeros.
@@ -140,5 +144,5 @@ const _: () = {
     assert!(size_of::<ReturnProbes>() == 24);
     assert!(size_of::<Trampoline>() == 16);
     assert!(size_of::<PidNamespace>() == 16);
-    assert!(size_of::<Config>() == 160);
+    assert!(size_of::<Config>() == 168);
 };

@@ -37,6 +37,9 @@ counters! {
     LostBytes "lost_bytes" "Requested bytes of the allocations that found the ring full.";
     LostFrees "lost_frees" "Frees that found the ring full; they are remembered and applied later.";
     ForgottenFrees "forgotten_frees" "Frees that found both the ring and the memory for lost frees full.";
+    Paired "paired" "Blocks whose free was met before their allocation was sent; they are in the sums.";
+    LostPairs "lost_pairs" "Blocks, allocated and freed, that are missing from the sums because the ring was full.";
+    LostPairBytes "lost_pair_bytes" "Requested bytes of these.";
     LostOther "lost_other" "Records of lifecycle or failed calls that found the ring full.";
     StacksLost "stacks_lost" "Events without a stack because the ring was full.";
     ScratchTaken "scratch_taken" "Events without a stack because another task took the scratch memory over.";

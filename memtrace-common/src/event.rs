@@ -5,8 +5,14 @@
 //! be seen allocated before it was seen freed. What gives memory back and may still fail (`realloc`,
 //! `mremap`, `munmap`) sends a *begin* at its entry, which sets the block aside, and an *end* that commits
 //! or restores it. A stack is sent before the first event that names it.
+//!
+//! Blocks that are freed while the BPF side still holds them ([`crate::young`]) come only as sums. An allocation that has waited there
+//! is sent late, with its own time: before the free of the block, and before a record that tells of its process.
 
-use crate::limits::{COMMAND_BYTES, MAX_FRAMES};
+use crate::{
+    limits::{COMMAND_BYTES, MAX_FRAMES},
+    young::LIFETIMES,
+};
 
 /// Declares the kinds of records with the type of each.
 macro_rules! kinds {
@@ -65,6 +71,8 @@ kinds! {
     Code = 16;
     /// [`Image`]
     Image = 17;
+    /// [`Pairs`]
+    Pairs = 18;
 }
 
 /// Bits of [`Header::flags`].
@@ -174,6 +182,27 @@ pub struct Alloc {
     pub size: u64,
     /// Identity of the call stack, 0 for none.
     pub stack: u64,
+}
+
+/// Blocks that were allocated and freed and are in no other record: a sum over equal allocations.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
+#[repr(C)]
+pub struct Pairs {
+    /// Common start; `op` is the hook that allocated. There is no thread.
+    pub header: Header,
+    /// Identity of the call stack of the allocations, 0 for none.
+    pub stack: u64,
+    /// How many blocks.
+    pub count: u64,
+    /// Their requested sizes together, in bytes.
+    pub bytes: u64,
+    /// Class of their size: [`crate::young::size_class`].
+    pub class: u32,
+    /// Keeps the layout free of implicit padding.
+    pub reserved: u32,
+    /// How many of them lived how long: [`crate::young::lifetime_class`].
+    pub lifetimes: [u32; LIFETIMES],
 }
 
 /// A block was given to `free`, or to `realloc`.
@@ -347,6 +376,7 @@ const _: () = {
     assert!(size_of::<Header>() == 24);
     assert!(size_of::<Alloc>() == 48);
     assert!(size_of::<Free>() == 32);
+    assert!(size_of::<Pairs>() == 56 + 4 * LIFETIMES);
     assert!(size_of::<Fork>() == 32);
     assert!(size_of::<Program>() == 40);
     assert!(size_of::<Image>() == 64);

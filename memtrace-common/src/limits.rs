@@ -45,12 +45,24 @@ pub const MAX_ARENAS: u32 = 1024;
 /// Slots of the cache of rules, by address.
 pub const CACHED_RULES: u32 = 16_384;
 
+/// Slots of the table in which blocks wait for their free: 1 MiB.
+pub const YOUNG_SLOTS: u32 = 1 << 14;
+
+/// Slots of the table of pairs for each processor: 256 KiB.
+pub const COUNTED_SLOTS: u32 = 1 << 11;
+
+/// Processors that have slots of their own; with more, some share theirs. The walk over all slots, whenever a process ends, stays
+/// below a millisecond.
+pub const COUNTING_PROCESSORS: u32 = 16;
+
 /// Of how many hits one is timed to estimate the run time of the programs. A power of two.
 pub const TIMED_HITS: u64 = 64;
 
 const _: () = {
     assert!(SEEN_SLOTS.is_power_of_two());
     assert!(TIMED_HITS.is_power_of_two());
+    assert!(YOUNG_SLOTS.is_power_of_two() && COUNTED_SLOTS.is_power_of_two());
+    assert!(COUNTING_PROCESSORS.is_power_of_two());
     assert!(CACHED_RULES.is_power_of_two());
     assert!(MAX_MAPPINGS.is_power_of_two());
     assert!(RING_BYTES.is_power_of_two() && RING_BYTES >= RING_BYTES_MIN);

@@ -1,5 +1,7 @@
 //! Values and keys of the BPF maps.
 
+use crate::young::Block;
+
 /// A traced process; the key is its pid (tgid).
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[repr(C)]
@@ -44,7 +46,12 @@ pub struct Thread {
     pub wrapper: Registers,
     /// First address (avma) of the page that probed functions return to, 0 as long as it is not known.
     pub trampoline: u64,
+    /// The block to be replaced, with [`HOLDS_OLD`].
+    pub old: Block,
 }
+
+/// Bit of [`Call::flags`]: the old block was young, and [`Thread::old`] holds it until the call ends.
+pub const HOLDS_OLD: u64 = 1 << 32;
 
 /// The outermost allocator call of a thread, from its entry to its return.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -62,7 +69,7 @@ pub struct Call {
     pub stack: u64,
     /// The hook's cookie.
     pub cookie: u64,
-    /// [`crate::event::flag`] bits found at the entry.
+    /// [`crate::event::flag`] bits found at the entry, and [`HOLDS_OLD`].
     pub flags: u64,
     /// The return address, for a call whose return is seen by probes on instructions; else 0.
     pub return_address: u64,
@@ -79,6 +86,8 @@ pub struct Freeing {
     pub sp: u64,
     /// The hook's cookie.
     pub cookie: u64,
+    /// The state in which the block's slot among the young ones was left, when it was taken from there; else 0.
+    pub left: u64,
 }
 
 /// A mapping system call, from its entry to its exit.
@@ -136,8 +145,8 @@ const _: () = {
     assert!(size_of::<Call>() == 64);
     assert!(size_of::<Syscall>() == 32);
     assert!(size_of::<Registers>() == 24);
-    assert!(size_of::<Freeing>() == 24);
-    assert!(size_of::<Thread>() == 152);
+    assert!(size_of::<Freeing>() == 32);
+    assert!(size_of::<Thread>() == 208);
     assert!(size_of::<LostKey>() == 16);
     assert!(size_of::<LostFree>() == 16);
 };

@@ -21,6 +21,12 @@ use crate::{
 /// woken for each record.
 const WAKEUP_WINDOW: u64 = 4096;
 
+/// How to give a place in the ring back.
+#[inline(always)]
+pub(crate) const fn quiet() -> u64 {
+    BPF_RB_NO_WAKEUP as u64
+}
+
 /// How to submit: the collector looks by itself many times a second, so it is woken only when much is waiting.
 #[inline(always)]
 pub(crate) fn wakeup() -> u64 {

@@ -8,15 +8,18 @@ use aya_ebpf::{
 };
 use aya_log_ebpf::debug;
 use memtrace_common::{
-    Cookie, Counter,
+    Cookie, Counter, Op,
     event::{Free, Kind, flag},
     request::{self, Arguments},
-    state::Call,
+    state::{Call, HOLDS_OLD},
 };
 
 use crate::{
-    emit, filter, inflight,
+    emit,
+    filter::{self, Task},
+    inflight,
     unwind::{self, At},
+    young,
 };
 
 /// The cookie of the attach point that was hit.
@@ -44,13 +47,11 @@ pub(crate) fn alloc(ctx: &ProbeContext) -> Result<(), Counter> {
     let request = request::read(hook, &arguments(ctx));
     let stack = unwind::take(task, thread, registers, At::Entry);
     let mut flags = stack.flags;
+    let mut held = 0;
     if op.is_realloc() && request.old != 0 {
-        let begin = Free {
-            header: emit::header(Kind::ReallocBegin, Some(op), 0, task),
-            address: request.old,
-        };
-        if !emit::record(begin) {
-            emit::remember(task, request.old, 0, begin.header.time_ns);
+        if young::is_on() && young::memtrace_take(request.old, task.incarnation, &raw mut thread.old) != 0 {
+            held = HOLDS_OLD;
+        } else if !begin(task, op, request.old) {
             flags |= flag::BEGIN_LOST;
         }
     }
@@ -61,7 +62,7 @@ pub(crate) fn alloc(ctx: &ProbeContext) -> Result<(), Counter> {
         out: request.out,
         stack: stack.id,
         cookie,
-        flags: u64::from(flags),
+        flags: u64::from(flags) | held,
         return_address: if hook.exits_by_instructions() {
             // SAFETY: the helper checks the address and fails on memory that cannot be read.
             unsafe { bpf_probe_read_user(registers.sp as *const u64) }.unwrap_or(0)
@@ -70,6 +71,20 @@ pub(crate) fn alloc(ctx: &ProbeContext) -> Result<(), Counter> {
         },
     };
     Ok(())
+}
+
+/// Sends that a block may be replaced, or remembers it; `false` when it could not be sent.
+#[inline(always)]
+fn begin(task: Task, op: Op, address: u64) -> bool {
+    let begin = Free {
+        header: emit::header(Kind::ReallocBegin, Some(op), 0, task),
+        address,
+    };
+    let sent = emit::record(begin);
+    if !sent {
+        emit::remember(task, address, 0, begin.header.time_ns);
+    }
+    sent
 }
 
 /// The registers that the arguments of the call that is entered may be in, in the order of [`memtrace_common::Shape`].

@@ -8,13 +8,14 @@ use aya_log_ebpf::debug;
 use memtrace_common::{
     Cookie, Counter, Op,
     event::{Alloc, Kind, Realloc, flag},
-    state::Call,
+    state::{Call, HOLDS_OLD, Thread},
+    young::Block,
 };
 
 use crate::{
-    emit, enter,
+    counted, emit, enter,
     filter::{self, Task},
-    inflight, stats, unwind,
+    inflight, stats, unwind, young,
 };
 
 /// Size of the return address that the return has taken off the stack, in bytes.
@@ -37,10 +38,11 @@ pub(crate) fn alloc(ctx: &RetProbeContext) -> Result<(), Counter> {
     thread.call.sp = 0;
     if sp > call.sp {
         debug!(ctx, "call at {:x} never returned", call.sp);
+        young::give_up(thread);
         stats::count(Counter::Abandoned);
         return Err(Counter::Unpaired);
     }
-    returned(task, call, ctx.ret::<u64>())
+    returned(task, thread, call, ctx.ret::<u64>())
 }
 
 /// The same at an instruction that returns. Others come here too: the code may be shared, so only what fits the call on
@@ -56,12 +58,12 @@ pub(crate) fn leave(ctx: &ProbeContext) -> Result<(), Counter> {
         return Ok(());
     }
     thread.call.sp = 0;
-    returned(task, call, unwind::result(ctx))
+    returned(task, thread, call, unwind::result(ctx))
 }
 
 /// Sends what came of a call.
 #[inline(always)]
-fn returned(task: Task, call: Call, value: u64) -> Result<(), Counter> {
+fn returned(task: Task, thread: &Thread, call: Call, value: u64) -> Result<(), Counter> {
     let Some(hook) = Cookie::unpack(call.cookie) else {
         return Err(Counter::BadCookie);
     };
@@ -69,16 +71,38 @@ fn returned(task: Task, call: Call, value: u64) -> Result<(), Counter> {
     if op.is_resize() {
         return resized(task, op, call, value);
     }
-    let address = result(call, value);
+    let address = result(call, value)?;
     if op.is_realloc() && call.old != 0 {
-        return reallocated(task, op, call, address?);
+        if call.flags & HOLDS_OLD == 0 {
+            return reallocated(task, op, call, address);
+        }
+        if address == 0 {
+            return not_moved(thread, op, call);
+        }
+        counted::memtrace_count(&raw const thread.old);
     }
-    let address = address?;
     if address == 0 {
         return Err(Counter::Failed);
     }
+    let header = emit::header(Kind::Alloc, Some(op), call.flags as u16, task);
+    if young::is_on() {
+        let block = Block {
+            address,
+            size: call.size,
+            stack: call.stack,
+            time_ns: header.time_ns,
+            incarnation: header.incarnation,
+            pid: header.pid,
+            tid: header.tid,
+            op: header.op,
+            reserved: 0,
+            flags: header.flags,
+        };
+        young::memtrace_keep(&raw const block);
+        return Ok(());
+    }
     let record = Alloc {
-        header: emit::header(Kind::Alloc, Some(op), call.flags as u16, task),
+        header,
         address,
         size: call.size,
         stack: call.stack,
@@ -87,6 +111,27 @@ fn returned(task: Task, call: Call, value: u64) -> Result<(), Counter> {
         emit::lost_allocation(call.size);
     }
     Ok(())
+}
+
+/// What a `realloc` that returned nothing has done to the block.
+#[inline(always)]
+const fn without_block(op: Op, call: Call) -> u16 {
+    if call.size == 0 || op as u8 == Op::Reallocf as u8 {
+        flag::FREED
+    } else {
+        flag::FAILED
+    }
+}
+
+/// A `realloc` of a young block returned nothing: the block is freed, or young again.
+#[inline(always)]
+fn not_moved(thread: &Thread, op: Op, call: Call) -> Result<(), Counter> {
+    if without_block(op, call) == flag::FREED {
+        counted::memtrace_count(&raw const thread.old);
+        return Ok(());
+    }
+    young::memtrace_keep(&raw const thread.old);
+    Err(Counter::Failed)
 }
 
 /// The address of the block that a call returned, 0 when it failed.
@@ -114,6 +159,9 @@ fn resized(task: Task, op: Op, call: Call, value: u64) -> Result<(), Counter> {
     if !done || call.old == 0 {
         return Err(Counter::Failed);
     }
+    if young::is_on() {
+        young::memtrace_end(call.old, task.incarnation);
+    }
     let flags = call.flags as u16 | flag::BEGIN_LOST;
     let record = Realloc {
         header: emit::header(Kind::ReallocEnd, Some(op), flags, task),
@@ -133,11 +181,7 @@ fn resized(task: Task, op: Op, call: Call, value: u64) -> Result<(), Counter> {
 fn reallocated(task: Task, op: Op, call: Call, address: u64) -> Result<(), Counter> {
     let mut flags = call.flags as u16;
     if address == 0 {
-        flags |= if call.size == 0 || op as u8 == Op::Reallocf as u8 {
-            flag::FREED
-        } else {
-            flag::FAILED
-        };
+        flags |= without_block(op, call);
     }
     if flags & flag::BEGIN_LOST != 0 && flags & flag::FAILED != 0 {
         emit::forget(task, call.old);

@@ -10,7 +10,7 @@ use memtrace_common::{
 use crate::{
     emit, enter,
     filter::{self, Task},
-    inflight, stats, unwind,
+    inflight, stats, unwind, young,
 };
 
 /// Sends a free. At the entry: after it, another thread may be given the same address.
@@ -34,11 +34,27 @@ pub(crate) fn free(ctx: &ProbeContext) -> Result<(), Counter> {
                 return Err(Counter::Nested);
             }
             if inflight::passed_on(thread, address, sp, cookie) {
+                if young::is_left(address, task, thread.freeing.left) {
+                    // Nobody was given the address since the block was counted.
+                    return Ok(());
+                }
                 flags = flag::PASSED_ON;
+            }
+            if young::is_on() {
+                let left = young::memtrace_end(address, task.incarnation);
+                if left != 0 {
+                    thread.freeing.left = left;
+                    return Ok(());
+                }
             }
         }
         // The free itself must not be lost.
-        Err(full) => stats::count(full),
+        Err(full) => {
+            stats::count(full);
+            if young::is_on() && young::memtrace_end(address, task.incarnation) != 0 {
+                return Ok(());
+            }
+        }
     }
     send(task, hook, address, flags);
     Ok(())

@@ -10,9 +10,10 @@ use aya_ebpf::{bindings::BPF_NOEXIST, helpers::bpf_probe_read_user};
 use memtrace_common::{
     Counter,
     state::{Call, Freeing, Registers, Syscall, Thread},
+    young::Block,
 };
 
-use crate::{filter::Task, maps::THREADS, stats, unwind::return_probe};
+use crate::{filter::Task, maps::THREADS, stats, unwind::return_probe, young};
 
 const EMPTY: Thread = Thread {
     call: Call {
@@ -36,9 +37,22 @@ const EMPTY: Thread = Thread {
         address: 0,
         sp: 0,
         cookie: 0,
+        left: 0,
     },
     wrapper: Registers { ip: 0, sp: 0, bp: 0 },
     trampoline: 0,
+    old: Block {
+        address: 0,
+        size: 0,
+        stack: 0,
+        time_ns: 0,
+        incarnation: 0,
+        pid: 0,
+        tid: 0,
+        op: 0,
+        reserved: 0,
+        flags: 0,
+    },
 };
 
 /// The state of a thread that was seen before.
@@ -92,7 +106,12 @@ pub(crate) fn passed_on(thread: &mut Thread, address: u64, sp: u64, cookie: u64)
     if outer.address == address && sp <= outer.sp && cookie != outer.cookie {
         return true;
     }
-    thread.freeing = Freeing { address, sp, cookie };
+    thread.freeing = Freeing {
+        address,
+        sp,
+        cookie,
+        left: 0,
+    };
     false
 }
 
@@ -107,6 +126,7 @@ pub(crate) fn nested(thread: &mut Thread, sp: u64, cookie: u64) -> bool {
         return true;
     }
     thread.call.sp = 0;
+    young::give_up(thread);
     stats::count(Counter::Abandoned);
     false
 }

@@ -18,8 +18,9 @@ use crate::{
     filter::{self, Task},
     image,
     maps::{CONFIG, HOOKED, INCARNATION, PROCESSES, THREADS},
-    stats,
+    stats, sweep,
     unwind::return_probe::kernel_word,
+    young,
 };
 
 /// Where the record of `sched_process_exec` holds the number of the thread, now and before (`include/trace/events/sched.h`).
@@ -188,6 +189,10 @@ pub(crate) fn new_task(ctx: &TracePointContext) -> u32 {
         return 0;
     }
     pass_hooks_on(parent.incarnation, incarnation);
+    // What the child has a copy of.
+    if !sweep::before(parent.incarnation, false) {
+        stats::count(Counter::LostOther);
+    }
     let record = Fork {
         header: emit::header(Kind::Fork, None, 0, Task::of(key, &parent)),
         child,
@@ -213,7 +218,7 @@ pub(crate) fn exec(ctx: &TracePointContext) -> u32 {
     if incarnation == 0 || !add(pid, process, BPF_ANY) {
         return 0;
     }
-    let _unknown = THREADS.remove(key);
+    forget_thread(key);
     // SAFETY: the record holds a number there.
     let number = unsafe { ctx.read_at::<u32>(NUMBER) }.unwrap_or(0);
     // SAFETY: the same.
@@ -222,13 +227,17 @@ pub(crate) fn exec(ctx: &TracePointContext) -> u32 {
     if number != old_number {
         flags = flag::OTHER_THREAD;
         // In the first namespace, the thread was known by this.
-        let _unknown = THREADS.remove(u64::from(pid) << 32 | u64::from(old_number));
+        forget_thread(u64::from(pid) << 32 | u64::from(old_number));
     }
     if known.is_none() {
         flags |= flag::JOINED;
     }
     if let Some(known) = known {
         pass_hooks_on(known.incarnation, incarnation);
+        // After `vfork` the memory is the parent's, which goes on.
+        if known.pid == pid && !sweep::before(known.incarnation, true) {
+            stats::count(Counter::LostOther);
+        }
     }
     let task = Task::of(key, &process);
     begin(Kind::Exec, flags, task);
@@ -243,11 +252,24 @@ fn joins() -> bool {
     config.join == Join::All as u32 || (config.join == Join::Command as u32 && command() == config.command)
 }
 
+/// A thread is no more; nor is what a call of it held.
+#[inline(always)]
+fn forget_thread(key: u64) {
+    if let Some(thread) = THREADS.get_ptr_mut(key) {
+        // SAFETY: the entry is of a thread that runs no other program now, and is removed below.
+        let thread = unsafe { &mut *thread };
+        if thread.call.sp != 0 {
+            young::give_up(thread);
+        }
+    }
+    let _unknown = THREADS.remove(key);
+}
+
 /// A thread that dies inside the allocator leaves nothing behind, nor does a process.
 #[inline(always)]
 pub(crate) fn thread_exit() -> u32 {
     let Some(key) = filter::key() else { return 0 };
-    let _unknown = THREADS.remove(key);
+    forget_thread(key);
     let pid = (key >> 32) as u32;
     let Some(process) = filter::process(pid) else { return 0 };
     let flags = if is_last_thread(key) {
@@ -259,10 +281,13 @@ pub(crate) fn thread_exit() -> u32 {
         return 0;
     };
     // After `vfork` the memory is the parent's.
-    if process.incarnation != 0
-        && process.pid == pid
-        && !emit::urgent(emit::header(Kind::Exit, None, flags, Task::of(key, &process)))
-    {
+    if process.incarnation == 0 || process.pid != pid {
+        return 0;
+    }
+    // Without all that it had, its end is not told: the collector finds it out, and asks for the rest before.
+    let told = (flags != 0 || sweep::before(process.incarnation, true))
+        && emit::urgent(emit::header(Kind::Exit, None, flags, Task::of(key, &process)));
+    if !told {
         stats::count(Counter::LostOther);
     }
     0

@@ -2,6 +2,7 @@
 
 #![no_std]
 #![no_main]
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 #![expect(
     unsafe_code,
     reason = "BPF helpers, maps and contexts are raw pointers; each use says why it is sound"
@@ -24,7 +25,9 @@
     reason = "the attribute macros turn each entry point into an undocumented public function of the object"
 )]
 
+mod atomic;
 mod code;
+mod counted;
 mod emit;
 mod enter;
 mod exit;
@@ -38,11 +41,13 @@ mod maps;
 mod recent;
 mod sampled;
 mod stats;
+mod sweep;
 mod unwind;
+mod young;
 
 use aya_ebpf::{
-    macros::{tracepoint, uprobe, uretprobe},
-    programs::{ProbeContext, RetProbeContext, TracePointContext},
+    macros::{raw_tracepoint, tracepoint, uprobe, uretprobe},
+    programs::{ProbeContext, RawTracePointContext, RetProbeContext, TracePointContext},
 };
 
 /// Entry of a function that allocates.
@@ -121,6 +126,12 @@ pub fn new_task(ctx: TracePointContext) -> u32 {
 #[tracepoint]
 pub fn thread_exit(_ctx: TracePointContext) -> u32 {
     lifecycle::thread_exit()
+}
+
+/// Attached to nothing: the collector runs it when it wants to be told of what waits.
+#[raw_tracepoint]
+pub fn sweep(ctx: RawTracePointContext) -> u32 {
+    sweep::asked(&ctx)
 }
 
 /// GPL-only helpers are used: reading user memory, the current task's registers.

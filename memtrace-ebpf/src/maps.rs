@@ -16,6 +16,7 @@ use memtrace_common::{
     space::{Changes, FileKey, FileTable, Recent, Space},
     state::{LostFree, LostKey, Process, Thread},
     unwind::CHUNK_WORDS,
+    young::{COUNTED_ROWS, CountedRow, YOUNG_ROWS, YoungRow},
 };
 
 /// Settings, written by the loader before the kernel verifies the programs.
@@ -60,6 +61,8 @@ pub(crate) static CONFIG: Global<Config> = Global::new(Config {
         mm_code: 0,
     },
     everywhere: 0,
+    young: 0,
+    processors: 0,
     pid_namespace: PidNamespace { device: 0, inode: 0 },
     command: [0; limits::COMMAND_BYTES],
 });
@@ -103,6 +106,14 @@ pub(crate) static LOST_FREES_B: HashMap<LostKey, LostFree> =
 /// Which of the two is written to: 0 for the first.
 #[map]
 pub(crate) static LOST_ACTIVE: Array<u32> = Array::with_max_entries(1, 0);
+
+/// Blocks that wait for their free. The loader makes it small when it is not used.
+#[map]
+pub(crate) static YOUNG: Array<YoungRow> = Array::with_max_entries(YOUNG_ROWS, 0);
+
+/// Sums of those that were freed, for each processor. The loader sets its size.
+#[map]
+pub(crate) static COUNTED: Array<CountedRow> = Array::with_max_entries(COUNTED_ROWS, 0);
 
 /// A stack known to be in the collector's hands: its two identities. Direct-mapped; torn or overwritten slots only
 /// cause a stack to be sent again.

@@ -76,6 +76,8 @@ pub struct Options {
     pub unwinding: Unwinding,
     /// Size of the ring in bytes, a power of two.
     pub ring_bytes: u32,
+    /// Whether every allocation and free is sent, also of blocks that die young.
+    pub every_event: bool,
     /// Whether to show the BPF side's diagnostics.
     pub diagnostics: bool,
     /// Whether to do without `bpf_loop` even where the kernel has it.
@@ -103,6 +105,7 @@ impl Options {
             flame,
             stack,
             ring_size,
+            every_event,
             bpf_log,
             old_loop,
             single_links,
@@ -159,6 +162,7 @@ impl Options {
                 Stack::Fp => Unwinding::FramePointer,
             },
             ring_bytes: ring_bytes(ring_size.as_u64())?,
+            every_event,
             diagnostics: bpf_log,
             old_loop,
             single_links,

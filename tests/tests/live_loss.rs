@@ -10,7 +10,8 @@ use memtrace_tests::{Memtrace, Program, Report, Truth, require_root};
 /// certain and not only on a slow machine.
 fn flood(threads: &str, pauses: &[u64]) -> (Report, Truth) {
     let mut program = Program::start("flood", &[threads, "0"]);
-    let mut memtrace = Memtrace::attach(program.pid(), &["--ring-size", "64KiB"]);
+    // Blocks that die young would not even reach it.
+    let mut memtrace = Memtrace::attach(program.pid(), &["--ring-size", "64KiB", "--every-event"]);
     program.go();
     program.expect("working");
     for &pause in pauses {
@@ -100,7 +101,7 @@ fn a_tracer_far_behind_waits_with_lost_frees() {
     let (ring, late) = (32_u64 << 20, 15_000_u64);
     let pairs = (ring - 56 * late - (256 << 10)) / 96;
     let mut program = Program::start("late", &[&pairs.to_string(), &late.to_string()]);
-    let mut memtrace = Memtrace::attach(program.pid(), &["--ring-size", "32MiB"]);
+    let mut memtrace = Memtrace::attach(program.pid(), &["--ring-size", "32MiB", "--every-event"]);
     memtrace.pause(|| {
         program.go();
         program.truth();

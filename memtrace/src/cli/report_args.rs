@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use memtrace_common::limits::RING_BYTES;
 
 /// What to observe for how long, and what to report.
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Observation and reports")]
 pub struct ReportArgs {
@@ -40,6 +41,10 @@ pub struct ReportArgs {
     /// Size of the ring buffer between kernel and memtrace, rounded up to a power of two
     #[arg(long, value_name = "SIZE", default_value_t = ByteSize::b(u64::from(RING_BYTES)))]
     pub ring_size: ByteSize,
+    /// Send every allocation and every free from the kernel, also those of blocks that are freed at once: peaks are then exact
+    /// to the byte, and tracing costs more
+    #[arg(long)]
+    pub every_event: bool,
     /// Show the BPF side's own diagnostics on standard error
     #[arg(long)]
     pub bpf_log: bool,

@@ -10,7 +10,9 @@ mod tests;
 use bytemuck::AnyBitPattern;
 use memtrace_common::{
     Op,
-    event::{Alloc, Break, Fork, Free, Header, Image, Kind, Map, Program, Realloc, Remap, StackEnd, StackHead, Unmap},
+    event::{
+        Alloc, Break, Fork, Free, Header, Image, Kind, Map, Pairs, Program, Realloc, Remap, StackEnd, StackHead, Unmap,
+    },
     identity::Identity,
     limits::MAX_FRAMES,
     op::Class,
@@ -26,6 +28,8 @@ pub enum Event<'a> {
     Stack(Stack<'a>),
     /// A block was allocated.
     Alloc(Alloc),
+    /// Blocks were allocated and freed that no other event tells of.
+    Pairs(Pairs),
     /// A block was freed.
     Free(Free),
     /// A block was given to `realloc`.
@@ -64,6 +68,7 @@ impl Event<'_> {
         Some(match self {
             Self::Stack(_) => return None,
             Self::Alloc(record) => Event::Alloc(record),
+            Self::Pairs(record) => Event::Pairs(record),
             Self::Free(record) => Event::Free(record),
             Self::ReallocBegin(record) => Event::ReallocBegin(record),
             Self::ReallocEnd(record) => Event::ReallocEnd(record),
@@ -137,6 +142,7 @@ pub fn decode(record: &[u8]) -> Result<Event<'_>, Malformed> {
     let event = match kind {
         Kind::Stack => return stack(record).map(Event::Stack),
         Kind::Alloc => Event::Alloc(read(record)?),
+        Kind::Pairs => Event::Pairs(read(record)?),
         Kind::Free => Event::Free(read(record)?),
         Kind::ReallocBegin => Event::ReallocBegin(read(record)?),
         Kind::ReallocEnd => Event::ReallocEnd(read(record)?),
@@ -165,7 +171,7 @@ pub fn decode(record: &[u8]) -> Result<Event<'_>, Malformed> {
 /// Whether a record of this kind can be about this operation: the ledger files blocks and ranges by it.
 const fn carries(kind: Kind, op: Op) -> bool {
     match kind {
-        Kind::Alloc => matches!(op.class(), Class::Heap) && !op.is_free() && !op.is_resize(),
+        Kind::Alloc | Kind::Pairs => matches!(op.class(), Class::Heap) && !op.is_free() && !op.is_resize(),
         Kind::Free => matches!(op.class(), Class::Heap) && op.is_free(),
         Kind::ReallocBegin => op.is_realloc(),
         Kind::ReallocEnd => op.is_realloc() || op.is_resize(),

@@ -2,8 +2,9 @@
 
 use memtrace_common::{
     Op,
-    event::{Alloc, Break, Fork, Free, Header, Image, Kind, Map, Program, Realloc, Remap, StackHead, Unmap},
+    event::{Alloc, Break, Fork, Free, Header, Image, Kind, Map, Pairs, Program, Realloc, Remap, StackHead, Unmap},
     limits::MAX_FRAMES,
+    young::LIFETIMES,
 };
 use proptest::prelude::*;
 
@@ -44,6 +45,15 @@ fn one_of_each() -> Vec<Event<'static>> {
             address: 16,
             size: 17,
             stack: 18,
+        }),
+        Event::Pairs(Pairs {
+            header: header(Kind::Pairs, Op::Malloc),
+            stack: 1,
+            count: 2,
+            bytes: 3,
+            class: 4,
+            reserved: 0,
+            lifetimes: [5; LIFETIMES],
         }),
         Event::Free(free(Kind::Free, Op::FreeSized)),
         Event::ReallocBegin(free(Kind::ReallocBegin, Op::Realloc)),

@@ -112,6 +112,7 @@ fn programs() -> Vec<Check> {
         command: [0; COMMAND_BYTES],
         follow: true,
         everywhere: false,
+        every_event: false,
         diagnostics: false,
     }) {
         Ok(detached) => vec![

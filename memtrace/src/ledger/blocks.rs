@@ -2,7 +2,7 @@
 
 use memtrace_common::{
     Op,
-    event::{Alloc, Free, Header, Realloc, flag},
+    event::{Alloc, Free, Header, Pairs, Realloc, flag},
 };
 
 use super::{
@@ -37,12 +37,22 @@ impl Ledger {
         }
     }
 
+    /// Blocks that have come and gone.
+    pub(super) fn pairs(&mut self, pairs: &Pairs) {
+        let Some(process) = self.index(&pairs.header) else {
+            return;
+        };
+        let op = Op::from_u8(pairs.header.op).unwrap_or(Op::Malloc);
+        let site = self.site(process, op, pairs.stack);
+        self.sites.pass(site, pairs, &mut self.processes[process].own);
+    }
+
     pub(super) fn free(&mut self, free: &Free) {
         let Some(process) = self.index(&free.header) else {
             return;
         };
         if let Some(block) = self.processes[process].live.remove(free.address) {
-            self.subtract_block(process, block);
+            self.end_block(process, block, &free.header);
         } else if free.header.flags & flag::PASSED_ON == 0 {
             self.count_unknown(process);
         }
@@ -88,6 +98,9 @@ impl Ledger {
             }
             return;
         }
+        if let Some(Taken::Block(block)) = aside {
+            self.note_lifetime(block, header);
+        }
         if has(flag::FREED) {
             return;
         }
@@ -95,7 +108,7 @@ impl Ledger {
             && end.old == end.address
             && let Some(block) = self.processes[process].live.remove(end.old)
         {
-            self.subtract_block(process, block);
+            self.end_block(process, block, header);
         }
         self.add_block(process, header, end.address, end.size, end.stack);
     }
@@ -119,6 +132,17 @@ impl Ledger {
             }
         }
         self.sites.allocate(site, size, &mut process.own);
+    }
+
+    /// A block is freed.
+    fn end_block(&mut self, process: usize, block: Block, header: &Header) {
+        self.subtract_block(process, block);
+        self.note_lifetime(block, header);
+    }
+
+    fn note_lifetime(&mut self, block: Block, end: &Header) {
+        self.sites
+            .note_lifetime(block.site, end.time_ns.saturating_sub(block.time_ns));
     }
 
     fn subtract_block(&mut self, process: usize, block: Block) {

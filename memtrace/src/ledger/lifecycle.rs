@@ -200,7 +200,7 @@ impl Ledger {
         process.ended_ns = Some(now_ns);
         let mut own = process.own;
         for (site, bytes, _) in process.things() {
-            self.sites.subtract(site, bytes, 1, &mut own);
+            self.sites.go(site, bytes, &mut own);
             if self.sites.is_memory(site) {
                 let gone = &mut self.tally.gone_with_exec;
                 gone.bytes = gone.bytes.saturating_add(bytes);

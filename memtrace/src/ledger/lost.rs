@@ -41,6 +41,8 @@ impl Ledger {
         let Some(block) = live.remove(address) else {
             return false;
         };
+        self.sites
+            .note_lifetime(block.site, freed_ns.saturating_sub(block.time_ns));
         if process.state == State::Left {
             self.sites.leave_not(block.site, block.size, 0, &mut process.own);
         } else {

@@ -28,6 +28,7 @@ mod regions;
 mod sites;
 mod slab;
 mod snapshot;
+mod spread;
 mod stacks;
 mod tally;
 #[cfg(test)]
@@ -115,6 +116,7 @@ impl Ledger {
         match event {
             Event::Stack(_) | Event::Code(_) | Event::Image(_) => {}
             Event::Alloc(alloc) => self.alloc(alloc),
+            Event::Pairs(pairs) => self.pairs(pairs),
             Event::Free(free) => self.free(free),
             Event::ReallocBegin(free) => self.realloc_begin(free),
             Event::ReallocEnd(realloc) => self.realloc_end(realloc),

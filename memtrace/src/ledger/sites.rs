@@ -3,10 +3,10 @@
 //! The sums of a site, which every event changes, lie apart from what only a report needs.
 
 use hashbrown::{HashTable, hash_table::Entry};
-use memtrace_common::{Op, op::Class};
+use memtrace_common::{Op, event::Pairs, op::Class, young};
 
-use super::{history::History, own::Own};
-use crate::profile::Amount;
+use super::{history::History, own::Own, spread::Spread};
+use crate::profile::{self, Amount};
 
 /// What a site is: an operation, a call stack, and the group of the process.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -81,6 +81,8 @@ pub(super) struct Left {
     /// are still there, because a free that comes late may take them out.
     pub(super) oldest_ns: u64,
     pub(super) newest_ns: u64,
+    /// What was neither freed nor left: it went with its program, which was replaced.
+    pub(super) gone: Amount,
 }
 
 impl Default for Left {
@@ -89,6 +91,7 @@ impl Default for Left {
             amount: Amount::default(),
             oldest_ns: u64::MAX,
             newest_ns: 0,
+            gone: Amount::default(),
         }
     }
 }
@@ -108,6 +111,7 @@ pub(super) struct Sites {
     keys: Vec<Key>,
     sums: Vec<Sums>,
     left: Vec<Left>,
+    spreads: Vec<Spread>,
     /// Live bytes over time.
     histories: Vec<History>,
     /// Live bytes of all sites whose class is memory.
@@ -123,6 +127,7 @@ impl Default for Sites {
             keys: Vec::new(),
             sums: Vec::new(),
             left: Vec::new(),
+            spreads: Vec::new(),
             histories: Vec::new(),
             live_bytes: 0,
             peak_bytes: 0,
@@ -154,6 +159,7 @@ impl Sites {
             ..Sums::default()
         });
         self.left.push(Left::default());
+        self.spreads.push(Spread::default());
         self.histories.push(History::default());
         site
     }
@@ -215,7 +221,30 @@ impl Sites {
             own.allocated.bytes = own.allocated.bytes.saturating_add(bytes);
             own.allocated.count += 1;
         }
+        self.spreads[site as usize].sizes.add(young::size_class(bytes), 1);
         self.add(site, bytes, 1, own);
+    }
+
+    /// A block of a process was freed after so many nanoseconds.
+    #[inline]
+    pub(super) fn note_lifetime(&mut self, site: u32, nanoseconds: u64) {
+        if Self::is_real(site) {
+            let lifetimes = &mut self.spreads[site as usize].lifetimes;
+            lifetimes.add(young::lifetime_class(nanoseconds), 1);
+        }
+    }
+
+    /// A process has allocated and freed blocks.
+    pub(super) fn pass(&mut self, site: u32, pairs: &Pairs, own: &mut Own) {
+        // More than come together in the time between two sums, unless a recording is damaged.
+        let count = pairs.count.min(u32::MAX.into());
+        self.spreads[site as usize].pass(pairs);
+        let sums = &mut self.sums[site as usize];
+        let memory = sums.counts == Counts::Memory;
+        for allocated in std::iter::once(&mut sums.allocated).chain(memory.then_some(&mut own.allocated)) {
+            allocated.bytes = allocated.bytes.saturating_add(pairs.bytes);
+            allocated.count += count;
+        }
     }
 
     /// Something of a process is live.
@@ -276,6 +305,17 @@ impl Sites {
             amount.count += pieces;
             amount.subtract(Amount { bytes, count: 1 });
         }
+    }
+
+    /// Something of a process went with its program.
+    pub(super) fn go(&mut self, site: u32, bytes: u64, own: &mut Own) {
+        self.subtract(site, bytes, 1, own);
+        self.left[site as usize].gone.add(Amount { bytes, count: 1 });
+    }
+
+    /// How the allocations of a site are spread.
+    pub(super) fn spread(&self, site: usize) -> profile::Spread {
+        self.spreads[site].to_profile()
     }
 
     /// What was left at each index.

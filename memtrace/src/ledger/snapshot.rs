@@ -4,10 +4,14 @@ use std::time::Duration;
 
 use memtrace_common::{Op, op::Class};
 
-use super::{CallStack, Ledger, Tally, process::Process, sites::Left};
+use super::{
+    CallStack, Ledger, Tally,
+    process::Process,
+    sites::{Left, Sums},
+};
 use crate::{
     process::Location,
-    profile::{Amount, Totals},
+    profile::{Amount, Spread, Totals},
 };
 
 /// One site.
@@ -31,6 +35,8 @@ pub struct SiteFacts {
     pub at_exit: Amount,
     /// Age that the oldest of these would have.
     pub exit_oldest: Option<Duration>,
+    /// How the allocations are spread.
+    pub spread: Spread,
     /// Live bytes at the moments of the observation.
     pub history: Vec<(Duration, u64)>,
 }
@@ -151,6 +157,10 @@ impl Ledger {
                 oldest: (live.count > 0).then(|| Duration::from_nanos(ages.oldest)),
                 at_exit: left.amount,
                 exit_oldest: (left.amount.count > 0).then_some(exit_age),
+                spread: Spread {
+                    temporary: matches!(key.op.class(), Class::Heap).then(|| temporary(sums, left)),
+                    ..self.sites.spread(site)
+                },
                 history: moments
                     .iter()
                     .zip(history.series(moments.len()))
@@ -220,6 +230,16 @@ impl Ledger {
         let mut all: Vec<ProcessFacts> = known.chain(self.ended.iter().cloned()).collect();
         all.sort_unstable_by_key(|facts| (facts.started_ns, facts.incarnation));
         all
+    }
+}
+
+/// What is neither live nor left, and did not go with its program.
+fn temporary(sums: &Sums, left: Left) -> Amount {
+    let still = [sums.live, left.amount, left.gone];
+    let sum = |part: fn(&Amount) -> u64| still.iter().map(part).fold(0, u64::saturating_add);
+    Amount {
+        bytes: sums.allocated.bytes.saturating_sub(sum(|amount| amount.bytes)),
+        count: sums.allocated.count.saturating_sub(sum(|amount| amount.count)),
     }
 }
 

@@ -196,12 +196,12 @@ impl Holders {
 
     /// Where the arguments are now; `None` when one is in none of the registers that a shape can name.
     fn shape(&self, shape: Shape) -> Option<Shape> {
-        let now = |(index, holders): &(Option<u8>, Vec<Register>)| match index {
-            None => Some(None),
-            Some(_) => {
-                let place = HOLDERS.iter().position(|register| holders.contains(register))?;
-                Some(u8::try_from(place).ok())
+        let now = |(index, holders): &(Option<u8>, Vec<Register>)| {
+            if index.is_none() {
+                return Some(None);
             }
+            let place = HOLDERS.iter().position(|register| holders.contains(register))?;
+            Some(u8::try_from(place).ok())
         };
         let [size, count, old, out] = &self.0;
         Some(Shape {

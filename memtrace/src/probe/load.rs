@@ -9,7 +9,7 @@ use aya::{
 use aya_log::EbpfLogger;
 use memtrace_common::{
     config::{self, Config, Join, PidNamespace},
-    limits,
+    limits, young,
 };
 
 use super::{Counters, Hooked, LostFrees, Members, ProbeError, Ring, Tables, kernel_types, multi::Multi};
@@ -45,6 +45,8 @@ pub struct Options {
     pub follow: bool,
     /// Whether probes will be in every process, from its first instruction on.
     pub everywhere: bool,
+    /// Whether every allocation and free is sent, also of blocks that die young.
+    pub every_event: bool,
     /// Whether the BPF side writes its diagnostics to the log.
     pub diagnostics: bool,
 }
@@ -68,6 +70,8 @@ impl Probes {
             threads,
             files,
         } = kernel_types::known();
+        let processors = counting_processors();
+        let rows = |rows: u32| if options.every_event { 1 } else { rows };
         let config = Config {
             // A quarter: the collector then has three more to come back in.
             wakeup_bytes: u64::from(options.ring_bytes / 4),
@@ -78,6 +82,8 @@ impl Probes {
             threads,
             files,
             everywhere: u32::from(options.everywhere),
+            young: u32::from(!options.every_event),
+            processors: processors - 1,
             command: options.command,
             has_loop: u32::from(!options.old_loop && has_loop()),
             return_probes,
@@ -91,6 +97,8 @@ impl Probes {
         };
         let mut ebpf = EbpfLoader::new()
             .map_max_entries("EVENTS", options.ring_bytes)
+            .map_max_entries("YOUNG", rows(young::YOUNG_ROWS))
+            .map_max_entries("COUNTED", rows(young::COUNTED_ROWS * processors))
             .override_global(config::SYMBOL, &config, true)
             .override_global(aya_log::LEVEL, &log_level, true)
             .load(OBJECT)
@@ -201,6 +209,13 @@ fn take(ebpf: &mut Ebpf, name: &str) -> Result<Map, ProbeError> {
     })
 }
 
+/// How many processors have slots of their own: a power of two.
+fn counting_processors() -> u32 {
+    let processors = aya::util::nr_cpus().unwrap_or(1);
+    let processors = u32::try_from(processors.next_power_of_two()).unwrap_or(u32::MAX);
+    processors.min(limits::COUNTING_PROCESSORS)
+}
+
 /// Whether the kernel has `bpf_loop`. A kernel that does not tell is taken for one without: the other way works everywhere.
 fn has_loop() -> bool {
     is_helper_supported(ProgramType::KProbe, BpfHelper::BPF_FUNC_loop).unwrap_or(false)
@@ -211,6 +226,7 @@ pub(super) fn load_program(name: &str, program: &mut Program) -> Result<(), Prob
     let result = match program {
         Program::UProbe(probe) => probe.load(),
         Program::TracePoint(probe) => probe.load(),
+        Program::RawTracePoint(probe) => probe.load(),
         _ => Err(ProgramError::UnexpectedProgramType),
     };
     result.map_err(|source| ProbeError::new(name, source))?;

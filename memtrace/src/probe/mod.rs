@@ -16,6 +16,7 @@ mod members;
 mod multi;
 mod point;
 mod ring;
+mod sweep;
 mod sys;
 mod tables;
 mod tracefs;
@@ -29,5 +30,6 @@ pub use self::{
     members::{Hooked, Members},
     point::{Point, Role, Scope},
     ring::{Ring, RingRecord},
+    sweep::Sweeper,
     tables::{Arena, Tables},
 };

@@ -139,6 +139,8 @@ pub struct Site {
     pub at_exit: Amount,
     /// Ever allocated.
     pub allocated: Amount,
+    /// How its allocations are spread.
+    pub spread: Spread,
     /// Live and at least [`Settings::min_age`] old.
     pub aged: Amount,
     /// Age of the oldest live block.
@@ -149,6 +151,17 @@ pub struct Site {
     pub history: Vec<(Duration, u64)>,
     /// Why it is suspected of leaking, or `None`.
     pub suspicion: Option<Suspicion>,
+}
+
+/// How the allocations of a site are spread.
+#[derive(Clone, Debug, Default)]
+pub struct Spread {
+    /// Allocated and freed while it was observed; `None` for mappings, of which parts can be given back.
+    pub temporary: Option<Amount>,
+    /// By the class of their size: (least size in bytes, how many).
+    pub sizes: Vec<(u64, u64)>,
+    /// Freed blocks by the class of their lifetime: (least time, how many). What was freed unseen is in none.
+    pub lifetimes: Vec<(Duration, u64)>,
 }
 
 /// Why a site is suspected.

@@ -26,6 +26,11 @@
 //!                    verdict                  null, "leaked", "growing" or "still_live"
 //!                    reasons[]                why it is suspected, strongest first
 //!                    live, allocated, aged    {bytes, count}: not yet freed, ever, live and at least min_age old
+//!                    temporary                {bytes, count}: allocated and freed while observed; null for mappings
+//!                    sizes[[bytes, count]]    allocations by size: from so many bytes on, up to the next class (four to each
+//!                                             power of two; sizes below 8 by themselves)
+//!                    lifetimes[[seconds, count]]  freed blocks by the time they lived: from so long on, up to four times that; the
+//!                                             first class begins at 0, the last has no end
 //!                    at_exit                  {bytes, count}: live as their process ended while others went on
 //!                    oldest_seconds           age of the oldest live block, or null
 //!                    growth_bytes_per_second  slope of the history
@@ -115,6 +120,9 @@ struct SiteFields<'a> {
     live: Amount,
     allocated: Amount,
     aged: Amount,
+    temporary: Option<Amount>,
+    sizes: &'a [(u64, u64)],
+    lifetimes: Vec<(f64, u64)>,
     at_exit: Amount,
     oldest_seconds: Option<f64>,
     growth_bytes_per_second: f64,
@@ -191,6 +199,14 @@ fn site_fields<'a>(profile: &'a Profile, site: &'a Site) -> SiteFields<'a> {
         live: site.live,
         allocated: site.allocated,
         aged: site.aged,
+        temporary: site.spread.temporary,
+        sizes: &site.spread.sizes,
+        lifetimes: (site
+            .spread
+            .lifetimes
+            .iter()
+            .map(|(least, count)| (least.as_secs_f64(), *count)))
+        .collect(),
         at_exit: site.at_exit,
         oldest_seconds: site.oldest.as_ref().map(Duration::as_secs_f64),
         growth_bytes_per_second: site.growth_bytes_per_second,

@@ -16,7 +16,7 @@ use super::processes::{Description, Processes};
 use crate::{
     decode::{self, Event},
     ledger::{CallStack, Ledger, Limits},
-    probe::{LostFrees, ProbeError, Ring},
+    probe::{LostFrees, ProbeError, Ring, Sweeper},
     process::{AddressSpace, Location},
     store::Writer,
 };
@@ -67,6 +67,8 @@ pub(super) struct Collector {
     /// Bytes taken from the ring since the lost frees were taken, or everything it held then and more.
     caught_up: u64,
     lost: LostFrees,
+    /// What asks for blocks that wait in the kernel, if any do.
+    pub(super) sweeper: Option<Sweeper>,
     /// What the records amount to.
     pub(super) ledger: Ledger,
     /// The targets.
@@ -90,6 +92,7 @@ impl Collector {
         ring: Ring,
         ring_bytes: u32,
         lost: LostFrees,
+        sweeper: Option<Sweeper>,
         processes: Processes,
         recording: Option<Writer>,
     ) -> Self {
@@ -98,6 +101,7 @@ impl Collector {
             ring_bytes: ring_bytes.into(),
             caught_up: 0,
             lost,
+            sweeper,
             ledger: Ledger::new(Limits::default()),
             processes,
             recording,
@@ -354,12 +358,11 @@ impl Collector {
     pub(super) fn finish(&mut self) -> anyhow::Result<()> {
         // Twice, once for each map; the pause lets programs that were running finish their writes.
         for _ in 0..2 {
-            while self.drain() {}
+            self.take_all().context("failed to collect the last blocks")?;
             self.apply_lost_frees().context("failed to collect the last frees")?;
             std::thread::sleep(Duration::from_millis(2));
         }
-        while self.drain() {}
-        Ok(())
+        self.take_all().context("failed to collect the last blocks")
     }
 }
 

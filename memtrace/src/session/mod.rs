@@ -14,6 +14,7 @@ mod setup;
 mod signals;
 mod tracer;
 mod unwinding;
+mod waiting;
 mod watch;
 
 use std::{ffi::OsString, os::unix::process::ExitStatusExt as _, process::ExitStatus};

@@ -21,6 +21,7 @@ use super::{
     setup::{self, Ready},
     signals::{self, Signals},
     tracer::Tracer,
+    waiting::YOUNG_NS,
     watch::{Ends, Waited, readable},
 };
 use crate::{
@@ -232,6 +233,8 @@ impl Loop<'_> {
         }
         if self.sampled_at.elapsed() >= SAMPLE_PAUSE {
             self.sampled_at = Instant::now();
+            self.collector.sweep(now_ns().saturating_sub(YOUNG_NS))?;
+            self.drain();
             self.collector.sample(now_ns());
             let processes = &self.collector.processes;
             let state = self.tracer.state();
@@ -255,7 +258,7 @@ impl Loop<'_> {
 
     /// A process that was there at the beginning has ended. Its record is in the ring, or was lost.
     fn ended(&mut self, process: Waited) {
-        while self.drain() {}
+        self.take_all();
         let Waited { pid, incarnation } = process;
         // Not another process that has its number by now.
         if let Some(incarnation) = self.collector.processes.incarnation_since(pid, incarnation) {
@@ -303,6 +306,7 @@ impl Loop<'_> {
             return;
         }
         self.lost_records = lost;
+        self.take_all();
         for incarnation in self.collector.processes.incarnations() {
             let who = self.collector.processes.description(incarnation);
             if who.is_some_and(|who| target::living_thread(who.pid, who.pid).is_none()) {
@@ -311,11 +315,22 @@ impl Loop<'_> {
         }
     }
 
+    /// Takes all there is, also of what waits in the kernel.
+    fn take_all(&mut self) {
+        if let Err(error) = self.collector.take_all() {
+            log::warn!("some blocks are told of late: {error}");
+        }
+    }
+
     /// Shows the live table; naming frames takes time, so it is made aside, and left out when the last is not done.
     fn show(&mut self) {
         if self.live.as_ref().is_some_and(|live| !live.is_finished()) {
             return;
         }
+        if let Err(error) = self.collector.sweep(u64::MAX) {
+            log::debug!("the live table is without the youngest blocks: {error}");
+        }
+        self.drain();
         let raw = report::Raw::take(&mut self.collector, &self.tracer, self.options, None);
         let reporter = self.reporter.clone();
         self.live = Some(tokio::task::spawn_blocking(move || reporter.show_live(raw)));

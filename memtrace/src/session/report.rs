@@ -272,6 +272,7 @@ impl Reporter {
                 stack: site.stack,
                 live: site.live,
                 allocated: site.allocated,
+                spread: site.spread,
                 aged: site.aged,
                 oldest: site.oldest,
                 growth_bytes_per_second: 0.0,

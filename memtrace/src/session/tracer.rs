@@ -91,6 +91,7 @@ impl Tracer {
             everywhere,
             command: filled(command.unwrap_or_default()),
             follow,
+            every_event: options.every_event,
         })?;
         let mut notes = Vec::new();
         if follow && wanted.pid_namespace.inode != 0 {
@@ -186,6 +187,7 @@ impl Tracer {
             probes.ring()?,
             options.ring_bytes,
             probes.lost_frees()?,
+            (!options.every_event).then(|| probes.sweeper()).transpose()?,
             Processes::new(modules, options.split),
             recording,
         ))

@@ -25,8 +25,8 @@ pub(crate) fn build(toolchain: &Toolchain) -> Result<Vec<u8>> {
     forget_linked(&folder.join(TARGET).join("ebpf/deps"))?;
     let mut cargo = toolchain
         .cargo()
-        // aya-ebpf uses an unstable feature (inline assembly for BPF); this allows it there and nowhere else.
-        .env("RUSTC_BOOTSTRAP", "aya_ebpf")
+        // aya-ebpf and the programs use an unstable feature (inline assembly for BPF); this allows it there and nowhere else.
+        .env("RUSTC_BOOTSTRAP", "aya_ebpf,memtrace")
         .env("CARGO_ENCODED_RUSTFLAGS", flags(toolchain)?.join("\x1f"))
         // The user's settings must not reach the object.
         .without_env("RUSTFLAGS")

@@ -9,6 +9,7 @@ mod property;
 mod ranges;
 mod stacks;
 mod world;
+mod young;
 
 use memtrace_common::{
     event::{Header, Program},

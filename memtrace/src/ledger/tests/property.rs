@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use memtrace_common::{
     Op,
-    event::{Alloc, Break, Fork, Free, Header, Map, Realloc, Remap, Unmap},
+    event::{Alloc, Break, Fork, Free, Header, Map, Pairs, Realloc, Remap, Unmap},
     op::Class,
     state::{LostFree, LostKey},
+    young,
 };
 use proptest::prelude::*;
 
@@ -24,7 +25,7 @@ use crate::{
 const MIN_AGE_NS: u64 = 10 * SECOND;
 
 /// In some runs processes live long, in others they end soon.
-fn steps(count: usize) -> impl Strategy<Value = Vec<Step>> {
+pub(super) fn steps(count: usize) -> impl Strategy<Value = Vec<Step>> {
     (21..32_u8).prop_flat_map(move |actions| proptest::collection::vec(step(actions), 1..count))
 }
 
@@ -50,7 +51,7 @@ fn step(actions: u8) -> impl Strategy<Value = Step> {
 }
 
 /// The rows of a snapshot in the form of the model. The only location of a stack is its number.
-fn rows(snapshot: &Snapshot) -> BTreeMap<Site, Truth> {
+pub(super) fn rows(snapshot: &Snapshot) -> BTreeMap<Site, Truth> {
     let mut rows = BTreeMap::new();
     for site in &snapshot.sites {
         let stack = site
@@ -72,7 +73,7 @@ fn rows(snapshot: &Snapshot) -> BTreeMap<Site, Truth> {
     rows
 }
 
-fn snapshot(ledger: &Ledger, now_ns: u64, min_age_ns: u64) -> Snapshot {
+pub(super) fn snapshot(ledger: &Ledger, now_ns: u64, min_age_ns: u64) -> Snapshot {
     ledger.snapshot(0, now_ns, Duration::from_nanos(min_age_ns))
 }
 
@@ -162,7 +163,7 @@ fn word() -> impl Strategy<Value = u64> {
 }
 
 fn random_event() -> impl Strategy<Value = Event<'static>> {
-    (0..16_u8, random_header(), word(), word(), word(), word(), 0..5_u64).prop_map(
+    (0..18_u8, random_header(), word(), word(), word(), word(), 0..5_u64).prop_map(
         |(kind, header, address, size, old, old_size, stack)| {
             let free = Free { header, address };
             let unmap = Unmap { header, address, size };
@@ -203,6 +204,15 @@ fn random_event() -> impl Strategy<Value = Event<'static>> {
                 11 => Event::Exec(super::program(header)),
                 12 => Event::Join(super::program(header)),
                 13 => Event::Exit(header),
+                14 => Event::Pairs(Pairs {
+                    header,
+                    stack,
+                    count: old_size,
+                    bytes: size,
+                    class: u32::try_from(old % 300).unwrap(),
+                    reserved: 0,
+                    lifetimes: [u32::try_from(address % 7).unwrap(); young::LIFETIMES],
+                }),
                 _ => Event::Fork(Fork {
                     header,
                     child: u32::try_from(address % 4).unwrap(),

@@ -21,9 +21,7 @@ const JE: [u8; 2] = [0x74, 0];
 /// The placement of the entry probe of `symbol`, which has this code, in a file that has its counterpart too.
 fn placed(symbol: &str, code: &[u8]) -> Option<AttachPoint> {
     let frees = families::hook(symbol)?.op.is_free();
-    let made = Made::default()
-        .with(symbol, code)
-        .with(counterpart(symbol, frees), &[RET]);
+    let made = Made::default().with(symbol, code).with(counterpart(frees), &[RET]);
     let analysis = analyse("/lib/made.so", &*made.bytes(), None::<&[u8]>, &Request::default()).ok()?;
     let mut points = analysis.points();
     points
@@ -31,13 +29,9 @@ fn placed(symbol: &str, code: &[u8]) -> Option<AttachPoint> {
         .cloned()
 }
 
-/// A function of the same allocator that does the opposite.
-fn counterpart(symbol: &str, frees: bool) -> &'static str {
-    match (symbol, frees) {
-        ("mi_malloc" | "mallocx", _) => "free",
-        (_, true) => "malloc",
-        (_, false) => "free",
-    }
+/// A function that does the opposite.
+const fn counterpart(frees: bool) -> &'static str {
+    if frees { "malloc" } else { "free" }
 }
 
 #[test]
