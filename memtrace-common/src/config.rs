@@ -19,7 +19,8 @@ pub struct Config {
     pub join: u32,
     /// 1 when children are followed.
     pub follow: u32,
-    /// 1 when the kernel has `bpf_loop` (Linux 5.17); else `bpf_for_each_map_elem` (5.13) turns the unwinder's loop.
+    /// 1 when the kernel has `bpf_loop` and `bpf_find_vma` (Linux 5.17); else `bpf_for_each_map_elem` (5.13) turns the unwinder's
+    /// loop, and a program's dynamic loader is known only while the program lives.
     pub has_loop: u32,
     /// Where the kernel keeps what its return probes put in the place of return addresses.
     pub return_probes: ReturnProbes,
@@ -136,13 +137,17 @@ pub struct Files {
     pub mm_executable: u32,
     /// `mm_struct.start_code`
     pub mm_code: u32,
+    /// `mm_struct.saved_auxv`
+    pub mm_auxiliary: u32,
+    /// `vm_area_struct.vm_file`
+    pub area_file: u32,
 }
 
 const _: () = {
-    assert!(size_of::<Files>() == 44);
+    assert!(size_of::<Files>() == 52);
     assert!(size_of::<Threads>() == 12);
     assert!(size_of::<ReturnProbes>() == 24);
     assert!(size_of::<Trampoline>() == 16);
     assert!(size_of::<PidNamespace>() == 16);
-    assert!(size_of::<Config>() == 168);
+    assert!(size_of::<Config>() == 176);
 };

@@ -254,9 +254,9 @@ pub struct Image {
     pub header: Header,
     /// First address (avma).
     pub address: u64,
-    /// Length in bytes; 0 for the executable, whose first executable segment begins at `address`.
+    /// Length in bytes; 0 for the executable, whose first executable segment begins at `address`, and for its dynamic loader.
     pub size: u64,
-    /// Offset in the file.
+    /// Offset in the file; [`Image::FROM_BIAS`] for the dynamic loader, whose `address` is what its addresses (svma) are added to.
     pub offset: u64,
     /// Inode.
     pub inode: u64,
@@ -264,6 +264,11 @@ pub struct Image {
     pub device: u32,
     /// Keeps the layout free of implicit padding.
     pub reserved: u32,
+}
+
+impl Image {
+    /// See [`Image::offset`].
+    pub const FROM_BIAS: u64 = u64::MAX;
 }
 
 /// A process was forked: the child has a copy of all blocks and ranges.

@@ -1,6 +1,8 @@
 //! Which file code was mapped from.
 
-use aya_ebpf::helpers::bpf_get_current_task_btf;
+use core::ffi::c_void;
+
+use aya_ebpf::helpers::{bpf_get_current_task_btf, generated::bpf_find_vma};
 use memtrace_common::{
     Counter,
     event::{Image, Kind},
@@ -36,7 +38,13 @@ pub(crate) fn mapped(task: Task, address: u64, size: u64) {
     }
 }
 
-/// Tells of the executable of a program that begins.
+/// The kind of the auxiliary vector's entry that says where the dynamic loader is (`AT_BASE`, include/uapi/linux/auxvec.h).
+const LOADER_BIAS: u64 = 7;
+
+/// Entries that are looked at: the kernel puts it among the first ten.
+const ENTRIES: u64 = 20;
+
+/// Tells of the executable of a program that begins, and of its dynamic loader: the kernel maps both by itself.
 #[inline(always)]
 pub(crate) fn executable(task: Task) {
     let files = CONFIG.load().files;
@@ -49,6 +57,56 @@ pub(crate) fn executable(task: Task) {
     if let Some(key) = send(task, file, address, 0, 0) {
         recent::executable(task, key, address);
     }
+    // Constant when the program is verified, so a kernel does not see a call that it does not have.
+    if CONFIG.load().has_loop != 0 {
+        loader(task, memory);
+    }
+}
+
+#[inline(always)]
+fn loader(task: Task, memory: u64) {
+    let bias = loader_bias(memory);
+    if bias == 0 {
+        return;
+    }
+    let mut file = 0_u64;
+    // SAFETY: the callback has the signature that the helper calls it with, and `file` outlives the call.
+    let found = unsafe {
+        bpf_find_vma(
+            bpf_get_current_task_btf(),
+            bias,
+            file_of as *mut c_void,
+            (&raw mut file).cast(),
+            0,
+        )
+    };
+    if found == 0
+        && let Some(key) = send(task, file, bias, 0, Image::FROM_BIAS)
+    {
+        recent::loader(task, key, bias);
+    }
+}
+
+/// What the addresses of the program's dynamic loader are added to; 0 without one.
+#[inline(always)]
+fn loader_bias(memory: u64) -> u64 {
+    let vector = memory + u64::from(CONFIG.load().files.mm_auxiliary);
+    let mut entry = 0;
+    while entry < ENTRIES {
+        if kernel_word(vector + 16 * entry, 0) == LOADER_BIAS {
+            return kernel_word(vector + 16 * entry, 8);
+        }
+        entry += 1;
+    }
+    0
+}
+
+/// Notes the file of an area of memory.
+extern "C" fn file_of(_task: *mut c_void, area: *mut c_void, file: *mut u64) -> i64 {
+    let found = kernel_word(area as u64, CONFIG.load().files.area_file);
+    // SAFETY: the context is the word that `loader` has on its stack.
+    unsafe { *file = found };
+    0
 }
 
 #[inline(always)]

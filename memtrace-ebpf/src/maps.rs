@@ -59,6 +59,8 @@ pub(crate) static CONFIG: Global<Config> = Global::new(Config {
         task_mm: 0,
         mm_executable: 0,
         mm_code: 0,
+        mm_auxiliary: 0,
+        area_file: 0,
     },
     everywhere: 0,
     young: 0,

@@ -42,6 +42,25 @@ pub(crate) fn executable(task: Task, key: FileKey, address: u64) {
     add(task, table, segment, address & !(PAGE - 1), size, segment.offset);
 }
 
+/// The same of its dynamic loader, whose addresses (svma) are added to `bias`.
+#[inline(always)]
+pub(crate) fn loader(task: Task, key: FileKey, bias: u64) {
+    // SAFETY: as above.
+    let Some(table) = (unsafe { FILES.get(key) }) else {
+        return;
+    };
+    let segment = &table.segments[0];
+    let size = segment.end.wrapping_sub(segment.offset);
+    add(
+        task,
+        table,
+        segment,
+        bias.wrapping_add(segment.svma),
+        size,
+        segment.offset,
+    );
+}
+
 #[inline(always)]
 fn add(task: Task, table: &FileTable, segment: &FileSegment, address: u64, size: u64, offset: u64) {
     let Some(recent) = of(task.incarnation) else { return };

@@ -290,7 +290,15 @@ fn a_shell_that_forks_in_every_way() {
     let end = report.at_exit(Some("known"), "site_known");
     // Nobody is left at the end, so that what was live at each end is shown as live again.
     assert_eq!(end.0.max(known.bytes), rounds * (6 * 1000 + 3 * (2000 + 3000 + 4000)));
-    assert_eq!(report.processes_of("known").count() as u64, rounds * 4);
+    let processes: Vec<_> = report.processes_of("known").collect();
+    assert_eq!(processes.len() as u64, rounds * 4);
+    // Most were gone before anybody could look at them.
+    for process in &processes {
+        process.assert_allocator("glibc");
+    }
+    for row in report.rows().iter().filter(|row| row["group"] == "known") {
+        assert_ne!(row["stack"].as_array().map(Vec::len), Some(0), "no frame: {row}");
+    }
     for name in ["conflicts", "malformed", "lost_allocations"] {
         assert_eq!(report.health(name), 0, "health.{name}");
     }

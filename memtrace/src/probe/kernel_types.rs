@@ -105,6 +105,8 @@ fn files(types: &Types<'_>) -> Option<Files> {
         task_mm: types.offset("task_struct", "mm")?,
         mm_executable: types.offset("mm_struct", "exe_file")?,
         mm_code: types.offset("mm_struct", "start_code")?,
+        mm_auxiliary: types.offset("mm_struct", "saved_auxv")?,
+        area_file: types.offset("vm_area_struct", "vm_file")?,
     })
 }
 

@@ -141,17 +141,11 @@ impl AddressSpace {
         let Some((module, known)) = self.modules.of_file(&format!("{major:02x}:{minor:02x}"), image.inode) else {
             return false;
         };
-        // The executable is told of by its first instruction.
-        let whole = if image.size == 0 {
-            known.first_code().map(|code| (code.svma, code.offset, code.size))
-        } else {
-            Some((image.address, image.offset, image.size))
-        };
-        let Some((begin, offset, size)) = whole else {
+        let Some((first, offset, size)) = placed(image, &known) else {
             return false;
         };
-        let into = begin % PAGE;
-        let start = image.address - image.address % PAGE;
+        let into = first % PAGE;
+        let start = first - into;
         let code = Code {
             start,
             end: start.saturating_add((into + size).next_multiple_of(PAGE)),
@@ -249,6 +243,20 @@ impl AddressSpace {
             range: first.start..end,
         })
     }
+}
+
+/// First address (avma), offset and size of what the kernel has told of.
+fn placed(image: &Image, module: &Module) -> Option<(u64, u64, u64)> {
+    if image.size != 0 {
+        return Some((image.address, image.offset, image.size));
+    }
+    let code = module.first_code()?;
+    let first = match image.offset {
+        Image::FROM_BIAS => image.address.wrapping_add(code.svma),
+        // By its first instruction, whose place in its page is that of the segment.
+        _ => image.address,
+    };
+    Some((first, code.offset, code.size))
 }
 
 /// A dynamic loader (`PT_INTERP`).

@@ -17,6 +17,7 @@ use tokio::{
 use super::{
     collector::{Collector, Notice},
     finish,
+    processes::Fresh,
     report::{self, Reporter},
     setup::{self, Ready},
     signals::{self, Signals},
@@ -221,8 +222,18 @@ impl Loop<'_> {
             self.heed(notice);
         }
         for fresh in self.collector.processes.refresh() {
-            self.tracer
-                .laid_out(&fresh.space, fresh.pid, fresh.incarnation, fresh.began_ns);
+            let Fresh {
+                pid,
+                incarnation,
+                began_ns,
+                gone,
+                space,
+            } = fresh;
+            if gone {
+                self.tracer.had(&space, pid, incarnation, began_ns);
+            } else {
+                self.tracer.laid_out(&space, pid, incarnation, began_ns);
+            }
         }
         for notice in ends {
             self.heed(notice);

@@ -46,6 +46,8 @@ struct Living {
     rest_until: Instant,
     /// Whether it waits in [`Processes::outdated`].
     outdated: bool,
+    /// Whether its mappings were handed out as they are.
+    known: bool,
 }
 
 /// The mappings of a program as they were read.
@@ -53,6 +55,8 @@ pub(super) struct Fresh {
     pub(super) pid: u32,
     pub(super) incarnation: u32,
     pub(super) began_ns: Option<u64>,
+    /// Whether the process was gone before they could be read: then it is what the kernel has told of.
+    pub(super) gone: bool,
     pub(super) space: AddressSpace,
 }
 
@@ -146,6 +150,8 @@ impl Processes {
             space,
             rest_until: Instant::now(),
             outdated: false,
+            // A program that begins is still to be read.
+            known: false,
         };
         self.living.insert(incarnation, living);
         group
@@ -192,18 +198,33 @@ impl Processes {
         };
         let space = self.space(parent).map(|parent| parent.forked(pid));
         let space = space.unwrap_or_else(|| AddressSpace::unread(pid, &self.modules));
-        self.add(child, description, space)
+        let group = self.add(child, description, space);
+        if let Some(living) = self.living.get_mut(&child) {
+            // They are its parent's.
+            living.known = true;
+        }
+        group
     }
 
     /// A process or its program is gone; `false` when that was known.
     pub(super) fn end(&mut self, incarnation: u32) -> bool {
-        if self.living.remove(&incarnation).is_none() {
+        let Some(living) = self.living.remove(&incarnation) else {
             return false;
-        }
-        if let Some(description) = self.descriptions.get(&incarnation)
-            && self.incarnations.get(&description.pid) == Some(&incarnation)
-        {
-            self.incarnations.remove(&description.pid);
+        };
+        if let Some(description) = self.descriptions.get(&incarnation) {
+            let pid = description.pid;
+            if !living.known && !living.space.code().is_empty() {
+                self.fresh.push(Fresh {
+                    pid,
+                    incarnation,
+                    began_ns: description.began_ns,
+                    gone: true,
+                    space: living.space,
+                });
+            }
+            if self.incarnations.get(&pid) == Some(&incarnation) {
+                self.incarnations.remove(&pid);
+            }
         }
         true
     }
@@ -234,8 +255,12 @@ impl Processes {
     /// once: the process may be gone soon.
     pub(super) fn note(&mut self, image: &Image) {
         let incarnation = image.header.incarnation;
-        let living = self.living.get_mut(&incarnation);
-        if living.is_some_and(|living| !living.space.note(image)) {
+        let Some(living) = self.living.get_mut(&incarnation) else {
+            return;
+        };
+        if living.space.note(image) {
+            living.known = false;
+        } else {
             self.read(incarnation);
         }
     }
@@ -270,11 +295,13 @@ impl Processes {
             log::debug!("the mappings of a process stay as they were: {error}");
             return;
         }
+        living.known = true;
         if let Some(who) = self.descriptions.get(&incarnation) {
             self.fresh.push(Fresh {
                 pid: who.pid,
                 incarnation,
                 began_ns: who.began_ns,
+                gone: false,
                 space: living.space.clone(),
             });
         }
