@@ -70,16 +70,10 @@ fn loader(task: Task, memory: u64) {
         return;
     }
     let mut file = 0_u64;
+    // SAFETY: the helper has no preconditions.
+    let current = unsafe { bpf_get_current_task_btf() };
     // SAFETY: the callback has the signature that the helper calls it with, and `file` outlives the call.
-    let found = unsafe {
-        bpf_find_vma(
-            bpf_get_current_task_btf(),
-            bias,
-            file_of as *mut c_void,
-            (&raw mut file).cast(),
-            0,
-        )
-    };
+    let found = unsafe { bpf_find_vma(current, bias, file_of as *mut c_void, (&raw mut file).cast(), 0) };
     if found == 0
         && let Some(key) = send(task, file, bias, 0, Image::FROM_BIAS)
     {
