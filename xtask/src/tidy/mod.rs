@@ -21,6 +21,9 @@ const MAX_LINES: usize = 400;
 /// A file longer than this is mentioned.
 const MANY_LINES: usize = 250;
 
+/// What cargo puts into the folders of what it has built (<https://bford.info/cachedir>).
+const CACHE: &str = "CACHEDIR.TAG";
+
 /// Checks everything and prints what it finds.
 pub(crate) fn run() -> Result<()> {
     let files = files(workspace::root())?;
@@ -59,7 +62,7 @@ fn check_source(file: &Path, text: &str) -> Vec<String> {
     problems
 }
 
-/// All files of the project, relative to its root and sorted: what lies in hidden folders, in target folders or
+/// All files of the project, relative to its root and sorted: what lies in hidden folders, in cargo's target folders or
 /// behind symbolic links is not the project's.
 fn files(root: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
@@ -69,7 +72,7 @@ fn files(root: &Path) -> Result<Vec<PathBuf>> {
         for entry in fs::read_dir(&full).with_context(|| format!("failed to list {}", full.display()))? {
             let entry = entry.with_context(|| format!("failed to list {}", full.display()))?;
             let name = entry.file_name();
-            if name.to_string_lossy().starts_with('.') || name == "target" {
+            if name.to_string_lossy().starts_with('.') || entry.path().join(CACHE).exists() {
                 continue;
             }
             let kind = entry
@@ -102,6 +105,10 @@ mod tests {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let files = files(root).unwrap();
         assert!(files.contains(&PathBuf::from("xtask/src/tidy/mod.rs")));
+        assert!(
+            files.contains(&PathBuf::from("memtrace/src/target/mod.rs")),
+            "only cargo's folders are left out"
+        );
         assert!(
             !files
                 .iter()
