@@ -183,6 +183,9 @@ fn reallocated(task: Task, op: Op, call: Call, address: u64) -> Result<(), Count
     if address == 0 {
         flags |= without_block(op, call);
     }
+    if address != 0 && young::is_on() {
+        young::given(address, task);
+    }
     if flags & flag::BEGIN_LOST != 0 && flags & flag::FAILED != 0 {
         emit::forget(task, call.old);
     }

@@ -111,11 +111,11 @@ pub(crate) static LOST_ACTIVE: Array<u32> = Array::with_max_entries(1, 0);
 
 /// Blocks that wait for their free. The loader makes it small when it is not used.
 #[map]
-pub(crate) static YOUNG: Array<YoungRow> = Array::with_max_entries(YOUNG_ROWS, 0);
+pub(crate) static YOUNG: Array<YoungRow> = Array::with_max_entries(YOUNG_ROWS + 1, 0);
 
 /// Sums of those that were freed, for each processor. The loader sets its size.
 #[map]
-pub(crate) static COUNTED: Array<CountedRow> = Array::with_max_entries(COUNTED_ROWS, 0);
+pub(crate) static COUNTED: Array<CountedRow> = Array::with_max_entries(COUNTED_ROWS + 1, 0);
 
 /// A stack known to be in the collector's hands: its two identities. Direct-mapped; torn or overwritten slots only
 /// cause a stack to be sent again.

@@ -2,7 +2,9 @@
 
 use core::{ffi::c_void, mem::offset_of, ptr};
 
-use aya_ebpf::{helpers::generated::bpf_for_each_map_elem, programs::RawTracePointContext};
+use aya_ebpf::{
+    bindings::BPF_RB_AVAIL_DATA, helpers::generated::bpf_for_each_map_elem, programs::RawTracePointContext,
+};
 use memtrace_common::{
     state::Thread,
     young::{self, Block, COUNTED_ROWS, Counted, CountedRow, FULL, Key, ROW, YOUNG_ROWS, Young, YoungRow},
@@ -11,7 +13,7 @@ use memtrace_common::{
 use crate::{
     atomic,
     counted::{self, memtrace_send_sum},
-    maps::{CONFIG, COUNTED, OVER, THREADS, YOUNG},
+    maps::{CONFIG, COUNTED, EVENTS, OVER, THREADS, YOUNG},
     young::{memtrace_send, parts},
 };
 
@@ -25,6 +27,12 @@ struct Wanted {
 }
 
 impl Wanted {
+    /// Whether the rest must wait: what the collector asks for leaves the targets half of the ring.
+    #[inline(always)]
+    fn is_too_much(&self) -> bool {
+        self.incarnation == 0 && EVENTS.query(u64::from(BPF_RB_AVAIL_DATA)) > 2 * CONFIG.load().wakeup_bytes
+    }
+
     #[inline(always)]
     const fn is_of(&self, incarnation: u32) -> bool {
         self.incarnation == 0 || self.incarnation == incarnation as u64
@@ -50,19 +58,20 @@ pub extern "C" fn memtrace_sweep(incarnation: u32, before_ns: u64, sums: u32) ->
     let blocks = (&raw const YOUNG).cast_mut().cast();
     // SAFETY: the callback has the signature that the helper calls it with, and the context outlives the call.
     let rows = unsafe { bpf_for_each_map_elem(blocks, young_row as *mut c_void, context, 0) };
-    if rows != i64::from(YOUNG_ROWS) {
+    if rows <= i64::from(YOUNG_ROWS) {
         return 1;
     }
     if sums != 0 {
         let counted = (&raw const COUNTED).cast_mut().cast();
         // SAFETY: as above.
         let rows = unsafe { bpf_for_each_map_elem(counted, counted_row as *mut c_void, context, 0) };
-        return u32::from(rows < i64::from(counted_rows()));
+        return u32::from(rows <= i64::from(counted_rows()));
     }
     0
 }
 
-/// Values of the map of sums.
+/// Values of the map of sums, without the last, which is never used: the helper counts the value at which a walk was ended, so that
+/// one that went through to the end is known by it. The map of blocks has such a value too.
 #[inline(always)]
 fn counted_rows() -> u32 {
     (CONFIG.load().processors + 1) * COUNTED_ROWS
@@ -79,7 +88,7 @@ extern "C" fn young_row(_map: *mut c_void, _key: *mut u32, row: *mut YoungRow, w
         let incarnation = atomic::peek(block.wrapping_byte_add(offset_of!(Block, incarnation)).cast());
         let time_ns: u64 = atomic::peek(block.wrapping_byte_add(offset_of!(Block, time_ns)).cast());
         let due = young::tag(state) == FULL && wanted.is_of(incarnation) && time_ns < wanted.before_ns;
-        if due && memtrace_send(row, index as u32, state) != 0 {
+        if due && (wanted.is_too_much() || memtrace_send(row, index as u32, state) != 0) {
             return END;
         }
         index += 1;
@@ -97,7 +106,7 @@ extern "C" fn counted_row(_map: *mut c_void, _key: *mut u32, row: *mut CountedRo
         let state = atomic::load(word);
         let incarnation = atomic::peek(key.wrapping_byte_add(offset_of!(Key, incarnation)).cast());
         let due = young::tag(state) == FULL && wanted.is_of(incarnation);
-        if due && memtrace_send_sum(row, index as u32, state) != 0 {
+        if due && (wanted.is_too_much() || memtrace_send_sum(row, index as u32, state) != 0) {
             return END;
         }
         index += 1;

@@ -177,6 +177,19 @@ pub(crate) fn is_left(address: u64, task: Task, left: u64) -> bool {
     left != 0 && slot(address, task.incarnation).is_some_and(|slot| atomic::load(parts(slot).0) == left)
 }
 
+/// An address was given out by a call whose record went by the ring: a free of it that follows is not one that was counted.
+#[inline(always)]
+pub(crate) fn given(address: u64, task: Task) {
+    if let Some(slot) = slot(address, task.incarnation) {
+        let (word, _) = parts(slot);
+        let state = atomic::load(word);
+        if young::tag(state) == EMPTY {
+            // Where it fails, somebody else has changed it.
+            let _changed = atomic::swap(word, state, young::next(state, EMPTY));
+        }
+    }
+}
+
 /// A call that holds a young block is given up: nobody knows what became of the block, and it counts as freed.
 #[inline(always)]
 pub(crate) fn give_up(thread: &mut Thread) {

@@ -3,6 +3,7 @@
 // threads: four threads allocate and free at once, and give every fourth block to another to free.
 // chain:   blocks are moved again and again within microseconds, some by calls that fail.
 // fork:    the parent forks with blocks that it has just allocated; the child frees half of them and its own.
+// given:   an address is freed through two hooks, given out by realloc, and freed again.
 // leave:   ends at once after it has allocated what it leaves.
 
 #include "truth.h"
@@ -112,6 +113,32 @@ static void fork_with_blocks(void) {
     NEED(waitpid(child, NULL, 0) == child);
 }
 
+// Two functions that a user may name as a pair.
+NOINLINE void *wrap_take(size_t size) {
+    void *address = malloc(size);
+    NEED(address != NULL);
+    return address;
+}
+
+NOINLINE void wrap_give(void *address) {
+    free(address);
+    __asm__ volatile("");
+}
+
+static void given_again(void) {
+    void *old = site_first(20);
+    // Between it and the end of the heap, or it would grow where it is.
+    NEED(malloc(20) != NULL);
+    // It is young no more.
+    usleep(600000);
+    void *passed = wrap_take(2000);
+    wrap_give(passed);
+    void *moved = site_moved(old, 2000);
+    truth_gave(&site_first_truth, 20);
+    NEED(moved == passed);
+    give(&site_moved_truth, moved, 2000);
+}
+
 static void leave(void) {
     for (size_t index = 0; index < BLOCKS; index++) {
         give(&site_passed_truth, site_passed(index + 1), index + 1);
@@ -134,6 +161,9 @@ int main(int count, char **arguments) {
         break;
     case 'f':
         fork_with_blocks();
+        break;
+    case 'g':
+        given_again();
         break;
     default:
         leave();

@@ -51,6 +51,14 @@ fn blocks_that_four_threads_free_at_once_or_for_each_other() {
 }
 
 #[test]
+fn an_address_that_is_freed_through_two_hooks_and_given_out_again() {
+    require_root!();
+    let (report, _) = observed("given", &["--pair", "wrap_take:wrap_give"]);
+    report.assert_healthy(0..=0);
+    assert!(report.counter("paired") > 0);
+}
+
+#[test]
 fn every_event_is_sent_on_request_and_comes_to_the_same() {
     require_root!();
     let (report, truth) = observed("threads", &["--every-event"]);

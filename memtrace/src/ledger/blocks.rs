@@ -32,14 +32,16 @@ pub(super) enum Unknown {
 
 impl Ledger {
     pub(super) fn alloc(&mut self, alloc: &Alloc) {
-        if let Some(process) = self.index(&alloc.header) {
-            self.add_block(process, &alloc.header, alloc.address, alloc.size, alloc.stack);
+        match self.index(&alloc.header) {
+            Some(process) => self.add_block(process, &alloc.header, alloc.address, alloc.size, alloc.stack),
+            None => self.tally.lost(1, alloc.size),
         }
     }
 
     /// Blocks that have come and gone.
     pub(super) fn pairs(&mut self, pairs: &Pairs) {
         let Some(process) = self.index(&pairs.header) else {
+            self.tally.lost(pairs.count, pairs.bytes);
             return;
         };
         let op = Op::from_u8(pairs.header.op).unwrap_or(Op::Malloc);

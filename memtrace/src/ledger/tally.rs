@@ -23,4 +23,14 @@ pub struct Tally {
     pub inherited_frees: u64,
     /// Events that can be of no process: it has ended, or has another pid.
     pub strays: u64,
+    /// Allocations among them.
+    pub stray_allocations: Amount,
+}
+
+impl Tally {
+    /// Allocations can be of no process.
+    pub(super) const fn lost(&mut self, count: u64, bytes: u64) {
+        self.stray_allocations.count = self.stray_allocations.count.saturating_add(count);
+        self.stray_allocations.bytes = self.stray_allocations.bytes.saturating_add(bytes);
+    }
 }

@@ -97,8 +97,8 @@ impl Probes {
         };
         let mut ebpf = EbpfLoader::new()
             .map_max_entries("EVENTS", options.ring_bytes)
-            .map_max_entries("YOUNG", rows(young::YOUNG_ROWS))
-            .map_max_entries("COUNTED", rows(young::COUNTED_ROWS * processors))
+            .map_max_entries("YOUNG", rows(young::YOUNG_ROWS + 1))
+            .map_max_entries("COUNTED", rows(young::COUNTED_ROWS * processors + 1))
             .override_global(config::SYMBOL, &config, true)
             .override_global(aya_log::LEVEL, &log_level, true)
             .load(OBJECT)

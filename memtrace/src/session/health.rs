@@ -28,8 +28,10 @@ pub(super) fn health(raw: &Raw, frames: &[Frame], whole: impl Fn(usize) -> bool)
         .sum();
     Health {
         events: raw.events,
-        lost_allocations: of(Counter::LostAllocations) + of(Counter::LostPairs),
-        lost_bytes: of(Counter::LostBytes).saturating_add(of(Counter::LostPairBytes)),
+        lost_allocations: of(Counter::LostAllocations) + of(Counter::LostPairs) + tally.stray_allocations.count,
+        lost_bytes: of(Counter::LostBytes)
+            .saturating_add(of(Counter::LostPairBytes))
+            .saturating_add(tally.stray_allocations.bytes),
         recovered_frees: tally.recovered_frees,
         forgotten_frees: of(Counter::ForgottenFrees),
         lost_other: of(Counter::LostOther),

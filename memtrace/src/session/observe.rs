@@ -47,6 +47,9 @@ const LOST_PAUSE: Duration = Duration::from_millis(500);
 /// How often live bytes are noted for the histories. The ledger thins them out as the observation grows.
 const SAMPLE_PAUSE: Duration = Duration::from_millis(250);
 
+/// Samples at which it is looked for processes that are gone without a word, once a record was lost: some ten seconds.
+const LOOKS: u32 = 40;
+
 /// Who is observed.
 pub(super) struct Subject {
     /// What was asked for.
@@ -78,6 +81,8 @@ struct Loop<'a> {
     looked: bool,
     /// Records of processes that were lost so far.
     lost_records: u64,
+    /// How often it is still to be looked who is gone without a word.
+    looks: u32,
 }
 
 /// Observes until the duration is over, the user stops it, or the targets end; then reports.
@@ -127,6 +132,7 @@ pub(super) async fn observe(
         sampled_at: now,
         looked: false,
         lost_records: 0,
+        looks: 0,
     };
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -313,10 +319,15 @@ impl Loop<'_> {
     /// When records of processes were lost, some may be gone without a word.
     fn look_for_the_lost(&mut self) {
         let lost = self.tracer.counters()[Counter::LostOther as usize];
-        if lost == self.lost_records {
+        if lost != self.lost_records {
+            self.lost_records = lost;
+            // One whose end was not told may take its time to end.
+            self.looks = LOOKS;
+        }
+        if self.looks == 0 {
             return;
         }
-        self.lost_records = lost;
+        self.looks -= 1;
         self.take_all();
         for incarnation in self.collector.processes.incarnations() {
             let who = self.collector.processes.description(incarnation);

@@ -163,7 +163,7 @@ impl Processes {
         let old = before.and_then(|before| self.descriptions.get(&before));
         let (first, parent) = old.map_or((incarnation, None), |old| (old.first, old.parent));
         if let Some(before) = before {
-            self.end(before);
+            self.remove(before);
             if let Some(description) = self.descriptions.get_mut(&before) {
                 description.replaced = true;
             }
@@ -208,25 +208,32 @@ impl Processes {
 
     /// A process or its program is gone; `false` when that was known.
     pub(super) fn end(&mut self, incarnation: u32) -> bool {
-        let Some(living) = self.living.remove(&incarnation) else {
+        let Some(living) = self.remove(incarnation) else {
             return false;
         };
-        if let Some(description) = self.descriptions.get(&incarnation) {
-            let pid = description.pid;
-            if !living.known && !living.space.code().is_empty() {
-                self.fresh.push(Fresh {
-                    pid,
-                    incarnation,
-                    began_ns: description.began_ns,
-                    gone: true,
-                    space: living.space,
-                });
-            }
-            if self.incarnations.get(&pid) == Some(&incarnation) {
-                self.incarnations.remove(&pid);
-            }
+        if let Some(description) = self.descriptions.get(&incarnation)
+            && !living.known
+            && !living.space.code().is_empty()
+        {
+            self.fresh.push(Fresh {
+                pid: description.pid,
+                incarnation,
+                began_ns: description.began_ns,
+                gone: true,
+                space: living.space,
+            });
         }
         true
+    }
+
+    fn remove(&mut self, incarnation: u32) -> Option<Living> {
+        let living = self.living.remove(&incarnation)?;
+        if let Some(description) = self.descriptions.get(&incarnation)
+            && self.incarnations.get(&description.pid) == Some(&incarnation)
+        {
+            self.incarnations.remove(&description.pid);
+        }
+        Some(living)
     }
 
     /// Whether there are descriptions that may be given up.
@@ -351,4 +358,42 @@ pub(super) fn executable(pid: u32) -> String {
 pub(super) fn container_of(pid: u32) -> Option<String> {
     let container = container::of_process(pid)?;
     Some(format!("{} {}", container.runtime, container.name()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_process_had_is_handed_out_when_it_ends_and_not_when_it_goes_on_as_another_program() {
+        let modules = Modules::default();
+        let mut processes = Processes::new(modules.clone(), Split::None);
+        let pid = std::process::id();
+        let space = AddressSpace::read_into(pid, &modules).unwrap();
+        let description = Description {
+            pid,
+            first: 1,
+            ..Description::default()
+        };
+        processes.add(1, description, space);
+        processes.begin(pid, 2, "next".to_owned(), None);
+        let fresh = processes.refresh();
+        assert_eq!(fresh.len(), 1);
+        assert!(fresh.iter().all(|fresh| fresh.incarnation == 2 && !fresh.gone));
+        assert!(
+            processes.end(2) && processes.refresh().is_empty(),
+            "it was handed out already"
+        );
+        processes.add(
+            3,
+            Description {
+                pid,
+                ..Description::default()
+            },
+            AddressSpace::read_into(pid, &modules).unwrap(),
+        );
+        assert!(processes.end(3) && !processes.end(3));
+        let fresh = processes.refresh();
+        assert!(fresh.len() == 1 && fresh.iter().all(|fresh| fresh.incarnation == 3 && fresh.gone));
+    }
 }

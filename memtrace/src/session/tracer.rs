@@ -245,13 +245,18 @@ impl Tracer {
     /// The mappings of a process were read.
     pub(super) fn laid_out(&self, space: &AddressSpace, pid: u32, incarnation: u32, began_ns: Option<u64>) {
         self.unwinding.laid_out(space, incarnation);
-        self.had(space, pid, incarnation, began_ns);
+        if let Some(hooker) = &self.hooker {
+            hooker.mapped(Mapped::of(space, pid, incarnation, began_ns));
+        }
     }
 
     /// What a process had mapped that is gone: reports tell what was hooked in it, and its files get their probes for those that come.
     pub(super) fn had(&self, space: &AddressSpace, pid: u32, incarnation: u32, began_ns: Option<u64>) {
         if let Some(hooker) = &self.hooker {
-            hooker.mapped(Mapped::of(space, pid, incarnation, began_ns));
+            hooker.mapped(Mapped {
+                gone: true,
+                ..Mapped::of(space, pid, incarnation, began_ns)
+            });
         }
     }
 

@@ -46,6 +46,7 @@ struct OfProgram {
     /// The thread that probes are attached through: the kernel gives them up with it.
     thread: u32,
     began_ns: Option<u64>,
+    gone: bool,
     modules: Vec<(u32, Arc<Module>)>,
     /// Files that have their probes in this process.
     attached: FxHashSet<FileIdentity>,
@@ -105,6 +106,7 @@ impl Hooks {
             pid,
             incarnation,
             began_ns,
+            gone,
             modules,
         } = mapped;
         for (index, module) in &modules {
@@ -117,6 +119,7 @@ impl Hooks {
             ..OfProgram::default()
         });
         program.modules = modules;
+        program.gone = gone;
         let result = self.attach_missing(incarnation);
         let judged = self.tell(incarnation);
         result?;
@@ -174,6 +177,8 @@ impl Hooks {
             }
             let scope = if known.unwrap_or_else(|| self.is_for_all(module)) {
                 Scope::Machine
+            } else if program.gone {
+                continue;
             } else {
                 own_scope
             };
@@ -191,6 +196,12 @@ impl Hooks {
         let (mut own, mut machine) = (Links::default(), Links::default());
         let result = self.probes.attach(&points, &mut own, &mut machine);
         let by_main_thread = own_scope == Scope::Process(pid) && !own.is_empty();
+        if result.is_err() {
+            // What is for all is tried again for the next who has the file, from the beginning: half of it would look like leaks.
+            machine.close_aside();
+            machine = Links::default();
+            wanted.retain(|(.., scope)| *scope != Scope::Machine);
+        }
         self.attached += own.len() + machine.len();
         self.links.append(machine);
         for (file, _, scope) in &wanted {
@@ -260,6 +271,7 @@ impl Hooks {
             pid,
             incarnation: child,
             began_ns: Some(time_ns),
+            gone: false,
             modules,
         });
     }

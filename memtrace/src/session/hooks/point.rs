@@ -18,6 +18,8 @@ pub(in crate::session) struct Mapped {
     pub(in crate::session) incarnation: u32,
     /// When it began, in nanoseconds of kernel time, if that was seen.
     pub(in crate::session) began_ns: Option<u64>,
+    /// Whether it is gone: then no probe is put on for it alone.
+    pub(in crate::session) gone: bool,
     /// The files of its code, with their numbers.
     pub(in crate::session) modules: Vec<(u32, Arc<Module>)>,
 }
@@ -34,6 +36,7 @@ impl Mapped {
             pid,
             incarnation,
             began_ns,
+            gone: false,
             modules: modules.collect(),
         }
     }
