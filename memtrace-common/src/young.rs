@@ -58,6 +58,22 @@ pub struct Block {
     pub flags: u16,
 }
 
+impl Block {
+    /// None: all zero, where [`Default`] cannot be asked.
+    pub const NONE: Self = Self {
+        address: 0,
+        size: 0,
+        stack: 0,
+        time_ns: 0,
+        incarnation: 0,
+        pid: 0,
+        tid: 0,
+        op: 0,
+        reserved: 0,
+        flags: 0,
+    };
+}
+
 /// A slot for a block.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]

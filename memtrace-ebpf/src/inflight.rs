@@ -41,18 +41,7 @@ const EMPTY: Thread = Thread {
     },
     wrapper: Registers { ip: 0, sp: 0, bp: 0 },
     trampoline: 0,
-    old: Block {
-        address: 0,
-        size: 0,
-        stack: 0,
-        time_ns: 0,
-        incarnation: 0,
-        pid: 0,
-        tid: 0,
-        op: 0,
-        reserved: 0,
-        flags: 0,
-    },
+    old: Block::NONE,
 };
 
 /// The state of a thread that was seen before.

@@ -33,32 +33,25 @@ pub(crate) fn mapped(task: Task, key: FileKey, address: u64, size: u64, offset: 
 /// A program begins whose first executable segment is at an address.
 #[inline(always)]
 pub(crate) fn executable(task: Task, key: FileKey, address: u64) {
-    // SAFETY: as above.
-    let Some(table) = (unsafe { FILES.get(key) }) else {
-        return;
-    };
-    let segment = &table.segments[0];
-    let size = segment.end.wrapping_sub(segment.offset);
-    add(task, table, segment, address & !(PAGE - 1), size, segment.offset);
+    first(task, key, |_| address & !(PAGE - 1));
 }
 
 /// The same of its dynamic loader, whose addresses (svma) are added to `bias`.
 #[inline(always)]
 pub(crate) fn loader(task: Task, key: FileKey, bias: u64) {
+    first(task, key, |segment| bias.wrapping_add(segment.svma));
+}
+
+/// The kernel has mapped a file's first executable segment by itself.
+#[inline(always)]
+fn first(task: Task, key: FileKey, address: impl FnOnce(&FileSegment) -> u64) {
     // SAFETY: as above.
     let Some(table) = (unsafe { FILES.get(key) }) else {
         return;
     };
     let segment = &table.segments[0];
     let size = segment.end.wrapping_sub(segment.offset);
-    add(
-        task,
-        table,
-        segment,
-        bias.wrapping_add(segment.svma),
-        size,
-        segment.offset,
-    );
+    add(task, table, segment, address(segment), size, segment.offset);
 }
 
 #[inline(always)]

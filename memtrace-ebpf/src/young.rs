@@ -152,18 +152,7 @@ pub extern "C" fn memtrace_take(address: u64, incarnation: u32, block: *mut Bloc
 /// A block is freed: when it is in the table, the pair is counted. Returns as [`memtrace_take`].
 #[unsafe(no_mangle)]
 pub extern "C" fn memtrace_end(address: u64, incarnation: u32) -> u64 {
-    let mut block = Block {
-        address: 0,
-        size: 0,
-        stack: 0,
-        time_ns: 0,
-        incarnation: 0,
-        pid: 0,
-        tid: 0,
-        op: 0,
-        reserved: 0,
-        flags: 0,
-    };
+    let mut block = Block::NONE;
     let left = take(address, incarnation, &mut block);
     if left != 0 {
         counted::memtrace_count(&raw const block);
