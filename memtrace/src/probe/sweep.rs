@@ -2,46 +2,22 @@
 //!
 //! The program that does it is attached to nothing: the kernel runs it when it is asked to, in this thread, and has run it when
 //! the call returns (`BPF_PROG_TEST_RUN` of a raw tracepoint program, Linux 5.10). aya would do that only for who holds all
-//! programs, so the system call is made here.
+//! programs.
 
 use std::{
     io,
-    os::fd::{AsFd as _, AsRawFd as _, OwnedFd},
+    os::fd::{AsFd as _, OwnedFd},
 };
 
 use aya::programs::Program;
 
-use super::{ProbeError, Probes};
+use super::{ProbeError, Probes, sys};
 
 /// Name of the program.
 const PROGRAM: &str = "sweep";
 
-/// `BPF_PROG_TEST_RUN`, include/uapi/linux/bpf.h.
-const RUN: u32 = 10;
-
 /// Every incarnation.
 const ALL: u64 = 0;
-
-/// Bytes of the program's arguments: incarnation and time.
-const ARGUMENT_BYTES: u32 = 16;
-
-/// The part of `union bpf_attr` that runs a program, as of Linux 5.10.
-#[repr(C)]
-#[derive(Default)]
-struct RunAttribute {
-    program: u32,
-    result: u32,
-    data_size: [u32; 2],
-    data: [u64; 2],
-    repeat: u32,
-    duration: u32,
-    context_size: [u32; 2],
-    context: [u64; 2],
-    flags: u32,
-    processor: u32,
-}
-
-const _: () = assert!(size_of::<RunAttribute>() == 72);
 
 /// Runs the program.
 #[derive(Debug)]
@@ -71,21 +47,8 @@ impl Sweeper {
     /// # Errors
     /// When the kernel does not run the program.
     pub fn sweep(&self, before_ns: u64) -> Result<bool, ProbeError> {
-        let arguments: [u64; 2] = [ALL, before_ns];
-        let mut attribute = RunAttribute {
-            program: u32::try_from(self.0.as_raw_fd()).unwrap_or(u32::MAX),
-            context_size: [ARGUMENT_BYTES, 0],
-            context: [arguments.as_ptr() as u64, 0],
-            ..RunAttribute::default()
-        };
-        #[expect(unsafe_code, reason = "neither rustix nor nix knows this system call")]
-        // SAFETY: the kernel reads as many bytes of `attribute` as it is told and writes its results there, which are its own; of
-        // `arguments` it reads as many as `attribute` says.
-        let result = unsafe { libc::syscall(libc::SYS_bpf, RUN, &raw mut attribute, size_of::<RunAttribute>()) };
-        if result < 0 {
-            return Err(failed(io::Error::last_os_error()));
-        }
-        Ok(attribute.result == 0)
+        let result = sys::run(self.0.as_fd(), &[ALL, before_ns]).map_err(failed)?;
+        Ok(result == 0)
     }
 }
 

@@ -9,8 +9,10 @@ use std::{
 
 use aya_obj::generated::bpf_insn;
 
-/// Commands: `BPF_PROG_LOAD`, `BPF_BTF_LOAD` (Linux 4.18), `BPF_LINK_CREATE` (5.7).
+/// Commands: `BPF_PROG_LOAD`, `BPF_PROG_TEST_RUN` (of raw tracepoint programs: Linux 5.10), `BPF_BTF_LOAD` (4.18),
+/// `BPF_LINK_CREATE` (5.7).
 const PROGRAM_LOAD: u32 = 5;
+const PROGRAM_RUN: u32 = 10;
 const TYPES_LOAD: u32 = 18;
 const LINK_CREATE: u32 = 28;
 
@@ -122,6 +124,21 @@ struct ManyAttribute {
     reserved: u32,
 }
 
+#[repr(C)]
+#[derive(Default)]
+struct RunAttribute {
+    program: u32,
+    result: u32,
+    data_size: [u32; 2],
+    data: [u64; 2],
+    repeat: u32,
+    duration: u32,
+    context_size: [u32; 2],
+    context: [u64; 2],
+    flags: u32,
+    processor: u32,
+}
+
 /// Loads a program that can be attached by [`link_many`], and only so.
 ///
 /// # Errors
@@ -152,7 +169,7 @@ pub(super) fn load(program: &Load<'_>) -> io::Result<OwnedFd> {
         function_count: described.map_or(0, |(_, count)| count),
         line_bytes: 0,
     };
-    bpf(PROGRAM_LOAD, &attribute)
+    bpf(PROGRAM_LOAD, attribute)
 }
 
 /// Loads types (BTF).
@@ -168,7 +185,7 @@ pub(super) fn load_types(types: &[u8]) -> io::Result<OwnedFd> {
         log_level: 0,
         reserved: 0,
     };
-    bpf(TYPES_LOAD, &attribute)
+    bpf(TYPES_LOAD, attribute)
 }
 
 /// Attaches a program to an event.
@@ -183,7 +200,7 @@ pub(super) fn link_event(program: BorrowedFd<'_>, event: BorrowedFd<'_>, cookie:
         flags: 0,
         cookie,
     };
-    bpf(LINK_CREATE, &attribute)
+    bpf(LINK_CREATE, attribute)
 }
 
 /// Attaches a program to many places at once; in the order in which they are given.
@@ -209,17 +226,40 @@ pub(super) fn link_many(program: BorrowedFd<'_>, many: &Many<'_>) -> io::Result<
         process: many.process,
         reserved: 0,
     };
-    bpf(LINK_CREATE, &attribute)
+    bpf(LINK_CREATE, attribute)
 }
 
-/// Makes a descriptor by the system call `bpf`. Private, because an attribute has addresses: those that are made above are of
-/// slices that live until the call has returned, with their own lengths.
-fn bpf<Attribute>(command: u32, attribute: &Attribute) -> io::Result<OwnedFd> {
+/// Runs a raw tracepoint program with these arguments, in this thread, and gives back what it returned.
+///
+/// # Errors
+/// What the kernel says.
+pub(super) fn run(program: BorrowedFd<'_>, arguments: &[u64]) -> io::Result<u32> {
+    let mut attribute = RunAttribute {
+        program: number(program),
+        context_size: [count(size_of_val(arguments))?, 0],
+        context: [arguments.as_ptr() as u64, 0],
+        ..RunAttribute::default()
+    };
+    if call(PROGRAM_RUN, &mut attribute) < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(attribute.result)
+}
+
+/// Makes a descriptor by the system call `bpf`.
+fn bpf<Attribute>(command: u32, mut attribute: Attribute) -> io::Result<OwnedFd> {
+    descriptor(call(command, &mut attribute))
+}
+
+/// The system call `bpf`. Private, because an attribute has addresses: those that are made above are of slices that live until the
+/// call has returned, with their own lengths.
+fn call<Attribute>(command: u32, attribute: &mut Attribute) -> libc::c_long {
     #[expect(unsafe_code, reason = "neither rustix nor nix knows this system call")]
-    // SAFETY: the kernel reads as many bytes of `attribute` as it is told, which are its own, and what its addresses point to,
-    // as said above.
-    let result = unsafe { libc::syscall(libc::SYS_bpf, command, attribute, size_of::<Attribute>()) };
-    descriptor(result)
+    // SAFETY: the kernel reads and writes as many bytes of `attribute` as it is told, which are its own, and reads what its
+    // addresses point to, as said above.
+    unsafe {
+        libc::syscall(libc::SYS_bpf, command, &raw mut *attribute, size_of::<Attribute>())
+    }
 }
 
 /// The descriptor that a system call returned, or its error.
@@ -259,5 +299,7 @@ mod tests {
         assert_eq!(size_of::<ManyAttribute>(), 64);
         assert_eq!(size_of::<TypesAttribute>(), 32);
         assert_eq!(size_of::<EventAttribute>(), 24);
+        assert_eq!(offset_of!(RunAttribute, context), 48);
+        assert_eq!(size_of::<RunAttribute>(), 72);
     }
 }

@@ -136,7 +136,6 @@ const RULES: &[Rule] = &[
             "memtrace/src/target/",
             "memtrace/src/probe/counted.rs",
             "memtrace/src/probe/sys.rs",
-            "memtrace/src/probe/sweep.rs",
             "memtrace-common/src/pod.rs",
         ],
         forbidden: &["unsafe"],
