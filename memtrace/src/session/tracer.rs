@@ -212,34 +212,12 @@ impl Tracer {
     pub(super) fn notice(&self, notice: Notice) {
         let Some(hooker) = &self.hooker else { return };
         match notice {
-            Notice::Forked {
-                parent,
-                child,
-                pid,
-                time_ns,
-            } => {
-                self.unwinding.forked(parent, child);
-                hooker.forked(parent, child, pid, time_ns);
-            }
-            Notice::Executed {
-                old,
-                new,
-                pid,
-                time_ns,
-                by_other_thread,
-            } => {
-                if let Some(old) = old {
-                    self.unwinding.ended(old);
-                    hooker.executed(old, new, pid, time_ns, by_other_thread);
-                }
-            }
-            Notice::Ended(incarnation) => {
-                self.unwinding.ended(incarnation);
-                hooker.ended(incarnation);
-            }
-            Notice::MainThreadEnded(incarnation) => hooker.main_thread_ended(incarnation),
+            Notice::Forked { parent, child, .. } => self.unwinding.forked(parent, child),
+            Notice::Executed { old: Some(gone), .. } | Notice::Ended(gone) => self.unwinding.ended(gone),
             Notice::Wanted(module) => self.unwinding.wanted(module),
+            Notice::Executed { old: None, .. } | Notice::MainThreadEnded(_) => {}
         }
+        hooker.notice(notice);
     }
 
     /// The mappings of a process were read.

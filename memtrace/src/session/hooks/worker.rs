@@ -7,29 +7,15 @@ use std::{
     time::Duration,
 };
 
-use super::{Hooks, Mapped};
+use super::{super::collector::Notice, Hooks, Mapped};
 
 /// How long after the end of a main thread it is looked whether others go on: a program that ends loses them one by one.
 const PATIENCE: Duration = Duration::from_millis(250);
 
-/// What the worker is told. Programs by incarnation.
+/// What the worker is told.
 enum Message {
     Mapped(Mapped),
-    Forked {
-        parent: u32,
-        child: u32,
-        pid: u32,
-        time_ns: u64,
-    },
-    Executed {
-        old: u32,
-        new: u32,
-        pid: u32,
-        time_ns: u64,
-        by_other_thread: bool,
-    },
-    Ended(u32),
-    MainThreadEnded(u32),
+    Notice(Notice),
 }
 
 /// The thread that attaches, seen from the loop.
@@ -62,38 +48,21 @@ impl Hooker {
         self.tell(Message::Mapped(mapped));
     }
 
-    /// A process was forked.
-    pub(in crate::session) fn forked(&self, parent: u32, child: u32, pid: u32, time_ns: u64) {
-        self.tell(Message::Forked {
-            parent,
-            child,
-            pid,
-            time_ns,
-        });
+    /// Something has happened to a process.
+    pub(in crate::session) fn notice(&self, notice: Notice) {
+        match notice {
+            Notice::MainThreadEnded(incarnation) => self.tell_later(notice, incarnation),
+            // Of unwind tables, and there are many.
+            Notice::Wanted(_) => {}
+            _ => self.tell(Message::Notice(notice)),
+        }
     }
 
-    /// A process replaced its program.
-    pub(in crate::session) fn executed(&self, old: u32, new: u32, pid: u32, time_ns: u64, by_other_thread: bool) {
-        self.tell(Message::Executed {
-            old,
-            new,
-            pid,
-            time_ns,
-            by_other_thread,
-        });
-    }
-
-    /// A program is gone.
-    pub(in crate::session) fn ended(&self, incarnation: u32) {
-        self.tell(Message::Ended(incarnation));
-    }
-
-    /// The main thread of a process has ended, not the process.
-    pub(in crate::session) fn main_thread_ended(&self, incarnation: u32) {
+    fn tell_later(&self, notice: Notice, incarnation: u32) {
         let sender = self.sender.clone();
         let spawned = std::thread::Builder::new().spawn(move || {
             std::thread::sleep(PATIENCE);
-            sender.send(Message::MainThreadEnded(incarnation))
+            sender.send(Message::Notice(notice))
         });
         if let Err(error) = spawned {
             log::debug!("nobody looks after process with incarnation {incarnation}: {error}");
@@ -108,22 +77,27 @@ impl Hooker {
 }
 
 fn take(hooks: &mut Hooks, message: Message) {
-    match message {
-        Message::Mapped(mapped) => hooks.follow(mapped),
-        Message::Forked {
+    let notice = match message {
+        Message::Mapped(mapped) => return hooks.follow(mapped),
+        Message::Notice(notice) => notice,
+    };
+    match notice {
+        Notice::Forked {
             parent,
             child,
             pid,
             time_ns,
         } => hooks.forked(parent, child, pid, time_ns),
-        Message::Executed {
-            old,
+        Notice::Executed {
+            old: Some(old),
             new,
             pid,
             time_ns,
             by_other_thread,
         } => hooks.executed(old, new, pid, time_ns, by_other_thread),
-        Message::Ended(incarnation) => hooks.ended(incarnation),
-        Message::MainThreadEnded(incarnation) => hooks.main_thread_ended(incarnation),
+        Notice::Ended(incarnation) => hooks.ended(incarnation),
+        Notice::MainThreadEnded(incarnation) => hooks.main_thread_ended(incarnation),
+        // A program that was not traced has no probes to be kept.
+        Notice::Executed { old: None, .. } | Notice::Wanted(_) => {}
     }
 }
