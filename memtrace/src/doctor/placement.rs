@@ -40,9 +40,8 @@ fn name(point: &AttachPoint) -> String {
     }
 }
 
-/// Names once each, in the order in which they came: a function may have several returns.
+/// Names once each: the returns of a function come one after the other.
 fn list(mut names: Vec<String>) -> String {
-    let mut seen = std::collections::HashSet::new();
-    names.retain(|name| seen.insert(name.clone()));
+    names.dedup();
     names.join(", ")
 }

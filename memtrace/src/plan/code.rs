@@ -99,25 +99,29 @@ impl<'elf, 'data, R: ReadRef<'data>> Code<'elf, 'data, R> {
     /// The instruction at an address; `None` when there is none, or too many were asked for.
     pub(super) fn step(&self, svma: u64) -> Option<Step<'data>> {
         let instruction = self.instruction(svma)?;
+        Some(Step {
+            next: instruction.next_ip(),
+            flow: self.flow(&instruction),
+            deeper: deeper(&instruction),
+        })
+    }
+
+    /// What an instruction does to the flow of control.
+    pub(super) fn flow(&self, instruction: &Instruction) -> Flow<'data> {
         let direct = || match instruction.op0_kind() {
             OpKind::NearBranch64 => Some(instruction.near_branch_target()),
             _ => None,
         };
-        let flow = match instruction.mnemonic() {
-            Mnemonic::Call => Flow::Call(self.destination(&instruction)),
-            Mnemonic::Jmp => Flow::Jump(self.destination(&instruction)),
+        match instruction.mnemonic() {
+            Mnemonic::Call => Flow::Call(self.destination(instruction)),
+            Mnemonic::Jmp => Flow::Jump(self.destination(instruction)),
             Mnemonic::Ret => Flow::Return,
             Mnemonic::Ud0 | Mnemonic::Ud1 | Mnemonic::Ud2 | Mnemonic::Int3 | Mnemonic::Hlt => Flow::Stop,
             // None of them is in compiled code, and where they lead to is not known.
             Mnemonic::Retf | Mnemonic::Iretq | Mnemonic::Sysretq | Mnemonic::Xbegin => Flow::Jump(Place::Unknown),
             Mnemonic::Nop | Mnemonic::Endbr64 => Flow::Padding,
             _ => direct().map_or(Flow::Next, Flow::Branch),
-        };
-        Some(Step {
-            next: instruction.next_ip(),
-            flow,
-            deeper: deeper(&instruction),
-        })
+        }
     }
 
     /// The instruction at an address, decoded; `None` when there is none, or too many were asked for.

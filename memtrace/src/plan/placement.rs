@@ -135,8 +135,7 @@ fn find<'data, R: ReadRef<'data>>(
             }
             return Ok((at, shape));
         }
-        if !matches!(code.step(at).map(|step| step.flow), Some(Flow::Next | Flow::Padding))
-            || instruction.mnemonic() == Mnemonic::Syscall
+        if !matches!(code.flow(&instruction), Flow::Next | Flow::Padding) || instruction.mnemonic() == Mnemonic::Syscall
         {
             return Err("it ends, branches or calls before an instruction that is emulated");
         }
