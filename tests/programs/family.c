@@ -28,15 +28,6 @@ static size_t inherited_size(int index) {
     return 100 + (size_t)index * 10;
 }
 
-#define TAKER(function)                                                                                                \
-    SITE(function);                                                                                                    \
-    static NOINLINE void *function(size_t size) {                                                                      \
-        void *address = malloc(size);                                                                                  \
-        NEED(address != NULL);                                                                                         \
-        truth_took(&function##_truth, size);                                                                           \
-        return address;                                                                                                \
-    }
-
 TAKER(site_inherited)
 TAKER(site_child)
 TAKER(site_grandchild)

@@ -146,6 +146,16 @@ __attribute__((unused)) static void truth_hold(void) {
         }                                                                                                              \
     } while (0)
 
+// A site that does nothing but take a block.
+#define TAKER(function)                                                                                                \
+    SITE(function);                                                                                                    \
+    static NOINLINE void *function(size_t size) {                                                                      \
+        void *address = malloc(size);                                                                                  \
+        NEED(address != NULL);                                                                                         \
+        truth_took(&function##_truth, size);                                                                           \
+        return address;                                                                                                \
+    }
+
 // A small generator with a fixed start, so that every run does the same (xorshift64, Marsaglia 2003).
 __attribute__((unused)) static inline uint64_t truth_random(uint64_t *state) {
     *state ^= *state << 13;

@@ -14,15 +14,6 @@
 
 enum { THREADS = 4, ROUNDS = 20000, PLACES = 64, CHAINS = 3000, BLOCKS = 200 };
 
-#define TAKER(function)                                                                                                \
-    SITE(function);                                                                                                    \
-    static NOINLINE void *function(size_t size) {                                                                      \
-        void *address = malloc(size);                                                                                  \
-        NEED(address != NULL);                                                                                         \
-        truth_took(&function##_truth, size);                                                                           \
-        return address;                                                                                                \
-    }
-
 TAKER(site_passed)
 TAKER(site_shared)
 TAKER(site_first)

@@ -11,7 +11,7 @@ use std::{
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::{PATIENCE, Program, Report, programs, wait_until};
+use crate::{PATIENCE, Program, Report, Truth, programs, wait_until};
 
 /// A memtrace that observes a target.
 pub struct Memtrace {
@@ -131,6 +131,17 @@ impl Memtrace {
             process: Program::spawn(&mut command),
             directory,
         }
+    }
+
+    /// Attaches to a program that is ready, lets it work to its hold, and has it end well.
+    pub fn traced(mut program: Program, options: &[&str]) -> (Report, Truth) {
+        let memtrace = Self::attach(program.pid(), options);
+        program.go();
+        let truth = program.truth();
+        let report = memtrace.finish();
+        let (status, _) = program.end();
+        assert!(status.success(), "the program ended with {status}");
+        (report, truth)
     }
 
     /// Starts a program under memtrace; its input and output are those of [`Memtrace::process`].

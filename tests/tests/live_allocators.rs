@@ -37,17 +37,12 @@ fn unmatched(allocator: &str, threads: u64) -> RangeInclusive<u64> {
 }
 
 /// Runs a program to its hold under memtrace, and compares.
-fn observe(mut program: Program, allocator: &str, threads: u64) -> (Report, Truth) {
+fn observe(program: Program, allocator: &str, threads: u64) -> (Report, Truth) {
     // Large enough that nothing is lost: loss has its own tests.
-    let memtrace = Memtrace::attach(program.pid(), &["--ring-size", "64MiB"]);
-    program.go();
-    let truth = program.truth();
-    let report = memtrace.finish();
+    let (report, truth) = Memtrace::traced(program, &["--ring-size", "64MiB"]);
     report.only_process().assert_allocator(allocator);
     report.assert_exact(&truth);
     report.assert_healthy(unmatched(allocator, threads));
-    let (status, _) = program.end();
-    assert!(status.success(), "the program ended with {status}");
     (report, truth)
 }
 

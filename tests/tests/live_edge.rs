@@ -13,20 +13,9 @@ fn exact(program: Program) -> (Report, Truth) {
 
 /// The same for a program that has frees of which the tracer cannot know the allocation.
 fn exact_but(program: Program, unmatched: RangeInclusive<u64>) -> (Report, Truth) {
-    let (report, truth) = observe(program);
+    let (report, truth) = Memtrace::traced(program, &["--ring-size", "64MiB"]);
     report.assert_exact(&truth);
     report.assert_healthy(unmatched);
-    (report, truth)
-}
-
-/// Attaches to a program that is ready and lets it work.
-fn observe(mut program: Program) -> (Report, Truth) {
-    let memtrace = Memtrace::attach(program.pid(), &["--ring-size", "64MiB"]);
-    program.go();
-    let truth = program.truth();
-    let report = memtrace.finish();
-    let (status, _) = program.end();
-    assert!(status.success(), "the program ended with {status}");
     (report, truth)
 }
 
@@ -206,7 +195,7 @@ fn a_jump_out_of_malloc_and_deeper_calls() {
     // Deeper calls look like parts of the call that was left, until its place on the stack is overwritten or the thread
     // calls from further up: they may be missed, and are counted as nested. What comes after is seen again.
     let program = Program::start("dying", &["jump-deep"]);
-    let (report, truth) = observe(program);
+    let (report, truth) = Memtrace::traced(program, &["--ring-size", "64MiB"]);
     report.assert_exact(&truth.clone().only(|site| site != "site_deeper"));
     let (deeper, seen) = (truth.site("site_deeper"), report.site("site_deeper"));
     println!("deeper: truth {deeper:?}, memtrace {seen:?}");

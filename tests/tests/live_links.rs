@@ -35,15 +35,10 @@ fn many_are_possible() -> bool {
 
 /// Traces a program that is told to go, and compares.
 fn exact(name: &str, arguments: &[&str], options: &[&str], unmatched: u64) {
-    let mut program = Program::start(name, arguments);
     let options: Vec<_> = ["--ring-size", "64MiB"].iter().chain(options).copied().collect();
-    let memtrace = Memtrace::attach(program.pid(), &options);
-    program.go();
-    let truth = program.truth();
-    let report = memtrace.finish();
+    let (report, truth) = Memtrace::traced(Program::start(name, arguments), &options);
     report.assert_exact(&truth);
     report.assert_healthy(0..=unmatched);
-    assert!(program.end().0.success());
 }
 
 #[test]
@@ -110,14 +105,9 @@ fn calls_that_fail_by_single_links() {
 #[test]
 fn a_new_program_by_single_links() {
     require_root!();
-    let mut program = Program::start("life", &["exec"]);
-    let memtrace = Memtrace::attach(program.pid(), &["--single-links"]);
-    program.go();
-    let truth = program.truth();
-    let report = memtrace.finish();
+    let (report, truth) = Memtrace::traced(Program::start("life", &["exec"]), &["--single-links"]);
     report.assert_exact(&truth.only(|name| name == "site_after_exec"));
     report.assert_healthy(0..=0);
-    assert!(program.end().0.success());
 }
 
 /// As in `live_lifecycle`, where links are shared.

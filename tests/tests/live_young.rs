@@ -26,12 +26,7 @@ fn assert_spread(report: &Report, truth: &Truth, function: &str) {
 }
 
 fn observed(mode: &str, options: &[&str]) -> (Report, Truth) {
-    let mut program = Program::start("young", &[mode]);
-    let memtrace = Memtrace::attach(program.pid(), &[&RING, options].concat());
-    program.go();
-    let truth = program.truth();
-    let report = memtrace.finish();
-    assert!(program.end().0.success());
+    let (report, truth) = Memtrace::traced(Program::start("young", &[mode]), &[&RING, options].concat());
     println!("{} paired, {} sent", report.counter("paired"), report.counter("sent"));
     report.assert_exact(&truth);
     (report, truth)

@@ -115,9 +115,8 @@ const fn own_names(
     needs: &'static [(&'static str, &'static str)],
 ) -> Recipe {
     Recipe {
-        libraries,
-        needs,
-        ..program(name, &["own_names.c"], flags)
+        sources: &["own_names.c"],
+        ..linked(name, flags, libraries, needs)
     }
 }
 
