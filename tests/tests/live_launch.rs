@@ -117,9 +117,10 @@ fn a_program_that_cannot_be_started() {
 #[test]
 fn keys_of_the_terminal_reach_the_program_once() {
     require_root!();
-    // Its standard input is not the terminal.
+    // Its standard input is not the terminal. Without `exec` there would be a shell in the foreground too, which some end
+    // by the interrupt.
     let line = format!(
-        "{} run -- {} interrupts </dev/null",
+        "exec {} run -- {} interrupts </dev/null",
         Memtrace::binary().display(),
         programs::path("life").display()
     );
@@ -128,8 +129,8 @@ fn keys_of_the_terminal_reach_the_program_once() {
     terminal.send("\u{3}");
     let count = terminal.expect("interrupts ");
     assert_eq!(count.trim(), "1", "one Ctrl-C is one signal");
-    let (status, _) = terminal.wait();
-    assert_eq!(status.code(), Some(3));
+    let (status, output) = terminal.wait();
+    assert_eq!(status.code(), Some(3), "{output}");
 }
 
 #[test]
