@@ -63,6 +63,12 @@ pub(crate) const OUT: u32 = 12;
 /// The bit for exits by instructions.
 const BY_INSTRUCTIONS: u32 = 16;
 
+/// Bit of a packed cookie: the kernel steps through the instruction at the attach point, which costs ten times what one costs that
+/// it emulates.
+pub const STEPPED: u64 = 1 << 63;
+
+const _: () = assert!(Cookie::DETAIL + 3 * Cookie::OPERAND_BITS <= 63);
+
 impl Cookie {
     const DETAIL: u32 = 24;
     /// An argument that is not there.

@@ -29,6 +29,8 @@ macro_rules! counters {
 
 counters! {
     Hits "hits" "Probe hits of the target, all programs together.";
+    FreeHits "free_hits" "Hits of probes on functions that only free, or that may give back what they were given.";
+    SteppedHits "stepped_hits" "Hits of probes on instructions that the kernel cannot emulate.";
     TimedHits "timed_hits" "Hits whose run time was measured.";
     TimedNs "timed_ns" "Run time in nanoseconds of the hits that were measured.";
     Sent "sent" "Events put into the ring, stacks not included.";
@@ -40,6 +42,10 @@ counters! {
     Paired "paired" "Blocks whose free was met before their allocation was sent; they are in the sums.";
     LostPairs "lost_pairs" "Blocks, allocated and freed, that are missing from the sums because the ring was full.";
     LostPairBytes "lost_pair_bytes" "Requested bytes of these.";
+    Drawn "drawn" "Allocations that were drawn for the sample.";
+    Unsampled "unsampled" "Allocations that were not drawn for the sample.";
+    UnsampledBytes "unsampled_bytes" "Requested bytes of these.";
+    UnsampledFrees "unsampled_frees" "Frees of blocks that are not in the sample.";
     LostOther "lost_other" "Records of lifecycle or failed calls that found the ring full.";
     StacksLost "stacks_lost" "Events without a stack because the ring was full.";
     ScratchTaken "scratch_taken" "Events without a stack because another task took the scratch memory over.";

@@ -4,7 +4,7 @@
 //! buffer ([`event`]), the cookie that an attach point carries ([`cookie`]), the settings the loader
 //! writes into the object ([`config`]), the values of the maps ([`state`]) and the counters
 //! ([`counter`]). Decisions that the BPF side takes and that need no kernel live here as plain
-//! functions, so that they are tested on the host ([`request`], [`identity`], [`unwind`], [`young`]).
+//! functions, so that they are tested on the host ([`request`], [`identity`], [`sampling`], [`unwind`], [`young`]).
 //!
 //! Layout rules: `repr(C)`, explicit padding, no `bool`, and an assertion on every size.
 
@@ -27,6 +27,7 @@ pub mod limits;
 pub mod op;
 mod pod;
 pub mod request;
+pub mod sampling;
 pub mod space;
 pub mod state;
 pub mod unwind;

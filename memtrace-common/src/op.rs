@@ -91,6 +91,10 @@ ops! {
     Mremap = 36, "mremap";
     /// `brk` called by the program itself rather than by its allocator
     Brk = 37, "brk";
+    /// `mmap` of anonymous memory while calls of the allocator were not looked at: by the program or by its allocator
+    MmapAny = 38, "mmap (any)";
+    /// `brk`, likewise
+    BrkAny = 39, "brk (any)";
     /// Rust's `__rust_alloc(size, alignment)` and `__rust_alloc_zeroed`
     RustAlloc = 40, "__rust_alloc";
     /// Rust's `__rust_realloc(address, old size, alignment, size)`
@@ -119,11 +123,14 @@ pub enum Class {
     File,
     /// Address space without memory (`PROT_NONE`).
     Reserved,
+    /// Anonymous memory taken from the kernel by the program or by its allocator: which one is not known, so what the allocator has
+    /// made of it may be counted as heap too.
+    Pages,
 }
 
 impl Class {
     /// Every class, in the order it is reported.
-    pub const ALL: &[Self] = &[Self::Heap, Self::Mapped, Self::File, Self::Reserved];
+    pub const ALL: &[Self] = &[Self::Heap, Self::Mapped, Self::File, Self::Reserved, Self::Pages];
 
     /// The word used for it in reports.
     pub const fn name(self) -> &'static str {
@@ -132,11 +139,12 @@ impl Class {
             Self::Mapped => "mapped",
             Self::File => "file",
             Self::Reserved => "reserved",
+            Self::Pages => "pages",
         }
     }
 
-    /// Whether its bytes count as live memory in totals, tables and flame graphs. Files and reserved
-    /// address space are reported, but apart: they are not memory that the program can leak.
+    /// Whether its bytes count as live memory in totals, tables and flame graphs. The others are reported, but apart: files and
+    /// reserved address space are not memory that the program can leak, and pages would be counted twice.
     pub const fn is_memory(self) -> bool {
         matches!(self, Self::Heap | Self::Mapped)
     }
@@ -149,6 +157,7 @@ impl Op {
             Self::Mmap | Self::Munmap | Self::Mremap | Self::Brk => Class::Mapped,
             Self::MmapFile => Class::File,
             Self::MmapReserve => Class::Reserved,
+            Self::MmapAny | Self::BrkAny => Class::Pages,
             _ => Class::Heap,
         }
     }

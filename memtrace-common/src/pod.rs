@@ -5,7 +5,7 @@
 use crate::{
     config::Config,
     space::{Changes, FileKey, FileTable, Recent, Space},
-    state::{LostFree, LostKey, Process, Thread},
+    state::{LostFree, LostKey, Mode, Process, Thread},
 };
 
 macro_rules! pods {
@@ -20,5 +20,5 @@ macro_rules! pods {
 }
 
 pods!(
-    Changes, Config, FileKey, FileTable, LostFree, LostKey, Process, Recent, Space, Thread
+    Changes, Config, FileKey, FileTable, LostFree, LostKey, Mode, Process, Recent, Space, Thread
 );

@@ -29,6 +29,64 @@ pub mod hooked {
 /// First number that the collector gives to processes which it adds while programs run; below, the BPF side counts.
 pub const COLLECTORS_INCARNATIONS: u32 = 1 << 31;
 
+/// What the programs do, as the collector changes it while they run. Each word is read by itself: whoever changes several
+/// does it in an order in which all that is between is right too.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct Mode {
+    /// 1 once the observation is over: no program does anything for any process.
+    pub over: u32,
+    /// Bits of [`known`].
+    pub known: u32,
+    /// The sampling interval in bytes, a power of two; 0 when every allocation is taken, [`CLOSED`] when none is.
+    pub interval: u64,
+    /// Of how much time allocations are looked at for a part: a block that is taken stands for so many times its weight. At
+    /// least 1.
+    pub times: u32,
+    /// Number of the window in which calls are looked at that only take memory: one that began in another window may have
+    /// returned unseen. Odd, so that it is never that of an era.
+    pub window: u32,
+    /// The same for calls that may give memory back. Even.
+    pub era: u32,
+    /// Keeps the layout free of implicit padding.
+    pub reserved: u32,
+}
+
+impl Mode {
+    /// Takes every allocation.
+    pub const ALL: Self = Self {
+        over: 0,
+        known: 0,
+        interval: 0,
+        times: 1,
+        window: 1,
+        era: 0,
+        reserved: 0,
+    };
+
+    /// Whether a call that began in this window, or era, is certain to have been looked at since.
+    #[inline(always)]
+    pub const fn is_current(&self, window: u32) -> bool {
+        window == self.window || window == self.era
+    }
+}
+
+/// See [`Mode::interval`].
+pub const CLOSED: u64 = u64::MAX;
+
+/// Bits of [`Mode::known`]: what is done with the filter of addresses that the collector may know. It has two halves, so that one
+/// can be made anew while the other is used.
+pub mod known {
+    /// New blocks are entered into the first half.
+    pub const ENTER_FIRST: u32 = 1;
+    /// New blocks are entered into the second half.
+    pub const ENTER_SECOND: u32 = 2;
+    /// A free is passed over when its address is not in the first half.
+    pub const ASK_FIRST: u32 = 4;
+    /// A free is passed over when its address is not in the second half.
+    pub const ASK_SECOND: u32 = 8;
+}
+
 /// What is in flight on one thread; the key is pid and tid as `bpf_get_current_pid_tgid` gives them.
 ///
 /// Only the outermost allocator call is kept: calls nested in it are recognised by their stack pointer and
@@ -73,6 +131,10 @@ pub struct Call {
     pub flags: u64,
     /// The return address, for a call whose return is seen by probes on instructions; else 0.
     pub return_address: u64,
+    /// For how many blocks the new one stands; 0 when it is not in the sample.
+    pub weight: u32,
+    /// [`Mode::window`] at the entry, or [`Mode::era`] for a call that may give memory back.
+    pub window: u32,
 }
 
 /// A call of a function that frees, to recognise the same block on its way through several hooks: a `free` that is wrapped
@@ -142,11 +204,12 @@ pub struct LostFree {
 
 const _: () = {
     assert!(size_of::<Process>() == 16);
-    assert!(size_of::<Call>() == 64);
+    assert!(size_of::<Mode>() == 32);
+    assert!(size_of::<Call>() == 72);
     assert!(size_of::<Syscall>() == 32);
     assert!(size_of::<Registers>() == 24);
     assert!(size_of::<Freeing>() == 32);
-    assert!(size_of::<Thread>() == 208);
+    assert!(size_of::<Thread>() == 224);
     assert!(size_of::<LostKey>() == 16);
     assert!(size_of::<LostFree>() == 16);
 };

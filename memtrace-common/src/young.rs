@@ -53,9 +53,11 @@ pub struct Block {
     /// [`crate::Op`] as its number.
     pub op: u8,
     /// Keeps the layout free of implicit padding.
-    pub reserved: u8,
+    pub reserved: [u8; 5],
     /// Bits of [`crate::event::flag`].
     pub flags: u16,
+    /// For how many blocks of its size it stands.
+    pub weight: u32,
 }
 
 impl Block {
@@ -69,8 +71,9 @@ impl Block {
         pid: 0,
         tid: 0,
         op: 0,
-        reserved: 0,
+        reserved: [0; 5],
         flags: 0,
+        weight: 0,
     };
 }
 
@@ -82,8 +85,6 @@ pub struct Young {
     pub state: u64,
     /// What it holds.
     pub block: Block,
-    /// Fills the cache line.
-    pub reserved: u64,
 }
 
 /// Slots that are one value of the map: a walk over all is called back for each value.
@@ -217,7 +218,7 @@ pub const fn least_lifetime(class: u8) -> u64 {
 }
 
 const _: () = {
-    assert!(size_of::<Block>() == 48);
+    assert!(size_of::<Block>() == 56);
     assert!(size_of::<Young>() == 64);
     assert!(size_of::<Counted>() == 128);
     assert!(size_of::<Key>() == 24);

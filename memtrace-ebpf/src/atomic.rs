@@ -42,6 +42,16 @@ pub(crate) fn load(word: *const u64) -> u64 {
     value
 }
 
+/// Sets bits of a word.
+#[inline(always)]
+#[cfg(target_arch = "bpf")]
+pub(crate) fn or(word: *mut u64, bits: u64) {
+    // SAFETY: as above.
+    unsafe {
+        core::arch::asm!("lock *(u64 *)(r1 + 0) |= r2", in("r1") word, in("r2") bits);
+    }
+}
+
 /// Reads what others may write meanwhile: right only if a state that was read before is there afterwards.
 #[inline(always)]
 pub(crate) fn peek<T>(place: *const T) -> T {
@@ -50,7 +60,7 @@ pub(crate) fn peek<T>(place: *const T) -> T {
 }
 
 #[cfg(not(target_arch = "bpf"))]
-pub(crate) use host::{load, store, swap};
+pub(crate) use host::{load, or, store, swap};
 
 #[cfg(not(target_arch = "bpf"))]
 mod host {
@@ -64,6 +74,10 @@ mod host {
     pub(crate) fn swap(word: *mut u64, old: u64, new: u64) -> bool {
         let swapped = atomic(word).compare_exchange(old, new, Ordering::SeqCst, Ordering::SeqCst);
         swapped.is_ok()
+    }
+
+    pub(crate) fn or(word: *mut u64, bits: u64) {
+        atomic(word).fetch_or(bits, Ordering::SeqCst);
     }
 
     pub(crate) fn store(word: *mut u64, value: u64) {

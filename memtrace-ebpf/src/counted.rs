@@ -25,6 +25,8 @@ pub extern "C" fn memtrace_count(block: *const Block) -> u32 {
     };
     // SAFETY: the helper has no preconditions.
     let now = unsafe { bpf_ktime_get_ns() };
+    let weight = u64::from(block.weight);
+    let bytes = block.size.wrapping_mul(weight);
     let lifetime = young::lifetime_class(now.wrapping_sub(block.time_ns)) as usize % LIFETIMES;
     let key = Key {
         stack: block.stack,
@@ -45,14 +47,14 @@ pub extern "C" fn memtrace_count(block: *const Block) -> u32 {
         if !same {
             begin(sum, key);
         }
-        add(sum, block.size, lifetime);
+        add(sum, bytes, weight, lifetime);
         atomic::store(word, young::next(busy, FULL));
-        stats::count(Counter::Paired);
+        stats::add(Counter::Paired, weight);
         return 0;
     }
     let Some(mut entry) = EVENTS.reserve::<Pairs>(0) else {
-        stats::count(Counter::LostPairs);
-        stats::add(Counter::LostPairBytes, block.size);
+        stats::add(Counter::LostPairs, weight);
+        stats::add(Counter::LostPairBytes, bytes);
         return 0;
     };
     let header = header(&key, now);
@@ -61,24 +63,24 @@ pub extern "C" fn memtrace_count(block: *const Block) -> u32 {
         let sum = unsafe { &mut *slot };
         entry.write(record(sum, now));
         begin(sum, key);
-        add(sum, block.size, lifetime);
+        add(sum, bytes, weight, lifetime);
         atomic::store(word, young::next(busy, FULL));
     } else {
         entry.write(Pairs {
             header,
             stack: key.stack,
-            count: 1,
-            bytes: block.size,
+            count: weight,
+            bytes,
             class: key.class,
             reserved: 0,
             lifetimes: [0; LIFETIMES],
         });
         // SAFETY: it was written just now.
-        unsafe { (*entry.as_mut_ptr()).lifetimes[lifetime] = 1 };
+        unsafe { (*entry.as_mut_ptr()).lifetimes[lifetime] = block.weight };
     }
     entry.submit(emit::wakeup());
     stats::count(Counter::Sent);
-    stats::count(Counter::Paired);
+    stats::add(Counter::Paired, weight);
     0
 }
 
@@ -108,10 +110,10 @@ fn begin(sum: &mut Counted, key: Key) {
 }
 
 #[inline(always)]
-fn add(sum: &mut Counted, bytes: u64, lifetime: usize) {
-    sum.count += 1;
+fn add(sum: &mut Counted, bytes: u64, count: u64, lifetime: usize) {
+    sum.count += count;
     sum.bytes = sum.bytes.wrapping_add(bytes);
-    sum.lifetimes[lifetime] += 1;
+    sum.lifetimes[lifetime] = sum.lifetimes[lifetime].saturating_add(count as u32);
 }
 
 #[inline(always)]

@@ -6,7 +6,7 @@ use aya_ebpf::{
 };
 use memtrace_common::{
     Counter, Op,
-    event::{Header, Kind},
+    event::{Alloc, Header, Kind, Weighted},
     state::{LostFree, LostKey},
 };
 
@@ -54,6 +54,22 @@ pub(crate) fn header(kind: Kind, op: Option<Op>, flags: u16, task: Task) -> Head
         incarnation: task.incarnation,
         // SAFETY: the helper has no preconditions.
         time_ns: unsafe { bpf_ktime_get_ns() },
+    }
+}
+
+/// The record of a block that stands for several.
+#[inline(always)]
+pub(crate) const fn weighted(alloc: Alloc, weight: u32) -> Weighted {
+    Weighted {
+        alloc: Alloc {
+            header: Header {
+                kind: Kind::Weighted as u8,
+                ..alloc.header
+            },
+            ..alloc
+        },
+        weight,
+        reserved: 0,
     }
 }
 
@@ -117,9 +133,9 @@ pub(crate) fn forget(task: Task, address: u64) {
     let _other = LOST_FREES_B.remove(key);
 }
 
-/// Counts an allocation that found the ring full.
+/// Counts an allocation that found the ring full, and stands for so many.
 #[inline(always)]
-pub(crate) fn lost_allocation(size: u64) {
-    stats::count(Counter::LostAllocations);
-    stats::add(Counter::LostBytes, size);
+pub(crate) fn lost_allocation(size: u64, weight: u64) {
+    stats::add(Counter::LostAllocations, weight);
+    stats::add(Counter::LostBytes, size.wrapping_mul(weight));
 }

@@ -9,6 +9,7 @@ use aya_ebpf::{
 use aya_log_ebpf::debug;
 use memtrace_common::{
     Cookie, Counter, Op,
+    cookie::STEPPED,
     event::{Free, Kind, flag},
     request::{self, Arguments},
     state::{Call, HOLDS_OLD},
@@ -17,16 +18,23 @@ use memtrace_common::{
 use crate::{
     emit,
     filter::{self, Task},
-    inflight,
-    unwind::{self, At},
+    inflight, known, sample, stats,
+    unwind::{self, At, Taken},
     young,
 };
+
+/// Of a call whose stack nobody will ask for.
+const NO_STACK: Taken = Taken { id: 0, flags: 0 };
 
 /// The cookie of the attach point that was hit.
 #[inline(always)]
 pub(crate) fn cookie(ctx: &impl EbpfContext) -> u64 {
     // SAFETY: the context belongs to the running program.
-    unsafe { bpf_get_attach_cookie(ctx.as_ptr()) }
+    let cookie = unsafe { bpf_get_attach_cookie(ctx.as_ptr()) };
+    if cookie & STEPPED != 0 {
+        stats::count(Counter::SteppedHits);
+    }
+    cookie & !STEPPED
 }
 
 /// Takes arguments and stack of an outermost call.
@@ -44,8 +52,26 @@ pub(crate) fn alloc(ctx: &ProbeContext) -> Result<(), Counter> {
     if inflight::nested(thread, registers.sp, cookie) {
         return Err(Counter::Nested);
     }
-    let request = request::read(hook, &arguments(ctx));
-    let stack = unwind::take(task, thread, registers, At::Entry);
+    let gives_back = op.is_realloc() || op.is_resize();
+    if gives_back {
+        stats::count(Counter::FreeHits);
+    }
+    let mut request = request::read(hook, &arguments(ctx));
+    if op.is_realloc() && request.old != 0 && !known::may_be(request.old) {
+        // Not in the sample: to the collector the new block comes from nowhere.
+        request.old = 0;
+    }
+    // Before the weight: see `Modes::close`.
+    let window = if gives_back {
+        filter::mode().era
+    } else {
+        filter::mode().window
+    };
+    let weight = sample::weight(request.size);
+    let mut stack = NO_STACK;
+    if weight != 0 {
+        stack = unwind::take(task, thread, registers, At::Entry);
+    }
     let mut flags = stack.flags;
     let mut held = 0;
     if op.is_realloc() && request.old != 0 {
@@ -69,13 +95,15 @@ pub(crate) fn alloc(ctx: &ProbeContext) -> Result<(), Counter> {
         } else {
             0
         },
+        weight,
+        window,
     };
     Ok(())
 }
 
 /// Sends that a block may be replaced, or remembers it; `false` when it could not be sent.
 #[inline(always)]
-fn begin(task: Task, op: Op, address: u64) -> bool {
+pub(crate) fn begin(task: Task, op: Op, address: u64) -> bool {
     let begin = Free {
         header: emit::header(Kind::ReallocBegin, Some(op), 0, task),
         address,

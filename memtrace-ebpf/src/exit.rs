@@ -15,7 +15,7 @@ use memtrace_common::{
 use crate::{
     counted, emit, enter,
     filter::{self, Task},
-    inflight, stats, unwind, young,
+    inflight, known, stats, unwind, young,
 };
 
 /// Size of the return address that the return has taken off the stack, in bytes.
@@ -29,7 +29,7 @@ pub(crate) fn alloc(ctx: &RetProbeContext) -> Result<(), Counter> {
     let cookie = enter::cookie(ctx);
     let sp = unwind::registers(ctx).sp.wrapping_sub(RETURN_ADDRESS);
     let call = thread.call;
-    if call.sp == 0 {
+    if call.sp == 0 || is_of_another_window(&call) {
         return Err(Counter::Unpaired);
     }
     if sp < call.sp || (sp == call.sp && cookie != call.cookie) {
@@ -54,11 +54,17 @@ pub(crate) fn leave(ctx: &ProbeContext) -> Result<(), Counter> {
         return Ok(());
     };
     let call = thread.call;
-    if unwind::registers(ctx).sp != call.sp || enter::cookie(ctx) != call.cookie {
+    if unwind::registers(ctx).sp != call.sp || enter::cookie(ctx) != call.cookie || is_of_another_window(&call) {
         return Ok(());
     }
     thread.call.sp = 0;
     returned(task, thread, call, unwind::result(ctx))
+}
+
+/// Whether a call began when it was looked at other calls than now: then it may be one that has long returned.
+#[inline(always)]
+fn is_of_another_window(call: &Call) -> bool {
+    !filter::mode().is_current(call.window)
 }
 
 /// Sends what came of a call.
@@ -69,22 +75,39 @@ fn returned(task: Task, thread: &Thread, call: Call, value: u64) -> Result<(), C
     };
     let op = hook.op;
     if op.is_resize() {
-        return resized(task, op, call, value);
+        return resized(task, hook, call, value);
     }
     let address = result(call, value)?;
     if op.is_realloc() && call.old != 0 {
         if call.flags & HOLDS_OLD == 0 {
-            return reallocated(task, op, call, address);
+            if call.weight == 1 || address == 0 {
+                return reallocated(task, op, call, address);
+            }
+            replaced(task, op, call, 0);
         }
         if address == 0 {
             return not_moved(thread, op, call);
         }
-        counted::memtrace_count(&raw const thread.old);
+        if call.flags & HOLDS_OLD != 0 {
+            counted::memtrace_count(&raw const thread.old);
+        }
     }
     if address == 0 {
         return Err(Counter::Failed);
     }
-    let header = emit::header(Kind::Alloc, Some(op), call.flags as u16, task);
+    allocated(task, op, call, address);
+    Ok(())
+}
+
+/// Keeps or sends a new block, if it is in the sample.
+#[inline(always)]
+fn allocated(task: Task, op: Op, call: Call, address: u64) {
+    if call.weight == 0 {
+        return;
+    }
+    known::enter(address);
+    let flags = call.flags as u16 & !flag::BEGIN_LOST;
+    let header = emit::header(Kind::Alloc, Some(op), flags, task);
     if young::is_on() {
         let block = Block {
             address,
@@ -95,22 +118,43 @@ fn returned(task: Task, thread: &Thread, call: Call, value: u64) -> Result<(), C
             pid: header.pid,
             tid: header.tid,
             op: header.op,
-            reserved: 0,
+            reserved: [0; 5],
             flags: header.flags,
+            weight: call.weight,
         };
         young::memtrace_keep(&raw const block);
-        return Ok(());
+        return;
     }
-    let record = Alloc {
+    let alloc = Alloc {
         header,
         address,
         size: call.size,
         stack: call.stack,
     };
-    if !emit::record(record) {
-        emit::lost_allocation(call.size);
+    let sent = if call.weight == 1 {
+        emit::record(alloc)
+    } else {
+        emit::record(emit::weighted(alloc, call.weight))
+    };
+    if !sent {
+        emit::lost_allocation(call.size, u64::from(call.weight));
     }
-    Ok(())
+}
+
+/// A `realloc` has freed a block. The new one is not the old one's successor: each is in the sample by itself.
+#[inline(always)]
+fn replaced(task: Task, op: Op, call: Call, also: u16) {
+    let flags = call.flags as u16 | flag::FREED | also;
+    let freed = Realloc {
+        header: emit::header(Kind::ReallocEnd, Some(op), flags, task),
+        old: call.old,
+        address: 0,
+        size: call.size,
+        stack: call.stack,
+    };
+    if !emit::record(freed) {
+        stats::count(Counter::LostOther);
+    }
 }
 
 /// What a `realloc` that returned nothing has done to the block.
@@ -150,7 +194,8 @@ fn result(call: Call, returned: u64) -> Result<u64, Counter> {
 
 /// Sends that a block has another size now: as a `realloc` whose begin needs no record, because the block stays.
 #[inline(always)]
-fn resized(task: Task, op: Op, call: Call, value: u64) -> Result<(), Counter> {
+fn resized(task: Task, hook: Cookie, call: Call, value: u64) -> Result<(), Counter> {
+    let op = hook.op;
     let done = if op as u8 == Op::Xallocx as u8 {
         value >= call.size
     } else {
@@ -159,9 +204,16 @@ fn resized(task: Task, op: Op, call: Call, value: u64) -> Result<(), Counter> {
     if !done || call.old == 0 {
         return Err(Counter::Failed);
     }
-    if young::is_on() {
-        young::memtrace_end(call.old, task.incarnation);
+    let ended = young::is_on() && young::memtrace_end(call.old, task.incarnation) != 0;
+    if call.weight != 1 {
+        if !ended && known::may_be(call.old) {
+            let begun = enter::begin(task, op, call.old);
+            replaced(task, op, call, if begun { 0 } else { flag::BEGIN_LOST });
+        }
+        allocated(task, op, call, call.old);
+        return Ok(());
     }
+    known::enter(call.old);
     let flags = call.flags as u16 | flag::BEGIN_LOST;
     let record = Realloc {
         header: emit::header(Kind::ReallocEnd, Some(op), flags, task),
@@ -171,7 +223,7 @@ fn resized(task: Task, op: Op, call: Call, value: u64) -> Result<(), Counter> {
         stack: call.stack,
     };
     if !emit::record(record) {
-        emit::lost_allocation(call.size);
+        emit::lost_allocation(call.size, u64::from(call.weight));
     }
     Ok(())
 }
@@ -183,8 +235,11 @@ fn reallocated(task: Task, op: Op, call: Call, address: u64) -> Result<(), Count
     if address == 0 {
         flags |= without_block(op, call);
     }
-    if address != 0 && young::is_on() {
-        young::given(address, task);
+    if address != 0 {
+        known::enter(address);
+        if young::is_on() {
+            young::given(address, task);
+        }
     }
     if flags & flag::BEGIN_LOST != 0 && flags & flag::FAILED != 0 {
         emit::forget(task, call.old);
@@ -200,7 +255,7 @@ fn reallocated(task: Task, op: Op, call: Call, address: u64) -> Result<(), Count
         if address == 0 {
             stats::count(Counter::LostOther);
         } else {
-            emit::lost_allocation(call.size);
+            emit::lost_allocation(call.size, u64::from(call.weight));
         }
     }
     if flags & flag::FAILED != 0 {

@@ -4,11 +4,14 @@ use aya_ebpf::{
     bindings::bpf_pidns_info,
     helpers::{bpf_get_current_pid_tgid, generated::bpf_get_ns_current_pid_tgid},
 };
-use memtrace_common::{config::Join, state::Process};
+use memtrace_common::{
+    config::Join,
+    state::{Mode, Process},
+};
 
 use crate::{
     lifecycle,
-    maps::{CONFIG, OVER, PROCESSES},
+    maps::{CONFIG, MODE, PROCESSES},
 };
 
 /// The current task, when its process is traced.
@@ -72,10 +75,18 @@ pub(crate) fn process(pid: u32) -> Option<Process> {
     unsafe { PROCESSES.get(pid) }.copied()
 }
 
+/// What is to be done.
+#[inline(always)]
+pub(crate) fn mode() -> &'static Mode {
+    const NOTHING: Mode = Mode { over: 1, ..Mode::ALL };
+    // The map has a first value.
+    MODE.get(0).unwrap_or(&NOTHING)
+}
+
 /// The current task, or `None` when its process is not traced.
 #[inline(always)]
 pub(crate) fn current() -> Option<Task> {
-    if OVER.get(0).is_some_and(|over| *over != 0) {
+    if mode().over != 0 {
         return None;
     }
     let key = key()?;

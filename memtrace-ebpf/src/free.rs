@@ -10,19 +10,24 @@ use memtrace_common::{
 use crate::{
     emit, enter,
     filter::{self, Task},
-    inflight, stats, unwind, young,
+    inflight, known, stats, unwind, young,
 };
 
 /// Sends a free. At the entry: after it, another thread may be given the same address.
 #[inline(always)]
 pub(crate) fn free(ctx: &ProbeContext) -> Result<(), Counter> {
     let Some(task) = filter::current() else { return Ok(()) };
+    stats::count(Counter::FreeHits);
     let cookie = enter::cookie(ctx);
     let Some(hook) = Cookie::unpack(cookie) else {
         return Err(Counter::BadCookie);
     };
     let address = request::read(hook, &enter::arguments(ctx)).old;
     if address == 0 {
+        return Ok(());
+    }
+    if !known::may_be(address) {
+        stats::count(Counter::UnsampledFrees);
         return Ok(());
     }
     let sp = unwind::registers(ctx).sp;

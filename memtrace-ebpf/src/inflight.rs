@@ -4,7 +4,8 @@
 //! same stack further down: its stack pointer is lower. The stack pointer is equal in one case, a tail call from one
 //! hook into another (`reallocarray` into `realloc`): then the hooks differ. In any other case the call on record
 //! never returned (the thread jumped out of it) and is given up. It is given up, too, when its return address is no
-//! longer the one that the kernel's return probe has put there: the stack was used for something else since.
+//! longer the one that the kernel's return probe has put there: the stack was used for something else since. A call of another
+//! window is over as well: its return may not have been looked at.
 
 use aya_ebpf::{bindings::BPF_NOEXIST, helpers::bpf_probe_read_user};
 use memtrace_common::{
@@ -13,7 +14,13 @@ use memtrace_common::{
     young::Block,
 };
 
-use crate::{filter::Task, maps::THREADS, stats, unwind::return_probe, young};
+use crate::{
+    filter::{self, Task},
+    maps::THREADS,
+    stats,
+    unwind::return_probe,
+    young,
+};
 
 const EMPTY: Thread = Thread {
     call: Call {
@@ -25,6 +32,8 @@ const EMPTY: Thread = Thread {
         cookie: 0,
         flags: 0,
         return_address: 0,
+        weight: 0,
+        window: 0,
     },
     syscall: Syscall {
         address: 0,
@@ -111,11 +120,14 @@ pub(crate) fn nested(thread: &mut Thread, sp: u64, cookie: u64) -> bool {
     if outer == 0 {
         return false;
     }
-    if (sp < outer || (sp == outer && cookie != outer_cookie)) && returns_as_recorded(thread, outer) {
+    let same_window = filter::mode().is_current(thread.call.window);
+    if same_window && (sp < outer || (sp == outer && cookie != outer_cookie)) && returns_as_recorded(thread, outer) {
         return true;
     }
     thread.call.sp = 0;
     young::give_up(thread);
-    stats::count(Counter::Abandoned);
+    if same_window {
+        stats::count(Counter::Abandoned);
+    }
     false
 }

@@ -35,10 +35,12 @@ mod filter;
 mod free;
 mod image;
 mod inflight;
+mod known;
 mod lifecycle;
 mod mapping;
 mod maps;
 mod recent;
+mod sample;
 mod sampled;
 mod stats;
 mod sweep;
@@ -132,6 +134,12 @@ pub fn thread_exit(_ctx: TracePointContext) -> u32 {
 #[raw_tracepoint]
 pub fn sweep(ctx: RawTracePointContext) -> u32 {
     sweep::asked(&ctx)
+}
+
+/// Likewise, when it tells of blocks that it knows.
+#[raw_tracepoint]
+pub fn know(ctx: RawTracePointContext) -> u32 {
+    known::asked(&ctx)
 }
 
 /// GPL-only helpers are used: reading user memory, the current task's registers.

@@ -4,7 +4,7 @@ use aya_ebpf::programs::TracePointContext;
 use memtrace_common::{
     Counter, Op,
     event::{Break, Header, Kind, Map, Remap, Unmap, flag},
-    state::{Registers, Syscall, Thread},
+    state::{CLOSED, Registers, Syscall, Thread},
 };
 
 use crate::{
@@ -82,6 +82,8 @@ fn entered(ctx: &TracePointContext, task: Task, op: Op) -> Result<(), Counter> {
     if nested && op as u8 != Op::Brk as u8 && !is_code {
         return Ok(());
     }
+    // Whether the allocator makes it is not known.
+    let unsure = filter::mode().interval == CLOSED;
     let (address, size) = (field(ctx, 0), field(ctx, 1));
     let mut call = Syscall {
         address,
@@ -97,6 +99,8 @@ fn entered(ctx: &TracePointContext, task: Task, op: Op) -> Result<(), Counter> {
                 Op::MmapFile
             } else if protection == PROT_NONE {
                 Op::MmapReserve
+            } else if unsure {
+                Op::MmapAny
             } else {
                 Op::Mmap
             } as u32;
@@ -122,6 +126,7 @@ fn entered(ctx: &TracePointContext, task: Task, op: Op) -> Result<(), Counter> {
                 begin(task, Kind::RemapBegin, op, &mut call);
             }
         }
+        Op::Brk if unsure => call.op = Op::BrkAny as u32,
         _ => {}
     }
     thread.syscall = call;
@@ -163,9 +168,9 @@ fn exited(ctx: &TracePointContext, task: Task) -> Result<(), Counter> {
     };
     match op {
         Op::Munmap => unmapped(task, call, failed),
-        Op::Brk => {
+        Op::Brk | Op::BrkAny => {
             let flags = call.event_flags as u16 | stack.flags;
-            let header = emit::header(Kind::Break, Some(Op::Brk), flags, task);
+            let header = emit::header(Kind::Break, Some(op), flags, task);
             other(emit::record(Break {
                 header,
                 address: result,
@@ -212,7 +217,7 @@ fn mapped(task: Task, call: Syscall, address: u64, stack: Taken) {
         emit::record(record)
     };
     if !sent {
-        emit::lost_allocation(call.size);
+        emit::lost_allocation(call.size, 1);
     }
 }
 
@@ -253,7 +258,7 @@ fn remapped(task: Task, call: Syscall, address: u64, stack: Taken) {
         stack: stack.id,
     };
     if !emit::record(record) {
-        emit::lost_allocation(if address == 0 { 0 } else { call.new_size });
+        emit::lost_allocation(if address == 0 { 0 } else { call.new_size }, 1);
     }
 }
 

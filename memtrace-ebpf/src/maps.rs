@@ -13,8 +13,9 @@ use memtrace_common::{
     event::Stack,
     identity::Identity,
     limits,
+    sampling::{KNOWN_ROW_BYTES, KNOWN_ROWS},
     space::{Changes, FileKey, FileTable, Recent, Space},
-    state::{LostFree, LostKey, Process, Thread},
+    state::{LostFree, LostKey, Mode, Process, Thread},
     unwind::CHUNK_WORDS,
     young::{COUNTED_ROWS, CountedRow, YOUNG_ROWS, YoungRow},
 };
@@ -81,9 +82,13 @@ pub(crate) static PROCESSES: HashMap<u32, Process> = HashMap::with_max_entries(l
 #[map]
 pub(crate) static HOOKED: HashMap<u32, u32> = HashMap::with_max_entries(limits::MAX_PROCESSES, BPF_F_NO_PREALLOC);
 
-/// 1 once the observation is over: one store, after which no program does anything for any process.
+/// What the programs do.
 #[map]
-pub(crate) static OVER: Array<u32> = Array::with_max_entries(1, 0);
+pub(crate) static MODE: Array<Mode> = Array::with_max_entries(1, 0);
+
+/// Addresses that the collector may know, as bits; two halves. The loader makes it small when every free is taken.
+#[map]
+pub(crate) static KNOWN: Array<[u64; KNOWN_ROW_BYTES / 8]> = Array::with_max_entries(2 * KNOWN_ROWS, 0);
 
 /// The incarnation that was given out last.
 #[map]

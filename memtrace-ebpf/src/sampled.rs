@@ -34,7 +34,7 @@ pub(crate) fn alloc(ctx: &ProbeContext) -> Result<(), Counter> {
         stack: stack.id,
     };
     if !emit::record(record) {
-        emit::lost_allocation(weighted);
+        emit::lost_allocation(weighted, 1);
     }
     Ok(())
 }

@@ -13,7 +13,8 @@ use memtrace_common::{
 use crate::{
     atomic,
     counted::{self, memtrace_send_sum},
-    maps::{CONFIG, COUNTED, EVENTS, OVER, THREADS, YOUNG},
+    filter,
+    maps::{CONFIG, COUNTED, EVENTS, THREADS, YOUNG},
     young::{memtrace_send, parts},
 };
 
@@ -123,7 +124,7 @@ pub(crate) fn before(incarnation: u32, sums: bool) -> bool {
 /// The collector wants it: all that was allocated before a time, and all pairs.
 #[inline(always)]
 pub(crate) fn asked(ctx: &RawTracePointContext) -> u32 {
-    if OVER.get(0).is_some_and(|over| *over != 0) {
+    if filter::mode().over != 0 {
         // Calls in flight are not seen to end any more.
         let threads = (&raw const THREADS).cast_mut().cast();
         // SAFETY: the callback has the signature that the helper calls it with, and takes no context.

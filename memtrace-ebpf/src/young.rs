@@ -6,7 +6,7 @@ use core::{mem::offset_of, ptr};
 
 use memtrace_common::{
     Counter,
-    event::{Alloc, Header, Kind},
+    event::{Alloc, Header, Kind, Weighted},
     limits::YOUNG_SLOTS,
     state::{HOLDS_OLD, Thread},
     young::{self, BUSY, Block, EMPTY, FULL, ROW, Young},
@@ -42,8 +42,8 @@ pub(crate) fn parts(slot: *mut Young) -> (*mut u64, *mut Block) {
 
 /// The record of a block that is sent after all.
 #[inline(always)]
-const fn record(block: &Block) -> Alloc {
-    Alloc {
+const fn record(block: &Block) -> Weighted {
+    let alloc = Alloc {
         header: Header {
             kind: Kind::Alloc as u8,
             op: block.op,
@@ -56,7 +56,8 @@ const fn record(block: &Block) -> Alloc {
         address: block.address,
         size: block.size,
         stack: block.stack,
-    }
+    };
+    emit::weighted(alloc, block.weight)
 }
 
 /// Keeps a new block; the one that had its slot is sent. When another is at the slot, the new block is sent itself.
@@ -80,8 +81,8 @@ pub extern "C" fn memtrace_keep(block: *const Block) -> u32 {
         return 0;
     }
     // Before the swap: the free of what is taken out must find its place behind this one.
-    let Some(mut entry) = EVENTS.reserve::<Alloc>(0) else {
-        emit::lost_allocation(block.size);
+    let Some(mut entry) = EVENTS.reserve::<Weighted>(0) else {
+        emit::lost_allocation(block.size, u64::from(block.weight));
         return 0;
     };
     if young::tag(state) == FULL && atomic::swap(word, state, busy) {
@@ -110,7 +111,7 @@ pub extern "C" fn memtrace_keep(block: *const Block) -> u32 {
 #[inline(always)]
 fn send_new(block: &Block) {
     if !emit::record(record(block)) {
-        emit::lost_allocation(block.size);
+        emit::lost_allocation(block.size, u64::from(block.weight));
     }
 }
 
@@ -195,7 +196,7 @@ pub extern "C" fn memtrace_send(row: *mut young::YoungRow, index: u32, state: u6
     let Some(row) = (unsafe { row.as_mut() }) else { return 0 };
     let slot = &raw mut row.slots[index as usize % ROW];
     let (word, place) = parts(slot);
-    let Some(mut entry) = EVENTS.reserve::<Alloc>(0) else {
+    let Some(mut entry) = EVENTS.reserve::<Weighted>(0) else {
         return 1;
     };
     let busy = young::next(state, BUSY);

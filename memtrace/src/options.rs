@@ -8,10 +8,13 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use memtrace_common::limits::{RING_BYTES, RING_BYTES_MIN};
+use memtrace_common::{
+    limits::{RING_BYTES, RING_BYTES_MIN},
+    sampling::MAX_INTERVAL,
+};
 
 use crate::{
-    cli::{Flame, ReportArgs, ScopeArgs, Stack},
+    cli::{Flame, ReportArgs, ScopeArgs, Stack, Step},
     profile::Settings,
     render::Measure,
 };
@@ -76,6 +79,12 @@ pub struct Options {
     pub unwinding: Unwinding,
     /// Size of the ring in bytes, a power of two.
     pub ring_bytes: u32,
+    /// By how much the targets may be slowed down, 0.05 for 5 %; `None` for as much as it takes.
+    pub budget: Option<f64>,
+    /// The only step under the budget.
+    pub step: Option<Step>,
+    /// The sampling interval in bytes, a power of two; `None` to take every allocation.
+    pub sample: Option<u64>,
     /// Whether every allocation and free is sent, also of blocks that die young.
     pub every_event: bool,
     /// Whether to show the BPF side's diagnostics.
@@ -105,10 +114,13 @@ impl Options {
             flame,
             stack,
             ring_size,
+            sample,
+            budget,
             every_event,
             bpf_log,
             old_loop,
             single_links,
+            step,
             record_ring,
         } = args;
         let ScopeArgs {
@@ -133,6 +145,12 @@ impl Options {
                     humantime::format_duration(LONGEST)
                 );
             }
+        }
+        if budget.is_some() && (no_follow || single_links) {
+            bail!(
+                "--budget does not go with {}: probes then cannot be taken off and put on again quickly",
+                if no_follow { "--no-follow" } else { "--single-links" }
+            );
         }
         if top == 0 {
             bail!("--top 0 would show nothing");
@@ -162,6 +180,9 @@ impl Options {
                 Stack::Fp => Unwinding::FramePointer,
             },
             ring_bytes: ring_bytes(ring_size.as_u64())?,
+            budget,
+            step,
+            sample: sample.map(|size| sampling_interval(size.as_u64())).transpose()?,
             every_event,
             diagnostics: bpf_log,
             old_loop,
@@ -185,6 +206,15 @@ fn ring_bytes(asked: u64) -> anyhow::Result<u32> {
     }
     let rounded = asked.max(u64::from(RING_BYTES_MIN)).next_power_of_two();
     Ok(u32::try_from(rounded)?)
+}
+
+/// The next power of two: probabilities are exact then.
+fn sampling_interval(asked: u64) -> anyhow::Result<u64> {
+    match asked {
+        0 => bail!("--sample 0 would choose every byte: leave it out to see every allocation"),
+        1..=MAX_INTERVAL => Ok(asked.next_power_of_two()),
+        _ => bail!("--sample {asked} is too large: 1GiB is the most"),
+    }
 }
 
 /// Makes a directory where there is none, and writes and removes a file in it.
@@ -235,6 +265,14 @@ mod tests {
         assert_eq!(ring_bytes(100_000).unwrap(), 131_072);
         assert_eq!(ring_bytes(8 << 20).unwrap(), 8 << 20);
         assert!(ring_bytes(u64::MAX).is_err());
+    }
+
+    #[test]
+    fn intervals_become_powers_of_two_in_range() {
+        assert_eq!(sampling_interval(1).unwrap(), 1);
+        assert_eq!(sampling_interval(500_000).unwrap(), 1 << 19);
+        assert_eq!(sampling_interval(1 << 30).unwrap(), 1 << 30);
+        assert!(sampling_interval(0).is_err() && sampling_interval((1 << 30) + 1).is_err());
     }
 
     #[test]

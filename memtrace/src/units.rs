@@ -101,7 +101,7 @@ pub fn percent(share: f64) -> String {
     clippy::cast_sign_loss,
     reason = "`as` saturates, which is what is wanted"
 )]
-fn whole(size: f64) -> u64 {
+pub fn whole(size: f64) -> u64 {
     size.round() as u64
 }
 

@@ -14,7 +14,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use crate::{exit::Exit, render::escape};
 
 pub use self::{
-    report_args::{Flame, ReportArgs, Stack},
+    report_args::{Flame, ReportArgs, Stack, Step},
     target_args::{ScopeArgs, Split},
 };
 
@@ -59,6 +59,8 @@ enum Command {
     Run(run::RunArgs),
     Doctor(doctor::DoctorArgs),
     Generate(generate::GenerateArgs),
+    #[command(name = canary::TRIAL, hide = true)]
+    Trial,
     #[command(name = canary::VERB, hide = true)]
     Canary,
 }
@@ -75,6 +77,7 @@ impl Cli {
             Command::Run(args) => args.run(),
             Command::Doctor(args) => args.run(),
             Command::Generate(args) => args.run(),
+            Command::Trial => canary::trial(),
             Command::Canary => canary::run(),
         }
     }

@@ -41,6 +41,14 @@ pub struct ReportArgs {
     /// Size of the ring buffer between kernel and memtrace, rounded up to a power of two
     #[arg(long, value_name = "SIZE", default_value_t = ByteSize::b(u64::from(RING_BYTES)))]
     pub ring_size: ByteSize,
+    /// Take a sample of the allocations, about one for each SIZE bytes allocated (rounded up to a power of two): their stacks alone
+    /// are taken, and all sums are estimates with error bars. Blocks of SIZE and more are always taken, and mappings
+    #[arg(long, value_name = "SIZE")]
+    pub sample: Option<ByteSize>,
+    /// Hold the targets' slowdown under this part of their own time, by observing less when it must be: a sample, bursts, then
+    /// mappings alone. The report says what was done for how long
+    #[arg(long, value_name = "PERCENT", value_parser = percent)]
+    pub budget: Option<f64>,
     /// Send every allocation and every free from the kernel, also those of blocks that are freed at once: peaks are then exact
     /// to the byte, and tracing costs more
     #[arg(long)]
@@ -54,6 +62,9 @@ pub struct ReportArgs {
     /// Attach as on kernels before 6.10, each probe by a link of its own
     #[arg(long, hide = true)]
     pub single_links: bool,
+    /// Stay at this step whatever it costs
+    #[arg(long, value_enum, requires = "budget", hide = true)]
+    pub step: Option<Step>,
     /// Keep the bytes that come from the kernel in this file, to replay them later
     #[arg(long, value_name = "FILE", hide = true)]
     pub record_ring: Option<PathBuf>,
@@ -66,6 +77,19 @@ pub enum Flame {
     Live,
     /// Bytes ever allocated
     Allocated,
+}
+
+/// How much is observed under a budget.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum Step {
+    /// Every allocation
+    Full,
+    /// A sample
+    Sampled,
+    /// A sample in windows, a quarter of the time
+    Bursts,
+    /// Mappings, and short looks
+    Pages,
 }
 
 /// How call stacks are found.
@@ -86,9 +110,32 @@ fn whole_seconds(text: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
+/// `5%` as 0.05.
+fn percent(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix('%').ok_or("it is a percentage: 5%, 0.5%")?;
+    let number: f64 = number
+        .trim()
+        .parse()
+        .map_err(|_error| format!("{number:?} is no number"))?;
+    if (0.1..=100.0).contains(&number) {
+        Ok(number / 100.0)
+    } else {
+        Err("it must be from 0.1% to 100%".to_owned())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn budgets_are_percentages() {
+        assert_eq!(percent("5%"), Ok(0.05));
+        assert_eq!(percent("0.5 %"), Ok(0.005));
+        for wrong in ["5", "%", "0%", "-3%", "101%", "NaN%", "inf%"] {
+            assert!(percent(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn ages_are_whole_seconds() {

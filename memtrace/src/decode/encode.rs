@@ -17,6 +17,7 @@ pub fn encode(event: &Event<'_>) -> Vec<u8> {
             (Kind::Stack, bytes)
         }
         Event::Alloc(record) => (Kind::Alloc, bytes_of(record).to_vec()),
+        Event::Weighted(record) => (Kind::Weighted, bytes_of(record).to_vec()),
         Event::Pairs(record) => (Kind::Pairs, bytes_of(record).to_vec()),
         Event::Free(record) => (Kind::Free, bytes_of(record).to_vec()),
         Event::ReallocBegin(record) => (Kind::ReallocBegin, bytes_of(record).to_vec()),

@@ -12,6 +12,7 @@ use memtrace_common::{
     Op,
     event::{
         Alloc, Break, Fork, Free, Header, Image, Kind, Map, Pairs, Program, Realloc, Remap, StackEnd, StackHead, Unmap,
+        Weighted,
     },
     identity::Identity,
     limits::MAX_FRAMES,
@@ -28,6 +29,8 @@ pub enum Event<'a> {
     Stack(Stack<'a>),
     /// A block was allocated.
     Alloc(Alloc),
+    /// A block was allocated that stands for several.
+    Weighted(Weighted),
     /// Blocks were allocated and freed that no other event tells of.
     Pairs(Pairs),
     /// A block was freed.
@@ -68,6 +71,7 @@ impl Event<'_> {
         Some(match self {
             Self::Stack(_) => return None,
             Self::Alloc(record) => Event::Alloc(record),
+            Self::Weighted(record) => Event::Weighted(record),
             Self::Pairs(record) => Event::Pairs(record),
             Self::Free(record) => Event::Free(record),
             Self::ReallocBegin(record) => Event::ReallocBegin(record),
@@ -142,6 +146,7 @@ pub fn decode(record: &[u8]) -> Result<Event<'_>, Malformed> {
     let event = match kind {
         Kind::Stack => return stack(record).map(Event::Stack),
         Kind::Alloc => Event::Alloc(read(record)?),
+        Kind::Weighted => Event::Weighted(read(record)?),
         Kind::Pairs => Event::Pairs(read(record)?),
         Kind::Free => Event::Free(read(record)?),
         Kind::ReallocBegin => Event::ReallocBegin(read(record)?),
@@ -171,14 +176,15 @@ pub fn decode(record: &[u8]) -> Result<Event<'_>, Malformed> {
 /// Whether a record of this kind can be about this operation: the ledger files blocks and ranges by it.
 const fn carries(kind: Kind, op: Op) -> bool {
     match kind {
-        Kind::Alloc | Kind::Pairs => matches!(op.class(), Class::Heap) && !op.is_free() && !op.is_resize(),
+        Kind::Alloc => matches!(op.class(), Class::Heap) && !op.is_free() && !op.is_resize(),
+        // What is resized in a sample is a new block of it.
+        Kind::Weighted | Kind::Pairs => matches!(op.class(), Class::Heap) && !op.is_free(),
         Kind::Free => matches!(op.class(), Class::Heap) && op.is_free(),
-        Kind::ReallocBegin => op.is_realloc(),
-        Kind::ReallocEnd => op.is_realloc() || op.is_resize(),
-        Kind::Map => matches!(op, Op::Mmap | Op::MmapFile | Op::MmapReserve),
+        Kind::ReallocBegin | Kind::ReallocEnd => op.is_realloc() || op.is_resize(),
+        Kind::Map => matches!(op, Op::Mmap | Op::MmapFile | Op::MmapReserve | Op::MmapAny),
         Kind::UnmapBegin | Kind::UnmapFailed => matches!(op, Op::Munmap),
         Kind::RemapBegin | Kind::RemapEnd => matches!(op, Op::Mremap),
-        Kind::Break => matches!(op, Op::Brk),
+        Kind::Break => matches!(op, Op::Brk | Op::BrkAny),
         Kind::Stack | Kind::Exec | Kind::Fork | Kind::Exit | Kind::Join | Kind::Code | Kind::Image => true,
     }
 }

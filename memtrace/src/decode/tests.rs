@@ -2,7 +2,9 @@
 
 use memtrace_common::{
     Op,
-    event::{Alloc, Break, Fork, Free, Header, Image, Kind, Map, Pairs, Program, Realloc, Remap, StackHead, Unmap},
+    event::{
+        Alloc, Break, Fork, Free, Header, Image, Kind, Map, Pairs, Program, Realloc, Remap, StackHead, Unmap, Weighted,
+    },
     limits::MAX_FRAMES,
     young::LIFETIMES,
 };
@@ -45,6 +47,16 @@ fn one_of_each() -> Vec<Event<'static>> {
             address: 16,
             size: 17,
             stack: 18,
+        }),
+        Event::Weighted(Weighted {
+            alloc: Alloc {
+                header: header(Kind::Weighted, Op::Malloc),
+                address: 16,
+                size: 17,
+                stack: 18,
+            },
+            weight: 19,
+            reserved: 0,
         }),
         Event::Pairs(Pairs {
             header: header(Kind::Pairs, Op::Malloc),
@@ -181,7 +193,7 @@ fn unknown_kinds_and_impossible_operations_are_refused() {
                 Err(error) => assert_eq!(error, Malformed::Op { kind: record[0], op }),
             }
         }
-        assert!(taken > 0 && taken <= 18, "{event:?}: {taken}");
+        assert!(taken > 0 && taken <= 24, "{event:?}: {taken}");
     }
 }
 

@@ -113,6 +113,8 @@ fn programs() -> Vec<Check> {
         follow: true,
         everywhere: false,
         every_event: false,
+        may_sample: false,
+        may_pause: false,
         diagnostics: false,
     }) {
         Ok(detached) => vec![

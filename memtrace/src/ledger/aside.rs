@@ -59,6 +59,11 @@ impl<T> Aside<T> {
     }
 
     /// What all threads have set aside.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.by_thread.values().map(|entry| &entry.content)
+    }
+
+    /// The same, to be changed.
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
         self.by_thread.values_mut().map(|entry| &mut entry.content)
     }

@@ -2,7 +2,7 @@
 
 use memtrace_common::{
     Op,
-    event::{Alloc, Free, Header, Pairs, Realloc, flag},
+    event::{Alloc, Free, Header, Pairs, Realloc, Weighted, flag},
 };
 
 use super::{
@@ -33,8 +33,19 @@ pub(super) enum Unknown {
 impl Ledger {
     pub(super) fn alloc(&mut self, alloc: &Alloc) {
         match self.index(&alloc.header) {
-            Some(process) => self.add_block(process, &alloc.header, alloc.address, alloc.size, alloc.stack),
+            Some(process) => self.add_block(process, alloc, 1),
             None => self.tally.lost(1, alloc.size),
+        }
+    }
+
+    /// A block that stands for several.
+    pub(super) fn weighted(&mut self, weighted: &Weighted) {
+        let Weighted { alloc, weight, .. } = weighted;
+        match self.index(&alloc.header) {
+            Some(process) => self.add_block(process, alloc, *weight),
+            None => self
+                .tally
+                .lost((*weight).into(), alloc.size.saturating_mul((*weight).into())),
         }
     }
 
@@ -112,20 +123,27 @@ impl Ledger {
         {
             self.end_block(process, block, header);
         }
-        self.add_block(process, header, end.address, end.size, end.stack);
+        let alloc = Alloc {
+            header: *header,
+            address: end.address,
+            size: end.size,
+            stack: end.stack,
+        };
+        self.add_block(process, &alloc, 1);
     }
 
-    fn add_block(&mut self, process: usize, header: &Header, address: u64, size: u64, stack: u64) {
+    fn add_block(&mut self, process: usize, alloc: &Alloc, weight: u32) {
+        let header = &alloc.header;
         let op = Op::from_u8(header.op).unwrap_or(Op::Malloc);
-        let site = self.site(process, op, stack);
+        let site = self.site(process, op, alloc.stack);
         let process = &mut self.processes[process];
-        let block = Block::new(address, size, header.time_ns, site);
+        let block = Block::new(alloc.address, alloc.size, header.time_ns, site, weight);
         match process.live.insert(block, self.limits.blocks_per_process) {
             Added::New => {}
             // First out, then in: both together were never live.
             Added::Replaced(old) => {
                 self.tally.conflicts += 1;
-                self.sites.subtract(old.site, old.size, 1, &mut process.own);
+                self.sites.subtract(old.site, old.amount(), &mut process.own);
             }
             Added::Full => {
                 process.not_keep();
@@ -133,7 +151,7 @@ impl Ledger {
                 return;
             }
         }
-        self.sites.allocate(site, size, &mut process.own);
+        self.sites.allocate(site, block.size, block.amount(), &mut process.own);
     }
 
     /// A block is freed.
@@ -143,13 +161,16 @@ impl Ledger {
     }
 
     fn note_lifetime(&mut self, block: Block, end: &Header) {
-        self.sites
-            .note_lifetime(block.site, end.time_ns.saturating_sub(block.time_ns));
+        self.sites.note_lifetime(
+            block.site,
+            end.time_ns.saturating_sub(block.time_ns),
+            block.amount().count,
+        );
     }
 
     fn subtract_block(&mut self, process: usize, block: Block) {
         let own = &mut self.processes[process].own;
-        self.sites.subtract(block.site, block.size, 1, own);
+        self.sites.subtract(block.site, block.amount(), own);
     }
 
     /// Puts a block back as it was: the call failed.
@@ -161,7 +182,7 @@ impl Ledger {
             return;
         }
         match process.live.insert(block, self.limits.blocks_per_process) {
-            Added::New | Added::Replaced(_) => self.sites.add(block.site, block.size, 1, &mut process.own),
+            Added::New | Added::Replaced(_) => self.sites.add(block.site, block.amount(), &mut process.own),
             Added::Full => {
                 process.not_keep();
                 self.tally.not_kept += 1;

@@ -7,7 +7,6 @@ use super::{
     lifecycle::Origin,
     sites::{INHERITED, inherited},
 };
-use crate::profile::Amount;
 
 /// Nanoseconds of kernel time.
 const SECOND: u64 = 1_000_000_000;
@@ -76,16 +75,12 @@ impl Ledger {
             return;
         }
         let unknown = from.inherited_unknown;
-        let (live, bytes) = from.live.copy(INHERITED);
-        let blocks = Amount {
-            bytes,
-            count: live.len() as u64,
-        };
+        let (live, blocks) = from.live.copy(INHERITED);
         let regions = from.regions.copy(|region| inherited(self.sites.op(region.site)));
         let child = &mut self.processes[child];
-        self.sites.add(INHERITED, blocks.bytes, blocks.count, &mut child.own);
+        self.sites.add(INHERITED, blocks, &mut child.own);
         for region in regions.iter() {
-            self.sites.add(region.site, region.bytes(), 1, &mut child.own);
+            self.sites.add(region.site, region.amount(), &mut child.own);
         }
         (child.live, child.regions, child.copied) = (live, regions, count);
         child.inherited_unknown = unknown;

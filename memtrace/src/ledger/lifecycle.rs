@@ -151,8 +151,8 @@ impl Ledger {
         let process = &mut self.processes[place];
         process.state = State::Left;
         let mut own = process.own;
-        for (site, bytes, _) in process.things() {
-            self.sites.leave(site, bytes, &mut own);
+        for (site, amount, _) in process.things() {
+            self.sites.leave(site, amount, &mut own);
         }
         process.own = own;
         self.identities -= std::mem::take(&mut process.identities).len();
@@ -199,12 +199,12 @@ impl Ledger {
         let mut process = self.processes.remove(place);
         process.ended_ns = Some(now_ns);
         let mut own = process.own;
-        for (site, bytes, _) in process.things() {
-            self.sites.go(site, bytes, &mut own);
+        for (site, amount, _) in process.things() {
+            self.sites.go(site, amount, &mut own);
             if self.sites.is_memory(site) {
                 let gone = &mut self.tally.gone_with_exec;
-                gone.bytes = gone.bytes.saturating_add(bytes);
-                gone.count += 1;
+                gone.bytes = gone.bytes.saturating_add(amount.bytes);
+                gone.count += amount.count;
             }
         }
         process.own = own;

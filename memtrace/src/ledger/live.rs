@@ -4,6 +4,7 @@ use hashbrown::{HashTable, hash_table::Entry};
 
 pub(super) use super::slab::Block;
 use super::slab::Slab;
+use crate::profile::Amount;
 
 /// What adding a block came to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -87,8 +88,8 @@ impl Live {
         self.index.len()
     }
 
-    /// The same blocks, all of another site; and how many bytes they are.
-    pub(super) fn copy(&self, site: u32) -> (Self, u64) {
+    /// The same blocks, all of another site; and what they count for.
+    pub(super) fn copy(&self, site: u32) -> (Self, Amount) {
         let mut copy = Self::default();
         if self.is_sparse() {
             self.refill(&mut copy);
@@ -96,12 +97,12 @@ impl Live {
             copy.index.clone_from(&self.index);
             copy.slab.clone_from(&self.slab);
         }
-        let mut bytes = 0_u64;
+        let mut all = Amount::default();
         for block in copy.slab.iter_mut() {
             block.site = site;
-            bytes = bytes.wrapping_add(block.size);
+            all.add(block.amount());
         }
-        (copy, bytes)
+        (copy, all)
     }
 
     /// Gives memory back when less than a quarter of it is used, as after a peak.
@@ -131,7 +132,7 @@ mod tests {
     use super::*;
 
     fn block(address: u64) -> Block {
-        Block::new(address, address, address, 7)
+        Block::new(address, address, address, 7, 1)
     }
 
     /// Bytes that are held.
@@ -191,8 +192,8 @@ mod tests {
             for address in addresses(kept..5000) {
                 live.remove(address);
             }
-            let (mut copy, bytes) = live.copy(9);
-            assert_eq!(bytes, addresses(0..kept).sum::<u64>());
+            let (mut copy, all) = live.copy(9);
+            assert_eq!((all.bytes, all.count), (addresses(0..kept).sum::<u64>(), kept));
             assert!(live.iter().all(|block| block.site == 7));
             for address in addresses(0..kept) {
                 assert_eq!(copy.remove(address).map(|block| block.site), Some(9));

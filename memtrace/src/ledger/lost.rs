@@ -41,12 +41,13 @@ impl Ledger {
         let Some(block) = live.remove(address) else {
             return false;
         };
-        self.sites
-            .note_lifetime(block.site, freed_ns.saturating_sub(block.time_ns));
+        let (site, amount) = (block.site, block.amount());
+        let lifetime_ns = freed_ns.saturating_sub(block.time_ns);
+        self.sites.note_lifetime(site, lifetime_ns, amount.count);
         if process.state == State::Left {
-            self.sites.leave_not(block.site, block.size, 0, &mut process.own);
+            self.sites.leave_not(site, amount, 0, &mut process.own);
         } else {
-            self.sites.subtract(block.site, block.size, 1, &mut process.own);
+            self.sites.subtract(site, amount, &mut process.own);
         }
         true
     }
@@ -65,7 +66,7 @@ impl Ledger {
         let cuts = process.regions.cut(start, end, freed_ns);
         for cut in &cuts {
             self.sites
-                .leave_not(cut.out.site, cut.out.bytes(), cut.pieces, &mut process.own);
+                .leave_not(cut.out.site, cut.out.amount(), cut.pieces, &mut process.own);
         }
         !cuts.is_empty()
     }

@@ -41,6 +41,7 @@ use rustc_hash::FxHashSet;
 
 use self::{
     aside::Aside,
+    blocks::Taken,
     ended::Ended,
     history::{Moments, Sample},
     identities::Known,
@@ -116,6 +117,7 @@ impl Ledger {
         match event {
             Event::Stack(_) | Event::Code(_) | Event::Image(_) => {}
             Event::Alloc(alloc) => self.alloc(alloc),
+            Event::Weighted(weighted) => self.weighted(weighted),
             Event::Pairs(pairs) => self.pairs(pairs),
             Event::Free(free) => self.free(free),
             Event::ReallocBegin(free) => self.realloc_begin(free),
@@ -151,6 +153,7 @@ impl Ledger {
     fn is_known(&self, event: &Event<'_>) -> bool {
         let (header, address) = match event {
             Event::Alloc(alloc) => (&alloc.header, alloc.address),
+            Event::Weighted(weighted) => (&weighted.alloc.header, weighted.alloc.address),
             Event::Free(free) | Event::ReallocBegin(free) => (&free.header, free.address),
             Event::ReallocEnd(realloc) => (&realloc.header, realloc.address),
             _ => return false,
@@ -223,6 +226,29 @@ impl Ledger {
     /// Whether a program is known, or was.
     pub fn knows(&self, incarnation: u32) -> bool {
         self.processes.find(incarnation).is_some() || self.processes.is_gone(incarnation)
+    }
+
+    /// Where the blocks are of which a free may come (avma), of all processes.
+    pub fn addresses(&self) -> impl Iterator<Item = u64> {
+        self.processes.iter().flat_map(|process| {
+            let aside = process.blocks_aside.iter();
+            let aside = aside.filter_map(|taken| match taken {
+                Taken::Block(block) => Some(block.address),
+                Taken::Unknown(_) => None,
+            });
+            process.live.iter().map(|block| block.address).chain(aside)
+        })
+    }
+
+    /// Blocks may have been freed unseen: of those that were live it is not known any more. Mappings stay.
+    pub fn forget_blocks(&mut self) {
+        for process in self.processes.iter_mut().filter(|process| process.has_live()) {
+            for block in std::mem::take(&mut process.live).iter() {
+                self.sites.forget(block.site, block.amount(), &mut process.own);
+            }
+            process.blocks_aside = Aside::default();
+            process.not_kept_live = 0;
+        }
     }
 
     /// How many processes are alive.

@@ -10,6 +10,7 @@ use super::{
     own::Own,
     regions::{Region, Regions},
 };
+use crate::profile::Amount;
 
 /// Where a program is in its life.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -67,11 +68,14 @@ impl Process {
         self.not_kept_live += 1;
     }
 
-    /// Its blocks and ranges: site, bytes, and kernel time of the allocation.
-    pub(super) fn things(&self) -> impl Iterator<Item = (u32, u64, u64)> {
-        let blocks = self.live.iter().map(|block| (block.site, block.size, block.time_ns));
+    /// Its blocks and ranges: site, what it counts for, and kernel time of the allocation.
+    pub(super) fn things(&self) -> impl Iterator<Item = (u32, Amount, u64)> {
+        let blocks = self
+            .live
+            .iter()
+            .map(|block| (block.site, block.amount(), block.time_ns));
         let regions = self.regions.iter();
-        blocks.chain(regions.map(|region| (region.site, region.bytes(), region.time_ns)))
+        blocks.chain(regions.map(|region| (region.site, region.amount(), region.time_ns)))
     }
 
     /// Whether its blocks and ranges are live.

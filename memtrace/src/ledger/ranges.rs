@@ -9,6 +9,7 @@ use super::{
     Ledger,
     regions::{Region, page_end},
 };
+use crate::profile::Amount;
 
 /// Later than any event.
 const END_OF_TIME: u64 = u64::MAX;
@@ -85,7 +86,7 @@ impl Ledger {
         if new.address < old {
             self.cut(process, new.address, old, END_OF_TIME);
         } else if new.address > old && header.flags & flag::NESTED == 0 {
-            let site = self.site(process, Op::Brk, new.stack);
+            let site = self.site(process, Op::from_u8(header.op).unwrap_or(Op::Brk), new.stack);
             self.add_region(process, Region::exact(old, new.address, header.time_ns, site));
         }
     }
@@ -96,8 +97,8 @@ impl Ledger {
         let cuts = process.regions.cut(start, end, before_ns);
         for cut in &cuts {
             // What is left of a mapping counts as one still, or two. Added first, so that no count goes through -1.
-            self.sites.add(cut.out.site, 0, cut.pieces, &mut process.own);
-            self.sites.subtract(cut.out.site, cut.out.bytes(), 1, &mut process.own);
+            self.sites.add(cut.out.site, pieces(cut.pieces), &mut process.own);
+            self.sites.subtract(cut.out.site, cut.out.amount(), &mut process.own);
         }
         cuts.into_iter().map(|cut| cut.out).collect()
     }
@@ -110,7 +111,8 @@ impl Ledger {
         }
         let replaced = self.cut(process, region.start, region.end, END_OF_TIME);
         let process = &mut self.processes[process];
-        self.sites.allocate(region.site, region.bytes(), &mut process.own);
+        let (site, amount) = (region.site, region.amount());
+        self.sites.allocate(site, amount.bytes, amount, &mut process.own);
         process.regions.insert(region);
         !replaced.is_empty()
     }
@@ -131,10 +133,15 @@ impl Ledger {
             }
             for (start, end) in free {
                 let part = range.clip(start, end);
-                self.sites.add(part.site, part.bytes(), 1, &mut process.own);
+                self.sites.add(part.site, part.amount(), &mut process.own);
                 let joined = process.regions.rejoin(part);
-                self.sites.subtract(part.site, 0, joined, &mut process.own);
+                self.sites.subtract(part.site, pieces(joined), &mut process.own);
             }
         }
     }
+}
+
+/// So many mappings more or less, of the same bytes.
+const fn pieces(count: u64) -> Amount {
+    Amount { bytes: 0, count }
 }

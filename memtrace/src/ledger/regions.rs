@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::profile::Amount;
+
 /// The kernel maps whole pages.
 const PAGE: u64 = 4096;
 
@@ -46,6 +48,14 @@ impl Region {
     pub(super) const fn bytes(&self) -> u64 {
         let end = if self.limit < self.end { self.limit } else { self.end };
         end.saturating_sub(self.start)
+    }
+
+    /// What it counts for.
+    pub(super) const fn amount(&self) -> Amount {
+        Amount {
+            bytes: self.bytes(),
+            count: 1,
+        }
     }
 
     /// The part of it in `start..end`, which must overlap.

@@ -25,7 +25,7 @@ pub(super) const NO_STACK: u32 = u32::MAX;
 pub(super) const INHERITED: u32 = 0;
 /// The same for mapped files.
 const INHERITED_FILE: u32 = 1;
-/// The same for reserved address space.
+/// The same for reserved address space, and for what may be anybody's.
 const INHERITED_RESERVED: u32 = 2;
 /// Sites that are none.
 const APART: usize = 3;
@@ -34,7 +34,7 @@ const APART: usize = 3;
 pub(super) const fn inherited(op: Op) -> u32 {
     match op.class() {
         Class::File => INHERITED_FILE,
-        Class::Reserved => INHERITED_RESERVED,
+        Class::Reserved | Class::Pages => INHERITED_RESERVED,
         Class::Heap | Class::Mapped => INHERITED,
     }
 }
@@ -83,6 +83,8 @@ pub(super) struct Left {
     pub(super) newest_ns: u64,
     /// What was neither freed nor left: it went with its program, which was replaced.
     pub(super) gone: Amount,
+    /// What was live when frees stopped being seen.
+    pub(super) unknown: Amount,
 }
 
 impl Default for Left {
@@ -92,6 +94,7 @@ impl Default for Left {
             oldest_ns: u64::MAX,
             newest_ns: 0,
             gone: Amount::default(),
+            unknown: Amount::default(),
         }
     }
 }
@@ -211,26 +214,26 @@ impl Sites {
         self.sums[site as usize].counts == Counts::Memory
     }
 
-    /// A process has allocated something.
+    /// A process has allocated something, each of `size` bytes.
     #[inline]
-    pub(super) fn allocate(&mut self, site: u32, bytes: u64, own: &mut Own) {
+    pub(super) fn allocate(&mut self, site: u32, size: u64, amount: Amount, own: &mut Own) {
         let sums = &mut self.sums[site as usize];
-        sums.allocated.bytes = sums.allocated.bytes.saturating_add(bytes);
-        sums.allocated.count += 1;
-        if sums.counts == Counts::Memory {
-            own.allocated.bytes = own.allocated.bytes.saturating_add(bytes);
-            own.allocated.count += 1;
+        let memory = sums.counts == Counts::Memory;
+        for allocated in std::iter::once(&mut sums.allocated).chain(memory.then_some(&mut own.allocated)) {
+            allocated.bytes = allocated.bytes.saturating_add(amount.bytes);
+            allocated.count += amount.count;
         }
-        self.spreads[site as usize].sizes.add(young::size_class(bytes), 1);
-        self.add(site, bytes, 1, own);
+        let sizes = &mut self.spreads[site as usize].sizes;
+        sizes.add(young::size_class(size), amount.count);
+        self.add(site, amount, own);
     }
 
-    /// A block of a process was freed after so many nanoseconds.
+    /// So many blocks of a process were freed after so many nanoseconds.
     #[inline]
-    pub(super) fn note_lifetime(&mut self, site: u32, nanoseconds: u64) {
+    pub(super) fn note_lifetime(&mut self, site: u32, nanoseconds: u64, count: u64) {
         if Self::is_real(site) {
             let lifetimes = &mut self.spreads[site as usize].lifetimes;
-            lifetimes.add(young::lifetime_class(nanoseconds), 1);
+            lifetimes.add(young::lifetime_class(nanoseconds), count);
         }
     }
 
@@ -249,13 +252,12 @@ impl Sites {
 
     /// Something of a process is live.
     #[inline]
-    pub(super) fn add(&mut self, site: u32, bytes: u64, count: u64, own: &mut Own) {
+    pub(super) fn add(&mut self, site: u32, amount: Amount, own: &mut Own) {
         let sums = &mut self.sums[site as usize];
-        let amount = Amount { bytes, count };
         sums.live.add(amount);
         match sums.counts {
             Counts::Memory => {
-                self.live_bytes = self.live_bytes.wrapping_add(bytes);
+                self.live_bytes = self.live_bytes.wrapping_add(amount.bytes);
                 self.peak_bytes = self.peak_bytes.max(self.live_bytes);
                 own.live.add(amount);
                 own.peak_live_bytes = own.peak_live_bytes.max(own.live.bytes);
@@ -267,13 +269,12 @@ impl Sites {
 
     /// Something of a process is no longer live, which [`Sites::add`] has seen before.
     #[inline]
-    pub(super) fn subtract(&mut self, site: u32, bytes: u64, count: u64, own: &mut Own) {
+    pub(super) fn subtract(&mut self, site: u32, amount: Amount, own: &mut Own) {
         let sums = &mut self.sums[site as usize];
-        let amount = Amount { bytes, count };
         sums.live.subtract(amount);
         match sums.counts {
             Counts::Memory => {
-                self.live_bytes = self.live_bytes.wrapping_sub(bytes);
+                self.live_bytes = self.live_bytes.wrapping_sub(amount.bytes);
                 own.live.subtract(amount);
             }
             Counts::Inherited => own.inherited.subtract(amount),
@@ -282,12 +283,11 @@ impl Sites {
     }
 
     /// A process has ended, and this was live then.
-    pub(super) fn leave(&mut self, site: u32, bytes: u64, own: &mut Own) {
-        self.subtract(site, bytes, 1, own);
+    pub(super) fn leave(&mut self, site: u32, amount: Amount, own: &mut Own) {
+        self.subtract(site, amount, own);
         if !Self::is_real(site) {
             return;
         }
-        let amount = Amount { bytes, count: 1 };
         self.left[site as usize].amount.add(amount);
         if self.is_memory(site) {
             own.at_exit.add(amount);
@@ -295,7 +295,7 @@ impl Sites {
     }
 
     /// Of what was left, this was freed before the end after all; `pieces` remain of it.
-    pub(super) fn leave_not(&mut self, site: u32, bytes: u64, pieces: u64, own: &mut Own) {
+    pub(super) fn leave_not(&mut self, site: u32, freed: Amount, pieces: u64, own: &mut Own) {
         if !Self::is_real(site) {
             return;
         }
@@ -303,14 +303,22 @@ impl Sites {
         let left = &mut self.left[site as usize].amount;
         for amount in std::iter::once(left).chain(memory.then_some(&mut own.at_exit)) {
             amount.count += pieces;
-            amount.subtract(Amount { bytes, count: 1 });
+            amount.subtract(freed);
         }
     }
 
     /// Something of a process went with its program.
-    pub(super) fn go(&mut self, site: u32, bytes: u64, own: &mut Own) {
-        self.subtract(site, bytes, 1, own);
-        self.left[site as usize].gone.add(Amount { bytes, count: 1 });
+    pub(super) fn go(&mut self, site: u32, amount: Amount, own: &mut Own) {
+        self.subtract(site, amount, own);
+        self.left[site as usize].gone.add(amount);
+    }
+
+    /// Whether something of a process was freed is not known.
+    pub(super) fn forget(&mut self, site: u32, amount: Amount, own: &mut Own) {
+        self.subtract(site, amount, own);
+        if Self::is_real(site) {
+            self.left[site as usize].unknown.add(amount);
+        }
     }
 
     /// How the allocations of a site are spread.

@@ -1,5 +1,7 @@
 //! Live blocks by number.
 
+use crate::profile::Amount;
+
 /// A live block.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Block {
@@ -11,18 +13,26 @@ pub(super) struct Block {
     pub(super) time_ns: u64,
     /// Index of the site, or [`NONE`] for a slot that is free.
     pub(super) site: u32,
-    /// The next free slot, for one that is free.
-    next: u32,
+    /// For how many blocks of its size it stands; the next free slot, for one that is free.
+    weight: u32,
 }
 
 impl Block {
-    pub(super) const fn new(address: u64, size: u64, time_ns: u64, site: u32) -> Self {
+    pub(super) const fn new(address: u64, size: u64, time_ns: u64, site: u32, weight: u32) -> Self {
         Self {
             address,
             size,
             time_ns,
             site,
-            next: NONE,
+            weight,
+        }
+    }
+
+    /// What it counts for.
+    pub(super) const fn amount(&self) -> Amount {
+        Amount {
+            bytes: self.size.wrapping_mul(self.weight as u64),
+            count: self.weight as u64,
         }
     }
 }
@@ -73,7 +83,7 @@ impl Slab {
         if self.free != NONE {
             let slot = self.free;
             let place = self.get_mut(slot);
-            let next = place.next;
+            let next = place.weight;
             *place = block;
             self.free = next;
             return Some(slot);
@@ -90,7 +100,7 @@ impl Slab {
 
     /// Makes sure that there is a slot of this number, one more than there were.
     fn make_room(&mut self, slot: usize) {
-        const VACANT: Block = Block::new(0, 0, 0, NONE);
+        const VACANT: Block = Block::new(0, 0, 0, NONE, NONE);
         match self.chunks.as_mut_slice() {
             [] => self.chunks.push(vec![VACANT; FIRST].into()),
             [first] if slot == first.len() && slot < CHUNK => {
@@ -110,7 +120,7 @@ impl Slab {
         let place = self.get_mut(slot);
         let block = *place;
         place.site = NONE;
-        place.next = next;
+        place.weight = next;
         block
     }
 

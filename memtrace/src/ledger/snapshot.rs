@@ -33,6 +33,8 @@ pub struct SiteFacts {
     pub oldest: Option<Duration>,
     /// Live when its process ended, while others were alive or came later.
     pub at_exit: Amount,
+    /// Live when frees stopped being seen: whether it was freed since is not known.
+    pub unknown: Amount,
     /// Age that the oldest of these would have.
     pub exit_oldest: Option<Duration>,
     /// How the allocations are spread.
@@ -156,6 +158,7 @@ impl Ledger {
                 aged: ages.aged,
                 oldest: (live.count > 0).then(|| Duration::from_nanos(ages.oldest)),
                 at_exit: left.amount,
+                unknown: left.unknown,
                 exit_oldest: (left.amount.count > 0).then_some(exit_age),
                 spread: Spread {
                     temporary: matches!(key.op.class(), Class::Heap).then(|| temporary(sums, left)),
@@ -193,12 +196,12 @@ impl Ledger {
                 }
                 continue;
             }
-            for (site, bytes, time_ns) in process.things() {
+            for (site, amount, time_ns) in process.things() {
                 let ages = &mut ages[site as usize];
                 let age = now_ns.saturating_sub(time_ns);
                 ages.oldest = age.max(ages.oldest);
                 if age >= min_age_ns {
-                    ages.aged.add(Amount { bytes, count: 1 });
+                    ages.aged.add(amount);
                 }
             }
         }
@@ -235,7 +238,7 @@ impl Ledger {
 
 /// What is neither live nor left, and did not go with its program.
 fn temporary(sums: &Sums, left: Left) -> Amount {
-    let still = [sums.live, left.amount, left.gone];
+    let still = [sums.live, left.amount, left.gone, left.unknown];
     let sum = |part: fn(&Amount) -> u64| still.iter().map(part).fold(0, u64::saturating_add);
     Amount {
         bytes: sums.allocated.bytes.saturating_sub(sum(|amount| amount.bytes)),

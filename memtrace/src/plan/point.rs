@@ -1,8 +1,8 @@
 //! One place to put a probe, and what the probe is told there.
 
-use memtrace_common::{Cookie, Op, Operand, Shape};
+use memtrace_common::{Cookie, Op, Operand, Shape, cookie::STEPPED};
 
-use super::placement::Placement;
+use super::placement::{Cost, Placement};
 
 /// What is done at an attach point.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -53,12 +53,24 @@ pub struct AttachPoint {
 impl AttachPoint {
     /// What the probe is told, for the hook of that number; 0 for wrappers, whose probe asks nothing.
     pub fn cookie(&self, hook: u16) -> u64 {
-        match (self.kind, self.detail) {
-            (Kind::Wrapper, _) => 0,
+        let stepped = match self.placement.cost {
+            Cost::Emulated => 0,
+            Cost::Stepped(_) => STEPPED,
+        };
+        let cookie = match (self.kind, self.detail) {
+            (Kind::Wrapper, _) => return 0,
             (_, Detail::Shape(shape)) => Cookie::of_function(self.op, hook, shape).pack(),
             // Operands that no cookie can tell were refused when the point was made.
             (_, Detail::Operands(operands)) => Cookie::of_static_probe(self.op, hook, operands).map_or(0, Cookie::pack),
-        }
+        };
+        cookie | stepped
+    }
+
+    /// Whether it is of a function that only takes memory: without its probes no free is missed.
+    pub const fn only_takes(&self) -> bool {
+        matches!(self.kind, Kind::Allocate | Kind::Exit | Kind::StaticAlloc)
+            && !self.op.is_realloc()
+            && !self.op.is_resize()
     }
 
     /// Where in the order of attaching: what frees comes first, for an allocation that is seen while its free is not would

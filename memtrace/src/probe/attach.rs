@@ -1,12 +1,14 @@
 //! Attaches programs to a target.
 
-use std::{num::NonZeroU32, os::fd::AsFd as _};
+use std::{io, num::NonZeroU32, os::fd::AsFd as _};
 
 use super::{
-    Links, Point, ProbeError, Probes, Scope,
+    Links, On, Point, ProbeError, Probes, Scope,
     batch::{Batch, batches},
     counted::{self, Counted},
-    load, tracefs,
+    load,
+    multi::Shared,
+    tracefs,
 };
 use aya::programs::{
     TracePoint, UProbe,
@@ -39,13 +41,38 @@ impl Probes {
         })
     }
 
+    /// Takes probes off that are not to be on, and puts those on again that are: first what gives back, then what only takes. What is
+    /// taken off is closed aside. The probes of a process that is gone stay off.
+    ///
+    /// # Errors
+    /// What the kernel said to the last that it refused; the others are on.
+    pub fn set(&self, on: On, mut links: Vec<&mut Links>) -> io::Result<()> {
+        let mut off = Links::default();
+        for links in &mut links {
+            off.append(links.pause(on));
+        }
+        off.close_aside();
+        let Ok(multi) = &self.multi else { return Ok(()) };
+        let mut result = Ok(());
+        for only_takes in [false, true] {
+            if on.has(only_takes) {
+                for links in &mut links {
+                    result = result.and(links.resume(multi, only_takes));
+                }
+            }
+        }
+        result
+    }
+
     /// By one link where that can be. A place that the kernel refuses must not take the others with it, and is to be named, so then
     /// each gets a link of its own.
     fn attach_batch(&mut self, batch: &Batch<'_>, links: &mut Links) -> Result<(), ProbeError> {
         if let (Ok(multi), false) = (&self.multi, matches!(batch.scope, Scope::Thread(_))) {
-            match multi.attach(batch) {
-                Ok(link) => {
-                    links.keep_many(link, batch.points.len());
+            let again = self.may_pause;
+            let shared = Shared::of(batch, again);
+            match shared.and_then(|shared| Ok((multi.attach(&shared)?, shared))) {
+                Ok((link, shared)) => {
+                    links.keep_many(link, shared, again);
                     return Ok(());
                 }
                 // The process is gone.

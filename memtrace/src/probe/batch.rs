@@ -12,6 +12,8 @@ pub(super) struct Batch<'a> {
     pub(super) file: &'a Path,
     /// At least one.
     pub(super) points: Vec<&'a Point>,
+    /// [`Point::only_takes`] of all of them.
+    pub(super) only_takes: bool,
     /// Nothing with a higher one comes before: the points' order, and whether the program is at entries, for returns come first.
     stage: (u8, bool),
 }
@@ -24,7 +26,11 @@ pub(super) fn batches(points: &[(Scope, Point)]) -> Vec<Batch<'_>> {
         for &program in point.role.programs() {
             let stage = (point.order, !program.returns);
             let same = batches.iter_mut().find(|batch| {
-                batch.stage == stage && batch.program == program && batch.scope == *scope && batch.file == point.file
+                batch.stage == stage
+                    && batch.program == program
+                    && batch.only_takes == point.only_takes
+                    && batch.scope == *scope
+                    && batch.file == point.file
             });
             match same {
                 Some(batch) => batch.points.push(point),
@@ -33,6 +39,7 @@ pub(super) fn batches(points: &[(Scope, Point)]) -> Vec<Batch<'_>> {
                     scope: *scope,
                     file: &point.file,
                     points: vec![point],
+                    only_takes: point.only_takes,
                     stage,
                 }),
             }
@@ -68,6 +75,7 @@ mod tests {
             order,
             cookie: offset,
             semaphore: 0,
+            only_takes: order == 4,
         }
     }
 

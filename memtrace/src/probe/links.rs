@@ -1,10 +1,16 @@
 //! What keeps programs attached.
 
-use std::{os::fd::OwnedFd, thread};
+use std::{io, os::fd::OwnedFd, thread};
 
 use aya::programs::{trace_point::TracePointLink, uprobe::UProbeLink};
 
-use super::counted::Counted;
+use rustix::io::Errno;
+
+use super::{
+    On,
+    counted::Counted,
+    multi::{Multi, Shared},
+};
 
 /// Threads that close links at most.
 const CLOSERS: usize = 64;
@@ -12,8 +18,11 @@ const CLOSERS: usize = 64;
 /// A link to many places.
 #[derive(Debug)]
 pub(super) struct Many {
-    link: OwnedFd,
+    /// None while it is off.
+    link: Option<OwnedFd>,
     places: usize,
+    /// How to make it anew, where that may be wanted.
+    shared: Option<Shared>,
 }
 
 /// What keeps programs attached. Dropping it detaches them, one after the other.
@@ -37,9 +46,48 @@ impl Links {
         self.len() == 0
     }
 
-    /// Keeps a link to so many places.
-    pub(super) fn keep_many(&mut self, link: OwnedFd, places: usize) {
-        self.many.push(Many { link, places });
+    /// Keeps a link to many places; `again` if it may be taken off and put on again.
+    pub(super) fn keep_many(&mut self, link: OwnedFd, shared: Shared, again: bool) {
+        self.many.push(Many {
+            link: Some(link),
+            places: shared.places.len(),
+            shared: again.then_some(shared),
+        });
+    }
+
+    /// What is not to be on.
+    pub(super) fn pause(&mut self, on: On) -> Self {
+        let mut off = Self::default();
+        for many in &mut self.many {
+            let goes = many.shared.as_ref().is_some_and(|shared| !on.has(shared.only_takes));
+            if goes && let Some(link) = many.link.take() {
+                off.many.push(Many {
+                    link: Some(link),
+                    places: 0,
+                    shared: None,
+                });
+            }
+        }
+        off
+    }
+
+    /// Puts on again what was taken off, of functions that only take memory or of the others.
+    pub(super) fn resume(&mut self, multi: &Multi, only_takes: bool) -> io::Result<()> {
+        let mut result = Ok(());
+        for many in &mut self.many {
+            let Some(shared) = many.shared.as_ref().filter(|shared| shared.only_takes == only_takes) else {
+                continue;
+            };
+            if many.link.is_none() {
+                match multi.attach(shared) {
+                    Ok(link) => many.link = Some(link),
+                    // The process is gone.
+                    Err(error) if error.raw_os_error() == Some(Errno::SRCH.raw_os_error()) => {}
+                    Err(error) => result = Err(error),
+                }
+            }
+        }
+        result
     }
 
     /// Keeps others' links too.
@@ -56,7 +104,7 @@ impl Links {
         drop(self.counted);
         thread::scope(|scope| {
             for some in shares(self.many) {
-                scope.spawn(move || drop(some.into_iter().map(|many| many.link).collect::<Vec<_>>()));
+                scope.spawn(move || drop(some.into_iter().filter_map(|many| many.link).collect::<Vec<_>>()));
             }
             for some in shares(self.uprobes) {
                 scope.spawn(move || drop(some));

@@ -9,7 +9,9 @@ use aya::{
 use aya_log::EbpfLogger;
 use memtrace_common::{
     config::{self, Config, Join, PidNamespace},
-    limits, young,
+    limits,
+    sampling::KNOWN_ROWS,
+    young,
 };
 
 use super::{Counters, Hooked, LostFrees, Members, ProbeError, Ring, Tables, kernel_types, multi::Multi};
@@ -47,6 +49,10 @@ pub struct Options {
     pub everywhere: bool,
     /// Whether every allocation and free is sent, also of blocks that die young.
     pub every_event: bool,
+    /// Whether allocations may be sampled: that takes 4 MiB of kernel memory.
+    pub may_sample: bool,
+    /// Whether probes may be taken off and put on again.
+    pub may_pause: bool,
     /// Whether the BPF side writes its diagnostics to the log.
     pub diagnostics: bool,
 }
@@ -56,6 +62,8 @@ pub struct Probes {
     pub(super) ebpf: Ebpf,
     /// Programs for links to many places, or why there are none.
     pub(super) multi: Result<Multi, String>,
+    /// [`Options::may_pause`]
+    pub(super) may_pause: bool,
 }
 
 impl Probes {
@@ -99,6 +107,7 @@ impl Probes {
             .map_max_entries("EVENTS", options.ring_bytes)
             .map_max_entries("YOUNG", rows(young::YOUNG_ROWS + 1))
             .map_max_entries("COUNTED", rows(young::COUNTED_ROWS * processors + 1))
+            .map_max_entries("KNOWN", if options.may_sample { 2 * KNOWN_ROWS } else { 1 })
             .override_global(config::SYMBOL, &config, true)
             .override_global(aya_log::LEVEL, &log_level, true)
             .load(OBJECT)
@@ -117,7 +126,11 @@ impl Probes {
                 load_program(name, program)?;
             }
         }
-        Ok(Self { ebpf, multi })
+        Ok(Self {
+            ebpf,
+            multi,
+            may_pause: options.may_pause,
+        })
     }
 
     /// Whether probes on functions share links.
@@ -128,16 +141,19 @@ impl Probes {
         self.multi.as_ref().map(drop).map_err(String::as_str)
     }
 
+    /// A map; can be taken once.
+    pub(super) fn map(&mut self, name: &str) -> Result<Map, ProbeError> {
+        self.ebpf.take_map(name).ok_or_else(|| ProbeError::Object {
+            what: format!("map {name} left to take"),
+        })
+    }
+
     /// Who is traced; can be taken once.
     ///
     /// # Errors
     /// When it was taken before.
     pub fn members(&mut self) -> Result<Members, ProbeError> {
-        Members::new([
-            take(&mut self.ebpf, "PROCESSES")?,
-            take(&mut self.ebpf, "INCARNATION")?,
-            take(&mut self.ebpf, "OVER")?,
-        ])
+        Members::new([self.map("PROCESSES")?, self.map("INCARNATION")?])
     }
 
     /// What is known of hooks; can be taken once.
@@ -145,7 +161,7 @@ impl Probes {
     /// # Errors
     /// When it was taken before.
     pub fn hooked(&mut self) -> Result<Hooked, ProbeError> {
-        Hooked::new(take(&mut self.ebpf, "HOOKED")?)
+        Hooked::new(self.map("HOOKED")?)
     }
 
     /// The ring buffer; can be taken once.
@@ -153,7 +169,7 @@ impl Probes {
     /// # Errors
     /// When it was taken before, or cannot be mapped into memory.
     pub fn ring(&mut self) -> Result<Ring, ProbeError> {
-        Ring::new(take(&mut self.ebpf, "EVENTS")?)
+        Ring::new(self.map("EVENTS")?)
     }
 
     /// The counters; can be taken once.
@@ -161,7 +177,7 @@ impl Probes {
     /// # Errors
     /// When they were taken before.
     pub fn counters(&mut self) -> Result<Counters, ProbeError> {
-        Counters::new(take(&mut self.ebpf, "COUNTERS")?)
+        Counters::new(self.map("COUNTERS")?)
     }
 
     /// The frees that found the ring full; can be taken once.
@@ -169,11 +185,8 @@ impl Probes {
     /// # Errors
     /// When they were taken before.
     pub fn lost_frees(&mut self) -> Result<LostFrees, ProbeError> {
-        let maps = [
-            take(&mut self.ebpf, "LOST_FREES_A")?,
-            take(&mut self.ebpf, "LOST_FREES_B")?,
-        ];
-        LostFrees::new(maps, take(&mut self.ebpf, "LOST_ACTIVE")?)
+        let maps = [self.map("LOST_FREES_A")?, self.map("LOST_FREES_B")?];
+        LostFrees::new(maps, self.map("LOST_ACTIVE")?)
     }
 
     /// What stacks are unwound by; can be taken once.
@@ -182,12 +195,12 @@ impl Probes {
     /// When it was taken before, or the kernel has no memory for it.
     pub fn tables(&mut self) -> Result<Tables, ProbeError> {
         Tables::new([
-            take(&mut self.ebpf, "TABLES")?,
-            take(&mut self.ebpf, "SPACES")?,
-            take(&mut self.ebpf, "CHANGES")?,
-            take(&mut self.ebpf, "RECENTS")?,
-            take(&mut self.ebpf, "FILES")?,
-            take(&mut self.ebpf, "RULES")?,
+            self.map("TABLES")?,
+            self.map("SPACES")?,
+            self.map("CHANGES")?,
+            self.map("RECENTS")?,
+            self.map("FILES")?,
+            self.map("RULES")?,
         ])
     }
 
@@ -201,12 +214,6 @@ impl Probes {
             source: Box::new(source),
         })
     }
-}
-
-fn take(ebpf: &mut Ebpf, name: &str) -> Result<Map, ProbeError> {
-    ebpf.take_map(name).ok_or_else(|| ProbeError::Object {
-        what: format!("map {name} left to take"),
-    })
 }
 
 /// How many processors have slots of their own: a power of two.

@@ -29,22 +29,20 @@ impl Hooked {
     }
 }
 
-/// Adds processes, and ends the observation.
+/// Adds processes.
 pub struct Members {
     processes: HashMap<MapData, u32, Process>,
     last: Array<MapData, u32>,
-    over: Array<MapData, u32>,
     /// The number that was given out last.
     given: u32,
 }
 
 impl Members {
-    pub(super) fn new([processes, last, over]: [Map; 3]) -> Result<Self, ProbeError> {
+    pub(super) fn new([processes, last]: [Map; 2]) -> Result<Self, ProbeError> {
         let failed = |source| ProbeError::map("open the map of processes", source);
         Ok(Self {
             processes: HashMap::try_from(processes).map_err(failed)?,
             last: Array::try_from(last).map_err(failed)?,
-            over: Array::try_from(over).map_err(failed)?,
             given: 0,
         })
     }
@@ -94,12 +92,5 @@ impl Members {
     /// Whether a process is listened to already, or never will be.
     pub fn knows(&self, pid: u32) -> bool {
         self.processes.get(&pid, 0).is_ok()
-    }
-
-    /// Stops listening: one store, so that no free can be missed that follows an allocation seen.
-    pub fn end(&mut self) {
-        if let Err(error) = self.over.set(0, 1, 0) {
-            log::warn!("the BPF side was not told of the end: {error}");
-        }
     }
 }

@@ -13,6 +13,7 @@ mod links;
 mod load;
 mod lost;
 mod members;
+mod mode;
 mod multi;
 mod point;
 mod ring;
@@ -28,7 +29,8 @@ pub use self::{
     load::{Options, Probes},
     lost::LostFrees,
     members::{Hooked, Members},
-    point::{Point, Role, Scope},
+    mode::Modes,
+    point::{On, Point, Role, Scope},
     ring::{Ring, RingRecord},
     sweep::Sweeper,
     tables::{Arena, Tables},

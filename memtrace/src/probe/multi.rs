@@ -12,6 +12,7 @@ use std::{
         fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd},
         unix::ffi::OsStrExt as _,
     },
+    path::PathBuf,
 };
 
 use aya::{
@@ -20,11 +21,15 @@ use aya::{
     util::KernelVersion,
 };
 use aya_obj::{Function, Object, ProgramSection, generated::bpf_insn};
-use rustix::io::Errno;
+use rustix::{
+    fs::{Mode, OFlags},
+    io::Errno,
+};
 
 use super::{
     Scope,
     batch::Batch,
+    point::Program,
     sys::{self, Load, Many, Place},
 };
 
@@ -75,32 +80,83 @@ impl Multi {
         Ok(Self { programs })
     }
 
-    /// Attaches to all places of a batch.
+    /// Attaches to many places at once.
     ///
     /// # Errors
     /// What the kernel says: then it is attached to none.
-    pub(super) fn attach(&self, batch: &Batch<'_>) -> io::Result<OwnedFd> {
-        let program = self.programs.get(batch.program.name);
+    pub(super) fn attach(&self, shared: &Shared) -> io::Result<OwnedFd> {
+        let program = self.programs.get(shared.program.name);
         let program = program.ok_or_else(|| io::Error::other("there is no such program"))?;
-        let process = match batch.scope {
+        let process = match shared.scope {
             Scope::Machine => 0,
             Scope::Process(process) => process,
             Scope::Thread(_) => return Err(Errno::SRCH.into()),
         };
+        sys::link_many(
+            program.as_fd(),
+            &Many {
+                path: &CString::new(shared.file.path().as_os_str().as_bytes()).map_err(io::Error::other)?,
+                places: &shared.places,
+                returns: shared.program.returns,
+                process,
+            },
+        )
+    }
+}
+
+/// A program at many places of a file.
+#[derive(Debug)]
+pub(super) struct Shared {
+    program: Program,
+    scope: Scope,
+    file: Held,
+    pub(super) places: Vec<Place>,
+    /// [`super::Point::only_takes`] of all of them.
+    pub(super) only_takes: bool,
+}
+
+/// A file by the path that it was given by, or kept open, so that the path stays its own.
+#[derive(Debug)]
+enum Held {
+    Path(PathBuf),
+    Open(OwnedFd),
+}
+
+impl Held {
+    fn path(&self) -> PathBuf {
+        match self {
+            Self::Path(path) => path.clone(),
+            Self::Open(file) => format!("/proc/self/fd/{}", file.as_raw_fd()).into(),
+        }
+    }
+}
+
+impl Shared {
+    /// The places of a batch; to be attached to again and again if `again`.
+    ///
+    /// # Errors
+    /// When the file cannot be kept open.
+    pub(super) fn of(batch: &Batch<'_>, again: bool) -> io::Result<Self> {
         let places = batch.points.iter().map(|point| Place {
             offset: point.offset,
             semaphore: point.semaphore,
             cookie: point.cookie,
         });
-        sys::link_many(
-            program.as_fd(),
-            &Many {
-                path: &CString::new(batch.file.as_os_str().as_bytes()).map_err(io::Error::other)?,
-                places: &places.collect::<Vec<_>>(),
-                returns: batch.program.returns,
-                process,
+        Ok(Self {
+            program: batch.program,
+            scope: batch.scope,
+            file: if again {
+                Held::Open(rustix::fs::open(
+                    batch.file,
+                    OFlags::PATH | OFlags::CLOEXEC,
+                    Mode::empty(),
+                )?)
+            } else {
+                Held::Path(batch.file.to_owned())
             },
-        )
+            places: places.collect(),
+            only_takes: batch.only_takes,
+        })
     }
 }
 

@@ -65,12 +65,36 @@ pub struct Point {
     pub cookie: u64,
     /// Offset in the file of the counter by which a static probe is switched on; 0 for none.
     pub semaphore: u64,
+    /// Whether the function only takes memory: its probes can be off for a time without a free being missed.
+    pub only_takes: bool,
 }
 
 impl Point {
     /// For messages.
     pub(super) fn attaching(&self) -> String {
         format!("attach to {} ({}+{:#x})", self.name, self.file.display(), self.offset)
+    }
+}
+
+/// Which probes on functions are on.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum On {
+    /// None.
+    Nothing,
+    /// Those on functions that may give memory back.
+    GivingBack,
+    /// All.
+    All,
+}
+
+impl On {
+    /// Whether a probe is on, that is, or is not, of a function that only takes memory.
+    pub(super) const fn has(self, only_takes: bool) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::GivingBack => !only_takes,
+            Self::All => true,
+        }
     }
 }
 

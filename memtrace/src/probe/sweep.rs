@@ -9,8 +9,6 @@ use std::{
     os::fd::{AsFd as _, OwnedFd},
 };
 
-use aya::programs::Program;
-
 use super::{ProbeError, Probes, sys};
 
 /// Name of the program.
@@ -29,14 +27,7 @@ impl Probes {
     /// # Errors
     /// When the program is not there, or there is no descriptor left.
     pub fn sweeper(&self) -> Result<Sweeper, ProbeError> {
-        let Some(Program::RawTracePoint(program)) = self.ebpf.program(PROGRAM) else {
-            return Err(ProbeError::Object {
-                what: format!("program {PROGRAM}"),
-            });
-        };
-        let fd = program.fd().map_err(|source| ProbeError::new(PROGRAM, source))?;
-        let fd = fd.as_fd().try_clone_to_owned();
-        fd.map(Sweeper).map_err(failed)
+        self.asked(PROGRAM).map(Sweeper)
     }
 }
 

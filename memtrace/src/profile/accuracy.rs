@@ -57,13 +57,15 @@ impl Health {
             (deep, "stack cut at the depth limit", "stacks cut at the depth limit"),
             (broken, "stack ends early", "stacks end early"),
         ]);
-        let exact = faults.is_empty();
+        let exact = faults.is_empty() && self.sampling.is_none();
         let mut summary = if exact {
             "exact: nothing was lost".to_owned()
+        } else if faults.is_empty() {
+            "estimated from a sample; nothing was lost".to_owned()
         } else {
             format!("incomplete: {}", faults.join(", "))
         };
-        if exact && !remarks.is_empty() {
+        if faults.is_empty() && !remarks.is_empty() {
             summary = format!("{summary}, but {}", remarks.join(", "));
         }
         Accuracy { exact, summary }

@@ -12,13 +12,17 @@ pub mod leak;
 mod plumbing;
 mod process;
 mod query;
+mod sampling;
 
 use std::time::Duration;
 
 use memtrace_common::op::{Class, Op};
 use serde::{Deserialize, Serialize};
 
-pub use self::process::{Process, SameHooks};
+pub use self::{
+    process::{Process, SameHooks},
+    sampling::{Budget, Sampling, StepTime},
+};
 
 /// Where the live bytes of one or more processes were allocated, over one observation.
 #[derive(Clone, Debug)]
@@ -137,6 +141,8 @@ pub struct Site {
     pub live: Amount,
     /// Live when its process ended while others went on: no part of `live`, unless all targets have ended.
     pub at_exit: Amount,
+    /// Live when frees stopped being seen: whether it was freed since is not known, and it is no part of `live`.
+    pub unknown: Amount,
     /// Ever allocated.
     pub allocated: Amount,
     /// How its allocations are spread.
@@ -233,6 +239,10 @@ pub struct Health {
     pub unhooked_processes: u64,
     /// Allocations that there was no room for: they are missing from all sums.
     pub not_kept: u64,
+    /// How allocations were chosen, or `None` when each was taken.
+    pub sampling: Option<Sampling>,
+    /// What was done to keep within a budget, or `None` without one.
+    pub budget: Option<Budget>,
     /// State of the call stacks.
     pub stacks: StackHealth,
     /// Distinct frames with a function name, of all distinct frames.

@@ -3,10 +3,11 @@
 use std::{
     io::{self, Write},
     iter,
+    time::Duration,
 };
 
 use crate::{
-    profile::{Health, Profile},
+    profile::{Budget, Health, Profile, Sampling},
     units::{self, bytes, count, duration, percent, plural},
 };
 
@@ -32,6 +33,12 @@ pub(super) fn write(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
             before = name;
         }
     }
+    if let Some(sampling) = &health.sampling {
+        writeln!(out, "{}", fact("sample", &sample(sampling)))?;
+    }
+    if let Some(kept) = &health.budget {
+        writeln!(out, "{}", fact("budget", &budget(kept)))?;
+    }
     writeln!(out, "{}", fact("events", &count(health.events)))?;
     writeln!(out, "{}", fact("lost", &lost(health)))?;
     writeln!(out, "{}", fact("unmatched", &unmatched(health)))?;
@@ -50,6 +57,42 @@ pub(super) fn write(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "{}", fact("note", &escape::text(note)))?;
     }
     Ok(())
+}
+
+fn sample(sampling: &Sampling) -> String {
+    let Sampling {
+        interval_bytes,
+        times,
+        passed_over,
+    } = *sampling;
+    let interval = bytes(interval_bytes);
+    let windows = if times > 1 {
+        format!(", in windows of at least 1/{} of the time", count(times.into()))
+    } else {
+        String::new()
+    };
+    format!(
+        "about one block for each {interval} allocated, every block of {interval} and more{windows}, every mapping; {} passed over \
+         with {}. Sums of heap blocks are estimates: the true value lies within the error bar (±) 19 times of 20",
+        plural(passed_over.count, "allocation"),
+        bytes(passed_over.bytes),
+    )
+}
+
+fn budget(budget: &Budget) -> String {
+    let steps: Vec<_> = budget
+        .steps
+        .iter()
+        .map(|step| format!("{} {}", step.step, duration(Duration::from_secs_f64(step.seconds))))
+        .collect();
+    format!(
+        "slowed down by about {} of {}, in {}; a hit costs {:.1} us here besides the program, {:.1} us where it is stepped through",
+        percent(budget.slowdown),
+        percent(budget.limit),
+        steps.join(", "),
+        budget.trap_ns / 1e3,
+        budget.stepped_trap_ns / 1e3,
+    )
 }
 
 fn lost(health: &Health) -> String {
@@ -107,6 +150,7 @@ fn lost(health: &Health) -> String {
 
 fn unmatched(health: &Health) -> String {
     match (health.unmatched_frees, health.lost_allocations) {
+        (0, _) if health.sampling.is_some() => "not counted: most blocks are not in the sample".into(),
         (0, _) => "0 frees".into(),
         (frees, 0) => format!(
             "{} of unknown blocks: from before, or of a thread's cache",
@@ -168,11 +212,14 @@ fn symbols(health: &Health) -> String {
 fn cost(profile: &Profile) -> String {
     let cost = &profile.health.cost;
     format!(
-        "{:.2} s of CPU ({} of one), {} peak memory, about {:.2} s in BPF programs ({})",
+        "{:.2} s of CPU ({} of one), {} peak memory, about {:.2} s in BPF programs ({}, {} a second)",
         cost.cpu_seconds,
         percent(profile.cpu_share()),
         bytes(cost.peak_memory_bytes),
         cost.bpf_seconds,
         plural(cost.hits, "hit"),
+        count(units::whole(
+            cost.hits as f64 / profile.observed.as_secs_f64().max(0.001)
+        )),
     )
 }

@@ -21,7 +21,7 @@
 //!                    late_seconds             how long it ran before its probes were on, or null
 //! processes_dropped  processes that ended and are not in the list
 //! sites[]            op                       the call: "malloc", "mmap" ...
-//!                    class                    "heap", "mapped", "file" or "reserved"
+//!                    class                    "heap", "mapped", "file", "reserved" or "pages"
 //!                    group                    name of the group, or null
 //!                    verdict                  null, "leaked", "growing" or "still_live"
 //!                    reasons[]                why it is suspected, strongest first
@@ -32,12 +32,16 @@
 //!                    lifetimes[[seconds, count]]  freed blocks by the time they lived: from so long on, up to four times that; the
 //!                                             first class begins at 0, the last has no end
 //!                    at_exit                  {bytes, count}: live as their process ended while others went on
+//!                    unknown                  {bytes, count}: live when frees stopped being seen, at page level; not in live
+//!                    live_error_bytes, allocated_error_bytes  half the error bars of estimates: the true value lies within 19
+//!                                             times of 20; null where it is exact
 //!                    oldest_seconds           age of the oldest live block, or null
 //!                    growth_bytes_per_second  slope of the history
 //!                    history[[seconds, bytes]]
 //!                    stack[]                  leaf first {function, module, offset, file, line, inlined};
 //!                                             null when it was lost; function, file and line may be null
-//! health             exact, summary, and every counter of `profile::Health`
+//! health             exact, summary, sampling (null, or how allocations were chosen), budget (null, or what was done to
+//!                    keep within it), and every counter of `profile::Health`
 //! ```
 //!
 //! Strings are exact: what must not reach a terminal is written as `\uXXXX` and read back as it was.
@@ -124,6 +128,9 @@ struct SiteFields<'a> {
     sizes: &'a [(u64, u64)],
     lifetimes: Vec<(f64, u64)>,
     at_exit: Amount,
+    unknown: Amount,
+    live_error_bytes: Option<u64>,
+    allocated_error_bytes: Option<u64>,
     oldest_seconds: Option<f64>,
     growth_bytes_per_second: f64,
     history: Vec<(f64, u64)>,
@@ -208,6 +215,9 @@ fn site_fields<'a>(profile: &'a Profile, site: &'a Site) -> SiteFields<'a> {
             .map(|(least, count)| (least.as_secs_f64(), *count)))
         .collect(),
         at_exit: site.at_exit,
+        unknown: site.unknown,
+        live_error_bytes: profile.error(site, site.live),
+        allocated_error_bytes: profile.error(site, site.allocated),
         oldest_seconds: site.oldest.as_ref().map(Duration::as_secs_f64),
         growth_bytes_per_second: site.growth_bytes_per_second,
         history: site

@@ -168,6 +168,13 @@ pub(super) fn amount(amount: Amount) -> String {
     format!("{} in {}", units::bytes(amount.bytes), units::blocks(amount.count))
 }
 
+/// ` ± 0.3 MiB`, or nothing where a sum is exact.
+pub(super) fn error(error: Option<u64>) -> String {
+    error
+        .map(|error| format!(" ± {}", units::bytes(error)))
+        .unwrap_or_default()
+}
+
 /// The verdict's word.
 pub(super) const fn verdict(verdict: Verdict) -> &'static str {
     match verdict {

@@ -66,7 +66,14 @@ fn totals(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
     writeln!(
         out,
         "{}",
-        fact("live", &format!("{}{split}, {growth}", label::amount(totals.live)))
+        fact(
+            "live",
+            &format!(
+                "{}{}{split}, {growth}",
+                label::amount(totals.live),
+                label::error(profile.total_error(|site| site.live))
+            )
+        )
     )?;
     writeln!(out, "{}", fact("peak", &bytes(totals.peak_live_bytes)))?;
     let allocated = plural(totals.allocated.count, "allocation");
@@ -75,7 +82,11 @@ fn totals(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
         "{}",
         fact(
             "allocated",
-            &format!("{} in {allocated}", bytes(totals.allocated.bytes))
+            &format!(
+                "{} in {allocated}{}",
+                bytes(totals.allocated.bytes),
+                label::error(profile.total_error(|site| site.allocated))
+            )
         )
     )?;
     let others = by_class(false);
@@ -155,6 +166,9 @@ fn row(profile: &Profile, number: usize, site: &Site, out: &mut dyn Write) -> io
     let (live, share) = (bytes(site.live.bytes), percent(profile.share(site.live.bytes)));
     let (number, blocks) = (number.to_string(), count(site.live.count));
     columns([&number, &live, &share, &blocks, &oldest, &growth, site.op.name()], out)?;
+    if let Some(error) = profile.error(site, site.live).filter(|&error| error > 0) {
+        writeln!(out, "{:INDENT$}± {}", "", bytes(error))?;
+    }
     for line in label::group(profile, site, INDENT)
         .into_iter()
         .chain(label::stack(profile, site, INDENT, FRAMES))

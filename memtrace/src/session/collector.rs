@@ -12,7 +12,7 @@ use memtrace_common::{
     state::{LostFree, LostKey},
 };
 
-use super::processes::{Description, Processes};
+use super::{description::Description, processes::Processes};
 use crate::{
     decode::{self, Event},
     ledger::{CallStack, Ledger, Limits},
@@ -339,6 +339,14 @@ impl Collector {
             recording.lost_free(key, free);
         }
         self.ledger.apply_lost_free(key, free);
+    }
+
+    /// Blocks that are known may have been freed unseen.
+    pub(super) fn forget_blocks(&mut self, now_ns: u64) {
+        if let Some(recording) = &mut self.recording {
+            recording.forget_blocks(now_ns);
+        }
+        self.ledger.forget_blocks();
     }
 
     /// Notes the live bytes of every site, for its history.

@@ -41,6 +41,8 @@ pub(super) async fn finish(
     tracer.end_unwinding();
     let raw = Raw::take(&mut collector, &tracer, options, Some(end));
     let recording = collector.take_recording();
+    // Its blocks are many, and naming frames takes memory too.
+    drop(collector);
     // Taking the probes off frees the target from its cost, and waits in the kernel; naming frames needs the processor.
     let detached = tokio::task::spawn_blocking(move || tracer.detach());
     let settings = options.clone();

@@ -3,7 +3,7 @@
 use memtrace_common::Counter;
 
 use super::report::{Raw, named};
-use crate::profile::{Frame, Health, StackHealth};
+use crate::profile::{Amount, Frame, Health, Sampling, StackHealth};
 
 /// How far the numbers of a report can be trusted; `whole` tells which stacks are.
 pub(super) fn health(raw: &Raw, frames: &[Frame], whole: impl Fn(usize) -> bool) -> Health {
@@ -35,7 +35,12 @@ pub(super) fn health(raw: &Raw, frames: &[Frame], whole: impl Fn(usize) -> bool)
         recovered_frees: tally.recovered_frees,
         forgotten_frees: of(Counter::ForgottenFrees),
         lost_other: of(Counter::LostOther),
-        unmatched_frees: tally.unmatched_frees,
+        // Of blocks that are not in a sample some frees come all the same.
+        unmatched_frees: if raw.sampling.is_some() {
+            0
+        } else {
+            tally.unmatched_frees
+        },
         conflicts: tally.conflicts,
         malformed: raw.malformed,
         gaps: raw.gaps,
@@ -43,6 +48,15 @@ pub(super) fn health(raw: &Raw, frames: &[Frame], whole: impl Fn(usize) -> bool)
         late_processes: raw.processes.iter().filter(|process| process.late.is_some()).count() as u64,
         unhooked_processes: living_unhooked(raw),
         not_kept: tally.not_kept,
+        budget: raw.budget.clone(),
+        sampling: raw.sampling.map(|(interval_bytes, times)| Sampling {
+            interval_bytes,
+            times,
+            passed_over: Amount {
+                bytes: of(Counter::UnsampledBytes),
+                count: of(Counter::Unsampled),
+            },
+        }),
         stacks: StackHealth {
             distinct: raw.snapshot.kept_stacks,
             complete: of(Counter::StacksWhole),

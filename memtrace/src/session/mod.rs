@@ -1,15 +1,20 @@
 //! Wires the stages: the only place that knows them all. Owns the loop, the signals and the shutdown.
 
+mod budget;
 mod collector;
+mod description;
 mod finish;
+mod frames;
 mod health;
 mod hooks;
 mod loading;
 mod observe;
 mod preflight;
+mod presence;
 mod processes;
 mod replay;
 mod report;
+mod sampling;
 mod setup;
 mod signals;
 mod tracer;
@@ -22,14 +27,15 @@ use std::{ffi::OsString, os::unix::process::ExitStatusExt as _, process::ExitSta
 use anyhow::Context as _;
 use tokio::runtime::{self, Runtime};
 
+pub use self::{
+    budget::{TRIAL, trial},
+    preflight::{CANARY, canary},
+    replay::replay,
+};
 use self::{
     observe::{Observed, Subject},
     setup::Ready,
     signals::Signals,
-};
-pub use self::{
-    preflight::{CANARY, canary},
-    replay::replay,
 };
 use crate::{
     exit::Exit,

@@ -8,13 +8,13 @@ use std::{
 };
 
 use anyhow::Context as _;
-use memtrace_common::Counter;
 use tokio::{
     task::JoinHandle,
     time::{MissedTickBehavior, interval, sleep_until},
 };
 
 use super::{
+    budget,
     collector::{Collector, Notice},
     finish,
     processes::Fresh,
@@ -28,11 +28,10 @@ use super::{
 use crate::{
     clock::now_ns,
     options::Options,
-    process::AddressSpace,
     profile::End,
     symbolize::Symbolizer,
     target::{
-        self, TargetInfo,
+        self,
         select::{self, Selection},
     },
 };
@@ -46,9 +45,6 @@ const LOST_PAUSE: Duration = Duration::from_millis(500);
 
 /// How often live bytes are noted for the histories. The ledger thins them out as the observation grows.
 const SAMPLE_PAUSE: Duration = Duration::from_millis(250);
-
-/// Samples at which it is looked for processes that are gone without a word, once a record was lost: some ten seconds.
-const LOOKS: u32 = 40;
 
 /// Who is observed.
 pub(super) struct Subject {
@@ -65,24 +61,24 @@ pub(super) struct Observed {
 }
 
 /// Everything the loop turns around.
-struct Loop<'a> {
-    tracer: Tracer,
-    collector: Collector,
+pub(super) struct Loop<'a> {
+    pub(super) tracer: Tracer,
+    pub(super) collector: Collector,
     reporter: Reporter,
-    selection: Selection,
+    pub(super) selection: Selection,
     options: &'a Options,
-    ends: Ends,
+    pub(super) ends: Ends,
     /// The live table under construction.
     live: Option<JoinHandle<()>>,
     first_event: bool,
     lost_at: Instant,
     sampled_at: Instant,
     /// Whether newcomers were looked for.
-    looked: bool,
+    pub(super) looked: bool,
     /// Records of processes that were lost so far.
-    lost_records: u64,
+    pub(super) lost_records: u64,
     /// How often it is still to be looked who is gone without a word.
-    looks: u32,
+    pub(super) looks: u32,
 }
 
 /// Observes until the duration is over, the user stops it, or the targets end; then reports.
@@ -115,6 +111,7 @@ pub(super) async fn observe(
     );
     ready.tracer.announce(&ready.what, &setup::allocators(&ready));
     ready.tracer.begin()?;
+    budget::start(&mut ready.tracer, &mut ready.collector)?;
 
     // From here on: on a busy machine attaching may take longer than a short observation.
     let now = Instant::now();
@@ -248,6 +245,7 @@ impl Loop<'_> {
             self.lost_at = Instant::now();
             self.collector.apply_lost_frees()?;
         }
+        budget::tick(&mut self.tracer, &mut self.collector)?;
         if self.sampled_at.elapsed() >= SAMPLE_PAUSE {
             self.sampled_at = Instant::now();
             self.collector.sweep(now_ns().saturating_sub(YOUNG_NS))?;
@@ -258,6 +256,7 @@ impl Loop<'_> {
             state.forget_all_but(|incarnation| processes.description(incarnation).is_some());
             self.look_for_newcomers()?;
             self.look_for_the_lost();
+            self.tracer.refresh_sample(&mut self.collector)?;
         }
         Ok(())
     }
@@ -271,77 +270,6 @@ impl Loop<'_> {
             self.collector.processes.look_through(incarnation, thread);
         }
         self.tracer.notice(notice);
-    }
-
-    /// A process that was there at the beginning has ended. Its record is in the ring, or was lost.
-    fn ended(&mut self, process: Waited) {
-        self.take_all();
-        let Waited { pid, incarnation } = process;
-        // Not another process that has its number by now.
-        if let Some(incarnation) = self.collector.processes.incarnation_since(pid, incarnation) {
-            self.collector.gone(incarnation, now_ns());
-        }
-    }
-
-    /// Processes enter a control group without being born in it, as by `docker exec`. One of a name may have come after those that
-    /// were there were looked for, and before programs that begin were listened to.
-    fn look_for_newcomers(&mut self) -> anyhow::Result<()> {
-        let looked = std::mem::replace(&mut self.looked, true);
-        match self.selection {
-            Selection::Cgroup(_) => {}
-            Selection::Command(_) if !looked => {}
-            _ => return Ok(()),
-        }
-        for pid in select::members(&self.selection).unwrap_or_default() {
-            if self.collector.processes.incarnation(pid).is_some() {
-                continue;
-            }
-            let Ok(info) = target::check(pid) else { continue };
-            if let Some(incarnation) = self.tracer.trace_later(pid)? {
-                self.add(incarnation, &info);
-            }
-        }
-        Ok(())
-    }
-
-    fn add(&mut self, incarnation: u32, info: &TargetInfo) {
-        let modules = self.collector.processes.modules().clone();
-        match AddressSpace::read_into(info.pid, &modules) {
-            Ok(space) => {
-                self.tracer.laid_out(&space, info.pid, incarnation, Some(now_ns()));
-                self.collector
-                    .add(incarnation, setup::description(info, incarnation), space);
-            }
-            Err(error) => log::debug!("process {} has ended already: {error}", info.pid),
-        }
-    }
-
-    /// When records of processes were lost, some may be gone without a word.
-    fn look_for_the_lost(&mut self) {
-        let lost = self.tracer.counters()[Counter::LostOther as usize];
-        if lost != self.lost_records {
-            self.lost_records = lost;
-            // One whose end was not told may take its time to end.
-            self.looks = LOOKS;
-        }
-        if self.looks == 0 {
-            return;
-        }
-        self.looks -= 1;
-        self.take_all();
-        for incarnation in self.collector.processes.incarnations() {
-            let who = self.collector.processes.description(incarnation);
-            if who.is_some_and(|who| target::living_thread(who.pid, who.pid).is_none()) {
-                self.collector.gone(incarnation, now_ns());
-            }
-        }
-    }
-
-    /// Takes all there is, also of what waits in the kernel.
-    fn take_all(&mut self) {
-        if let Err(error) = self.collector.take_all() {
-            log::warn!("some blocks are told of late: {error}");
-        }
     }
 
     /// Shows the live table; naming frames takes time, so it is made aside, and left out when the last is not done.

@@ -1,14 +1,14 @@
 //! The processes that are or were observed: who they are, and what code they have mapped.
 
-use std::{fs, time::Instant};
+use std::time::Instant;
 
 use memtrace_common::event::Image;
 use rustc_hash::FxHashMap;
 
+use super::description::{Description, container_of, executable};
 use crate::{
     options::Split,
     process::{AddressSpace, Location, Modules},
-    target::container,
 };
 
 /// How many times as long as reading the mappings took they are not read again: a program that maps code all the time must not
@@ -17,27 +17,6 @@ const REST: u32 = 10;
 
 /// Ended processes whose descriptions are kept before those that no report needs go.
 const MOST_ENDED: usize = 8192;
-
-/// Who a process is.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Description {
-    /// Process id.
-    pub(super) pid: u32,
-    /// Incarnation of the first program that was seen in this process: its number may be another process's later.
-    pub(super) first: u32,
-    /// Name of the program's main thread.
-    pub(super) command: String,
-    /// Path of the executable as the process sees it; empty when it was gone before that could be read.
-    pub(super) executable: String,
-    /// The container that it is in, in words.
-    pub(super) container: Option<String>,
-    /// Process id of the parent, when it was forked while observed.
-    pub(super) parent: Option<u32>,
-    /// When it began, in nanoseconds of kernel time, if that was seen.
-    pub(super) began_ns: Option<u64>,
-    /// Whether the process goes on with another program.
-    pub(super) replaced: bool,
-}
 
 /// A process that is there.
 struct Living {
@@ -107,6 +86,11 @@ impl Processes {
     /// How many there were.
     pub(super) const fn seen(&self) -> u64 {
         self.seen
+    }
+
+    /// Numbers of those that are there.
+    pub(super) fn living_pids(&self) -> impl Iterator<Item = u32> {
+        self.incarnations.keys().copied()
     }
 
     /// Incarnations of those that are there.
@@ -346,18 +330,6 @@ impl Processes {
         self.by_name.insert(name, number);
         number
     }
-}
-
-/// Path of a process's executable; empty when it is gone.
-pub(super) fn executable(pid: u32) -> String {
-    fs::read_link(format!("/proc/{pid}/exe"))
-        .map_or_else(|_gone| String::new(), |path| path.to_string_lossy().into_owned())
-}
-
-/// The container of a process, in words.
-pub(super) fn container_of(pid: u32) -> Option<String> {
-    let container = container::of_process(pid)?;
-    Some(format!("{} {}", container.runtime, container.name()))
 }
 
 #[cfg(test)]

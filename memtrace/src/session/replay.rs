@@ -45,6 +45,7 @@ pub fn replay(recording: &[u8], settings: Settings) -> anyhow::Result<Profile> {
             Frame::End { incarnation, now_ns } => ledger.end(incarnation, now_ns),
             Frame::LostFree(key, free) => ledger.apply_lost_free(key, free),
             Frame::Sample(now_ns) => ledger.sample(now_ns),
+            Frame::Forget(_) => ledger.forget_blocks(),
             Frame::Break {
                 pid,
                 incarnation,
@@ -77,6 +78,8 @@ pub fn replay(recording: &[u8], settings: Settings) -> anyhow::Result<Profile> {
     });
     let raw = Raw {
         by_tables: end.by_tables,
+        sampling: end.sampling,
+        budget: end.budget,
         processes: processes.collect(),
         snapshot,
         groups: end.groups,

@@ -9,16 +9,18 @@ use std::{
 use anyhow::Context as _;
 use memtrace_common::Counter;
 use nix::sys::resource::{UsageWho, getrusage};
-use rustc_hash::FxHashMap;
 use rustix::termios::tcgetwinsize;
 
-use super::{collector::Collector, health::health, hooks::Hooked, processes::Description, tracer::Tracer};
+use super::{
+    budget::Budget, collector::Collector, description::Description, frames::Interner, health::health, hooks::Hooked,
+    tracer::Tracer,
+};
 use crate::{
     clock::now_ns,
     ledger::{ProcessFacts, Snapshot},
     options::{Options, Unwinding},
     process::{Location, Module},
-    profile::{self, Allocator, Cost, End, Frame, FrameIndex, Profile, Settings, Site, Target},
+    profile::{self, Allocator, Cost, End, FrameIndex, Profile, Settings, Site, Target},
     render,
     store::{Final, Writer},
     symbolize::Symbolizer,
@@ -49,6 +51,10 @@ pub(super) struct Raw {
     pub(super) cost: Cost,
     /// Whether stacks were unwound by tables: then their ends are known, and not judged by the names of functions.
     pub(super) by_tables: bool,
+    /// The sampling interval in bytes, and of how much time a part was looked at, if allocations were sampled.
+    pub(super) sampling: Option<(u64, u32)>,
+    /// What was done to keep within a budget.
+    pub(super) budget: Option<profile::Budget>,
 }
 
 impl Raw {
@@ -105,6 +111,8 @@ impl Raw {
             now_ns,
             end,
             by_tables: options.unwinding == Unwinding::Auto,
+            sampling: tracer.sampling(options),
+            budget: tracer.budget.as_ref().map(Budget::facts),
         }
     }
 }
@@ -188,6 +196,8 @@ impl Reporter {
             target: self.target(raw),
             counters: named(&raw.counters),
             by_tables: raw.by_tables,
+            sampling: raw.sampling,
+            budget: raw.budget.clone(),
             notes: raw.notes.clone(),
             groups: raw.groups.clone(),
             seen: raw.seen,
@@ -280,6 +290,7 @@ impl Reporter {
                 suspicion: None,
                 group: Some(site.group as usize).filter(|&group| group < raw.groups.len()),
                 at_exit: site.at_exit,
+                unknown: site.unknown,
             })
             .collect();
         let processes = raw
@@ -352,49 +363,4 @@ pub(super) fn named(counters: &[u64; Counter::COUNT]) -> Vec<(String, u64)> {
     all.filter(|(_, value)| **value != 0)
         .map(|(counter, &value)| (counter.name().to_owned(), value))
         .collect()
-}
-
-/// Functions at which a thread or a program begins: what calls them is not code of the program.
-const STARTS: [&str; 8] = [
-    "_start",
-    "main",
-    "__libc_start_call_main",
-    "__libc_start_main",
-    "start_thread",
-    "clone",
-    "clone3",
-    "__clone",
-];
-
-/// Gives equal frames one index.
-#[derive(Default)]
-struct Interner {
-    index: FxHashMap<Frame, FrameIndex>,
-    all: Vec<Frame>,
-}
-
-impl Interner {
-    fn index(&mut self, frame: &Frame) -> FrameIndex {
-        if let Some(&index) = self.index.get(frame) {
-            return index;
-        }
-        let index = FrameIndex::try_from(self.all.len()).unwrap_or(FrameIndex::MAX);
-        self.all.push(frame.clone());
-        self.index.insert(frame.clone(), index);
-        index
-    }
-
-    /// Whether one of the outermost frames is a start. The C library's own start routine has no name in stripped
-    /// libraries, so the frame before the last counts as well.
-    fn reaches_start(&self, stack: &[FrameIndex]) -> bool {
-        stack.iter().rev().take(3).any(|&frame| {
-            let function = self.all.get(frame as usize).and_then(|frame| frame.function.as_deref());
-            function.is_some_and(|name| {
-                let name = name.split('@').next().unwrap_or(name);
-                STARTS
-                    .iter()
-                    .any(|start| name == *start || name.strip_prefix("__GI_") == Some(*start))
-            })
-        })
-    }
 }

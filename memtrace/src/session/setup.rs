@@ -10,8 +10,8 @@ use memtrace_common::config::PidNamespace;
 
 use super::{
     collector::Collector,
+    description::{Description, container_of},
     loading, preflight,
-    processes::{Description, container_of},
     tracer::{Tracer, Wanted},
 };
 use crate::{

@@ -11,6 +11,7 @@ use memtrace_common::{
 use tokio::task::JoinHandle;
 
 use super::{
+    budget::Budget,
     collector::{Collector, Notice},
     hooks::{Hooker, Hooks, Mapped, Policy, State},
     processes::Processes,
@@ -21,7 +22,7 @@ use crate::{
     message,
     options::{Options, Unwinding as How},
     plan,
-    probe::{self, Counters, Links, Members, ProbeError, Probes},
+    probe::{self, Counters, Links, Members, Modes, ProbeError, Probes},
     process::{AddressSpace, Modules},
     profile::Allocator,
     store::Writer,
@@ -41,17 +42,22 @@ pub(super) struct Wanted<'a> {
 /// See the module's description.
 pub(super) struct Tracer {
     members: Members,
+    pub(super) modes: Modes,
+    /// Blocks that were drawn before the filter of addresses was made.
+    pub(super) drawn: u64,
     counters: Counters,
     /// Until the loop begins.
     hooks: Option<Hooks>,
     /// From then on.
-    hooker: Option<Hooker>,
+    pub(super) hooker: Option<Hooker>,
     state: State,
     unwinding: Unwinding,
     /// What the reader of a report must know.
     notes: Vec<String>,
     started: Instant,
     started_ns: u64,
+    /// What holds the targets' slowdown within a budget, if that was asked for.
+    pub(super) budget: Option<Budget>,
 }
 
 impl Tracer {
@@ -92,6 +98,8 @@ impl Tracer {
             command: filled(command.unwrap_or_default()),
             follow,
             every_event: options.every_event,
+            may_sample: options.sample.is_some() || options.budget.is_some(),
+            may_pause: options.budget.is_some(),
         })?;
         let mut notes = Vec::new();
         if follow && wanted.pid_namespace.inode != 0 {
@@ -103,6 +111,12 @@ impl Tracer {
         }
         let counters = probes.counters()?;
         let members = probes.members()?;
+        let mut modes = probes.modes()?;
+        if let (Some(interval), None) = (options.sample, options.budget) {
+            modes.prepare()?;
+            modes.ask()?;
+            modes.open(interval, 1)?;
+        }
         unwinding.connect(&mut probes)?;
         let policy = Policy {
             machine_wide: everywhere,
@@ -110,8 +124,10 @@ impl Tracer {
             wrappers: !by_tables,
         };
         let hooks = Hooks::new(probes, policy, pairs)?;
-        Ok(Self {
+        let mut tracer = Self {
             members,
+            modes,
+            drawn: 0,
             counters,
             state: hooks.state(),
             hooks: Some(hooks),
@@ -120,7 +136,12 @@ impl Tracer {
             notes,
             started,
             started_ns,
-        })
+            budget: None,
+        };
+        if let Some(limit) = options.budget {
+            tracer.budget = Some(Budget::begin(limit, options, &mut tracer)?);
+        }
+        Ok(tracer)
     }
 
     fn hooks(&mut self) -> anyhow::Result<&mut Hooks> {
@@ -171,6 +192,17 @@ impl Tracer {
     /// Puts a return probe on the allocator of memtrace's own child.
     pub(super) fn attach_canary(&mut self, pid: u32) -> anyhow::Result<Links> {
         self.hooks()?.attach_canary(pid)
+    }
+
+    /// Puts probes on `malloc` and `free` of memtrace's own child, and on a function that the kernel has to step through.
+    pub(super) fn attach_trial(&mut self, pid: u32) -> anyhow::Result<Links> {
+        self.members.never(pid)?;
+        self.hooks()?.attach_trial(pid)
+    }
+
+    /// Why probes cannot be taken off and put on again many times a minute, if they cannot.
+    pub(super) fn cannot_pause(&mut self) -> anyhow::Result<Option<String>> {
+        Ok(self.hooks()?.probes().shares_links().err().map(str::to_owned))
     }
 
     /// Takes the ring, and has attaching go on aside.
@@ -323,7 +355,7 @@ impl Tracer {
 
     /// Stops listening, at once and for all programs.
     pub(super) fn ignore(&mut self) {
-        self.members.end();
+        self.modes.end();
     }
 
     /// Takes all probes off.

@@ -11,6 +11,7 @@
 //! | `L` | a lost free that was applied: key and value as in the map |
 //! | `B` | a program that was there at the start: pid, incarnation (`u32`), and its program break (`u64`), 0 for none |
 //! | `P` | a moment at which live bytes were noted: kernel time (`u64`, nanoseconds) |
+//! | `U` | blocks that were known are not any more, because they may have been freed unseen: kernel time (`u64`, nanoseconds) |
 //! | `F` | [`Final`] as JSON, the last frame |
 //!
 //! Addresses are placed when a stack arrives, from mappings that only the live process has; hence `S`.
@@ -42,6 +43,12 @@ pub struct Final {
     pub counters: Vec<(String, u64)>,
     /// Whether stacks were unwound by tables.
     pub by_tables: bool,
+    /// The sampling interval in bytes, and of how much time a part was looked at, if allocations were sampled.
+    #[serde(default)]
+    pub sampling: Option<(u64, u32)>,
+    /// What was done to keep within a budget.
+    #[serde(default)]
+    pub budget: Option<profile::Budget>,
     /// What the reader of a report must know.
     pub notes: Vec<String>,
     /// Names of the groups.

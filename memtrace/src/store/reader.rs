@@ -47,6 +47,8 @@ pub enum Frame<'a> {
     LostFree(LostKey, LostFree),
     /// A moment at which live bytes were noted, in nanoseconds.
     Sample(u64),
+    /// From here on blocks that were known are not, because they may have been freed unseen; kernel time in nanoseconds.
+    Forget(u64),
     /// Where the program break was at the start.
     Break {
         /// Process id.
@@ -183,6 +185,7 @@ fn frame(tag: u8, content: &[u8]) -> Option<Frame<'_>> {
             address: number(&mut rest)?,
         },
         b'P' => Frame::Sample(number(&mut rest)?),
+        b'U' => Frame::Forget(number(&mut rest)?),
         _ => return None,
     };
     rest.is_empty().then_some(frame)

@@ -100,6 +100,11 @@ impl Writer {
         self.frame(b'B', &content);
     }
 
+    /// Blocks that are known may have been freed unseen.
+    pub fn forget_blocks(&mut self, now_ns: u64) {
+        self.frame(b'U', &now_ns.to_le_bytes());
+    }
+
     /// A moment at which live bytes were noted.
     pub fn sample(&mut self, now_ns: u64) {
         self.frame(b'P', &now_ns.to_le_bytes());
@@ -143,6 +148,7 @@ mod tests {
         writer.end(2, 10);
         writer.program_break(1, 2, 11);
         writer.sample(12);
+        writer.forget_blocks(13);
         writer.file.flush().unwrap();
         let bytes = std::fs::read(file.path()).unwrap();
         let all: Vec<Frame<'_>> = frames(&bytes).map(Result::unwrap).collect();
@@ -168,6 +174,7 @@ mod tests {
                 address: 11,
             },
             Frame::Sample(12),
+            Frame::Forget(13),
         ] = all.as_slice()
         else {
             panic!("{all:?}")

@@ -58,6 +58,7 @@ const RECIPES: &[Recipe] = &[
     program("ranges", &["ranges.c"], &[]),
     program("reuse", &["reuse.c"], &[]),
     program("dying", &["dying.c"], &[]),
+    program("steady", &["steady.c"], &[]),
     program("young", &["young.c"], &["-pthread"]),
     program("life", &["life.c"], &[]),
     program("flood", &["flood.c"], &[]),

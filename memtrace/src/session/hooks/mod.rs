@@ -5,13 +5,13 @@
 //! birth is known.
 
 mod analyses;
+mod own;
 mod point;
 mod state;
 mod worker;
 
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use self::{analyses::Analyses, point::probe_point};
@@ -23,8 +23,8 @@ pub(super) use self::{
 use crate::{
     clock::now_ns,
     plan::{self, AttachPoint, Kind, PlanError},
-    probe::{self, Links, ProbeError, Probes, Scope},
-    process::{AddressSpace, FileIdentity, Module, mapped_by_others},
+    probe::{self, Links, On, ProbeError, Probes, Scope},
+    process::{FileIdentity, Module, mapped_by_others},
     profile::Allocator,
 };
 
@@ -357,25 +357,13 @@ impl Hooks {
         Ok(())
     }
 
-    /// Puts a return probe on the allocator of memtrace's own child.
-    pub(super) fn attach_canary(&mut self, pid: u32) -> anyhow::Result<Links> {
-        let space = AddressSpace::read(pid).context("failed to read the mappings of the child")?;
-        let mut analyses = Analyses::new(Vec::new());
-        let mut links = Links::default();
-        for (index, module) in Mapped::of(&space, pid, 0, None).modules {
-            analyses.make(index, &module);
-            let file = analyses.get(index);
-            let malloc = file
-                .iter()
-                .flat_map(|file| &file.points)
-                .find(|(point, _)| point.symbol == "malloc" && point.kind == Kind::Allocate);
-            if let Some((point, _)) = malloc {
-                let points = [(Scope::Process(pid), probe_point(point, 0, &module)?)];
-                self.probes.attach(&points, &mut links, &mut Links::default())?;
-                return Ok(links);
-            }
+    /// Sets which probes on functions are on.
+    pub(super) fn set(&mut self, on: On) {
+        let programs = self.programs.values_mut().map(|program| &mut program.links);
+        let links = programs.chain(std::iter::once(&mut self.links));
+        if let Err(error) = self.probes.set(on, links.collect()) {
+            log::warn!("some probes could not be put on again: {error}");
         }
-        anyhow::bail!("the child has no malloc")
     }
 
     /// Takes all probes off.

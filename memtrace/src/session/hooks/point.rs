@@ -52,6 +52,7 @@ pub(in crate::session) fn probe_point(point: &AttachPoint, number: u16, module: 
         order: point.order(),
         cookie: point.cookie(number),
         semaphore: point.semaphore,
+        only_takes: point.only_takes(),
     })
 }
 

@@ -2,12 +2,13 @@
 //! wait.
 
 use std::{
-    sync::mpsc::{Sender, channel},
+    sync::mpsc::{Receiver, Sender, channel},
     thread::JoinHandle,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use super::{super::collector::Notice, Hooks, Mapped};
+use crate::probe::On;
 
 /// How long after the end of a main thread it is looked whether others go on: a program that ends loses them one by one.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -16,6 +17,8 @@ const PATIENCE: Duration = Duration::from_millis(250);
 enum Message {
     Mapped(Mapped),
     Notice(Notice),
+    /// Which probes are to be on; answered by the time that it took.
+    Set(On, Sender<Duration>),
 }
 
 /// The thread that attaches, seen from the loop.
@@ -58,6 +61,13 @@ impl Hooker {
         }
     }
 
+    /// Sets which probes on functions are on. What is received is the time that it took, once it is done.
+    pub(in crate::session) fn set(&self, on: On) -> Receiver<Duration> {
+        let (sender, receiver) = channel();
+        self.tell(Message::Set(on, sender));
+        receiver
+    }
+
     fn tell_later(&self, notice: Notice, incarnation: u32) {
         let sender = self.sender.clone();
         let spawned = std::thread::Builder::new().spawn(move || {
@@ -80,6 +90,13 @@ fn take(hooks: &mut Hooks, message: Message) {
     let notice = match message {
         Message::Mapped(mapped) => return hooks.follow(mapped),
         Message::Notice(notice) => notice,
+        Message::Set(on, done) => {
+            let begun = Instant::now();
+            hooks.set(on);
+            // Nobody waits any more when the observation is over.
+            let _over = done.send(begun.elapsed());
+            return;
+        }
     };
     match notice {
         Notice::Forked {

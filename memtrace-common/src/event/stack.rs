@@ -1,0 +1,78 @@
+//! Call stacks.
+
+use super::Header;
+use crate::limits::MAX_FRAMES;
+
+/// Why a stack has no more frames.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[repr(u8)]
+pub enum StackEnd {
+    /// It is whole: the last frame is where the thread or the program begins.
+    Start = 0,
+    /// It has as many frames as are ever taken.
+    Deep = 1,
+    /// No table speaks of the last frame's code, and its frame pointer leads nowhere.
+    NoTable = 2,
+    /// The stack's memory could not be read: paged out, or the last frames are wrong.
+    Unreadable = 3,
+    /// The last frame's table needs what the BPF side cannot compute.
+    Unsupported = 4,
+}
+
+impl StackEnd {
+    /// The end of a number from the wire, or `None` for one this version does not know.
+    pub const fn from_u8(value: u8) -> Option<Self> {
+        Some(match value {
+            0 => Self::Start,
+            1 => Self::Deep,
+            2 => Self::NoTable,
+            3 => Self::Unreadable,
+            4 => Self::Unsupported,
+            _ => return None,
+        })
+    }
+}
+
+/// Bits of [`StackHead::notes`].
+pub mod note {
+    /// Some frames were found by frame pointer, for want of a table.
+    pub const FRAME_POINTER: u8 = 1;
+    /// The table of some frame was not there yet.
+    pub const EARLY: u8 = 2;
+    /// The stack goes through a signal that may have interrupted code at an instruction that is not a call: the tables
+    /// are sure about calls only, so the frames beyond may be wrong.
+    pub const SIGNAL: u8 = 4;
+}
+
+/// A call stack, sent before the first event that names it. On the wire only the first `count` frames
+/// are present.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(C)]
+pub struct Stack {
+    /// Fixed part.
+    pub head: StackHead,
+    /// Addresses (avma), leaf first. Frame 0 is an instruction; all others are return addresses.
+    pub frames: [u64; MAX_FRAMES],
+}
+
+/// The fixed part of a [`Stack`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
+#[repr(C)]
+pub struct StackHead {
+    /// Common start; no flags apply.
+    pub header: Header,
+    /// The identity of the stack: [`crate::identity::Identity::id`].
+    pub id: u64,
+    /// What the addresses mean: [`crate::space::Space::epoch`]; or, for a stack through code that is newer than the space
+    /// ([`note::EARLY`]), when that code came.
+    pub epoch: u64,
+    /// Frames that follow.
+    pub count: u32,
+    /// [`StackEnd`] as its number.
+    pub end: u8,
+    /// Bits of [`note`].
+    pub notes: u8,
+    /// Keeps the layout free of implicit padding.
+    pub reserved: u16,
+}

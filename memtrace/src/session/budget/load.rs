@@ -1,0 +1,59 @@
+//! Processor time of the targets.
+
+use nix::{
+    time::{ClockId, clock_getcpuclockid},
+    unistd::Pid,
+};
+use rustc_hash::FxHashMap;
+
+/// The processor time of processes, as it grows.
+#[derive(Debug, Default)]
+pub(super) struct Load {
+    /// What each had used when it was looked at last, in nanoseconds.
+    known: FxHashMap<u32, u64>,
+}
+
+impl Load {
+    /// What these processes have used since the last time, all together, in nanoseconds. One that is new begins with nothing,
+    /// and what one used that has ended since is not known.
+    pub(super) fn since(&mut self, pids: impl Iterator<Item = u32>) -> u64 {
+        let mut used = 0_u64;
+        let now: FxHashMap<u32, u64> = pids.filter_map(|pid| Some((pid, processor_ns(pid)?))).collect();
+        for (pid, now_ns) in &now {
+            if let Some(before_ns) = self.known.get(pid) {
+                used = used.saturating_add(now_ns.saturating_sub(*before_ns));
+            }
+        }
+        self.known = now;
+        used
+    }
+}
+
+/// What all threads of a process have used, those that ended included.
+fn processor_ns(pid: u32) -> Option<u64> {
+    let clock: ClockId = clock_getcpuclockid(Pid::from_raw(pid.cast_signed())).ok()?;
+    let time = clock.now().ok()?;
+    let seconds = u64::try_from(time.tv_sec()).ok()?;
+    let nanoseconds = u64::try_from(time.tv_nsec()).ok()?;
+    Some(seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_is_counted_and_what_is_gone_is_left_out() {
+        let mut load = Load::default();
+        let own = std::process::id();
+        assert_eq!(load.since([own].into_iter()), 0, "it is new");
+        let begun = std::time::Instant::now();
+        while begun.elapsed().as_millis() < 20 {
+            std::hint::black_box(begun);
+        }
+        let used = load.since([own, u32::MAX >> 1].into_iter());
+        assert!(used > 1_000_000, "{used}");
+        assert_eq!(load.since(std::iter::empty()), 0);
+        assert_eq!(load.since([own].into_iter()), 0, "it was not known any more");
+    }
+}

@@ -1,0 +1,71 @@
+// Allocates at a steady rate: `steady MILLISECONDS`.
+//
+// Every millisecond it takes four blocks that it keeps and four that it gives back at once, and moves one of sixteen chains; now and then
+// it maps a range. How long a millisecond takes is not exact, how often it did all this is.
+
+#include "truth.h"
+
+#include <sys/mman.h>
+
+enum { TOGETHER = 4, CHAINS = 16, KEPT = 1000, BRIEF = 3000, MAPPED = 64 << 10, MAP_EVERY = 100 };
+
+TAKER(site_kept)
+TAKER(site_brief)
+
+SITE(site_moved);
+static NOINLINE void *site_moved(void *old, size_t size) {
+    void *address = realloc(old, size);
+    NEED(address != NULL);
+    truth_took(&site_moved_truth, size);
+    return address;
+}
+
+SITE(site_mapped);
+static NOINLINE void site_mapped(void) {
+    NEED(mmap(NULL, MAPPED, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED);
+    truth_took(&site_mapped_truth, MAPPED);
+}
+
+static struct {
+    void *block;
+    size_t size;
+} chains[CHAINS];
+
+static void tick(int number) {
+    for (int index = 0; index < TOGETHER; index++) {
+        (void)site_kept(KEPT);
+        void *brief = site_brief(BRIEF);
+        truth_gave(&site_brief_truth, BRIEF);
+        free(brief);
+    }
+    int chain = number % CHAINS;
+    size_t size = chains[chain].size + 100;
+    if (size > 5000) {
+        free(chains[chain].block);
+        truth_gave(&site_moved_truth, chains[chain].size);
+        chains[chain].block = NULL;
+        chains[chain].size = 0;
+        return;
+    }
+    if (chains[chain].block != NULL) {
+        truth_gave(&site_moved_truth, chains[chain].size);
+    }
+    chains[chain].block = site_moved(chains[chain].block, size);
+    chains[chain].size = size;
+    if (number % MAP_EVERY == 0) {
+        site_mapped();
+    }
+}
+
+int main(int count, char **arguments) {
+    NEED(count == 2);
+    int milliseconds = atoi(arguments[1]);
+    truth_ready();
+    for (int number = 0; number < milliseconds; number++) {
+        tick(number);
+        usleep(900);
+    }
+    truth_print();
+    truth_hold();
+    return 0;
+}
