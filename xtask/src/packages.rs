@@ -32,8 +32,8 @@ pub(crate) const COMPILER: &[Package] = &[
 pub(crate) const LIVE_TESTS: &[Package] = &[
     package("g++", "g++"),
     package("python3", "python3"),
-    package("redis-server", "redis-server"),
-    package("redis-tools", "redis-benchmark"),
+    REDIS,
+    REDIS_TOOLS,
     package("sqlite3", "sqlite3"),
     package("nodejs", "node"),
     package("gdb", "gdb"),
@@ -54,11 +54,24 @@ pub(crate) const PREBUILT_CORE: &[Package] = &[
     package("llvm-22-dev", "/usr/lib/llvm-22/bin/llvm-config"),
 ];
 
-/// bcc's tools; `memleak-bpfcc` is what the benchmark compares with.
-pub(crate) const MEMLEAK: &[Package] = &[package("bpfcc-tools", "memleak-bpfcc")];
+/// What programs in C++ are compiled with.
+pub(crate) const CXX_COMPILER: &[Package] = &[package("g++", "g++")];
+
+/// What the benchmark compares with, and on.
+pub(crate) const COMPARED: &[Package] = &[HEAPTRACK, REDIS, REDIS_TOOLS];
+
+/// A tracer that is preloaded into the program.
+pub(crate) const HEAPTRACK: Package = package("heaptrack", "heaptrack");
+
+/// A server that uses jemalloc.
+pub(crate) const REDIS: Package = package("redis-server", "redis-server");
+
+/// Its load.
+pub(crate) const REDIS_TOOLS: Package = package("redis-tools", "redis-benchmark");
 
 impl Package {
-    fn is_there(self) -> bool {
+    /// Whether what it provides is there.
+    pub(crate) fn is_there(self) -> bool {
         if self.provides.starts_with('/') {
             Path::new(self.provides).exists()
         } else {

@@ -1,21 +1,37 @@
 //! `cargo xtask bench`: what collecting costs, and what being traced costs.
 
 mod attach_time;
+mod breakpoints;
+mod compare;
+mod detach_time;
+mod event_rate;
+mod idle_cost;
 mod live_bench;
+mod memory_cost;
 mod pair_cost;
+mod process;
+mod profile;
 mod stack_cost;
 mod statistics;
+
+use std::path::PathBuf;
 
 use anyhow::Result;
 
 use crate::{command::Cmd, packages};
 
-/// Measure: events per second in the collector, and nanoseconds per malloc/free pair in a traced program
+/// Measure what collecting costs and what being traced costs, also beside other tracers
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Install bcc's tools when they are missing (needs root), to compare with their memleak
+    /// Install the tracers and servers of the comparison that are packages of Debian, when they are missing (needs root)
     #[arg(long)]
-    with_memleak: bool,
+    with_packages: bool,
+    /// Compare with this memleak: that of libbpf-tools, which is no package, or bcc's memleak-bpfcc
+    #[arg(long, value_name = "PROGRAM")]
+    memleak: Option<PathBuf>,
+    /// Compare on this work only; can be repeated
+    #[arg(long, value_enum)]
+    work: Vec<compare::Work>,
     /// Rounds of the measurements of a running program; medians over them are shown
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
@@ -38,10 +54,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             .run()?;
     }
     if !options.no_live {
-        if options.with_memleak {
-            packages::ensure(packages::MEMLEAK)?;
+        if options.with_packages {
+            packages::ensure(packages::COMPARED)?;
         }
-        live_bench::run(options.only, options.rounds)?;
+        live_bench::run(options.only, options.rounds, &options.work, options.memleak.as_deref())?;
     }
     Ok(())
 }

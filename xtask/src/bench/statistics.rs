@@ -12,6 +12,28 @@ pub(super) fn median(values: impl Iterator<Item = f64>) -> f64 {
     }
 }
 
+/// A middle value with the ends of what was measured.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Spread {
+    /// The [`median`].
+    pub(super) median: f64,
+    /// The least value.
+    pub(super) least: f64,
+    /// The greatest value.
+    pub(super) most: f64,
+}
+
+impl Spread {
+    /// Of these values; not a number where there are none.
+    pub(super) fn of(values: impl Iterator<Item = f64> + Clone) -> Self {
+        Self {
+            median: median(values.clone()),
+            least: values.clone().fold(f64::NAN, f64::min),
+            most: values.fold(f64::NAN, f64::max),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -21,5 +43,15 @@ mod tests {
         assert_eq!(median([3.0, 1.0, 2.0].into_iter()).to_bits(), 2.0_f64.to_bits());
         assert_eq!(median([4.0, 1.0, 2.0, 3.0].into_iter()).to_bits(), 2.5_f64.to_bits());
         assert!(median(std::iter::empty()).is_nan());
+    }
+
+    #[test]
+    fn a_spread_has_both_ends() {
+        let spread = Spread::of([4.0, 1.0, 2.0].into_iter());
+        assert_eq!(
+            [spread.least, spread.median, spread.most].map(f64::to_bits),
+            [1.0_f64, 2.0, 4.0].map(f64::to_bits)
+        );
+        assert!(Spread::of(std::iter::empty()).most.is_nan());
     }
 }

@@ -1,9 +1,9 @@
-//! Small C programs that are traced, and the tracer on them.
+//! Small programs that are traced, and the tracer on them.
 
 mod program;
 mod tracer;
 
 pub(crate) use self::{
-    program::Program,
+    program::{Binary, Program},
     tracer::{Tracer, build_release},
 };

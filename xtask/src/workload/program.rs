@@ -3,12 +3,54 @@
 use std::{
     fs,
     io::{BufRead as _, BufReader, Write as _},
+    path::PathBuf,
     process::{Child, ChildStdin, ChildStdout, Stdio},
 };
 
 use anyhow::{Context as _, Result, bail};
 
 use crate::{command::Cmd, packages, workspace};
+
+/// A compiled program.
+pub(crate) struct Binary {
+    name: &'static str,
+    path: PathBuf,
+}
+
+impl Binary {
+    /// Compiles the program `name` with these flags, as C or as C++, whichever its source is.
+    pub(crate) fn compile(name: &'static str, flags: &[&str]) -> Result<Self> {
+        packages::ensure(packages::COMPILER)?;
+        let folder = workspace::target().join("programs");
+        fs::create_dir_all(&folder).with_context(|| format!("failed to make {}", folder.display()))?;
+        let path = folder.join(name);
+        let source = workspace::root().join("xtask/programs").join(name);
+        let (compiler, standard, source) = if source.with_extension("cpp").exists() {
+            packages::ensure(packages::CXX_COMPILER)?;
+            ("c++", "-std=gnu++17", source.with_extension("cpp"))
+        } else {
+            ("cc", "-std=gnu11", source.with_extension("c"))
+        };
+        Cmd::new(compiler)
+            .args([standard, "-g", "-Wall", "-Wextra", "-Werror", "-pthread"])
+            .args(flags)
+            .arg("-o")
+            .arg(&path)
+            .arg(source)
+            .run()?;
+        Ok(Self { name, path })
+    }
+
+    /// Starts it; returns when it is ready.
+    pub(crate) fn start(&self, arguments: &[&str]) -> Result<Program> {
+        Program::spawn(self.name, Cmd::new(&self.path).args(arguments))
+    }
+
+    /// Starts it as the last words of the command of a tool; returns when it is ready.
+    pub(crate) fn start_under(&self, tool: Cmd, arguments: &[&str]) -> Result<Program> {
+        Program::spawn(self.name, tool.arg(&self.path).args(arguments))
+    }
+}
 
 /// A running program; it ends with this value.
 pub(crate) struct Program {
@@ -28,22 +70,11 @@ impl Program {
 
     /// Compiles the program `name` with these flags and starts it with these arguments; returns when it is ready.
     pub(crate) fn start_with(name: &'static str, flags: &[&str], arguments: &[&str]) -> Result<Self> {
-        packages::ensure(packages::COMPILER)?;
-        let folder = workspace::target().join("programs");
-        fs::create_dir_all(&folder).with_context(|| format!("failed to make {}", folder.display()))?;
-        let binary = folder.join(name);
-        Cmd::new("cc")
-            .args(["-std=gnu11", "-g", "-Wall", "-Wextra", "-Werror"])
-            .args(flags)
-            .arg("-o")
-            .arg(&binary)
-            .arg(workspace::root().join("xtask/programs").join(name).with_extension("c"))
-            .run()?;
-        let mut child = Cmd::new(&binary)
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
+        Binary::compile(name, flags)?.start(arguments)
+    }
+
+    fn spawn(name: &'static str, command: Cmd) -> Result<Self> {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let input = child.stdin.take();
         let output = child
             .stdout
@@ -55,10 +86,8 @@ impl Program {
             input,
             output: BufReader::new(output),
         };
-        let line = program.line()?;
-        if line != "ready" {
-            bail!("{name} said {line:?} instead of \"ready\"");
-        }
+        // A tool that starts it may have something to say before.
+        while program.line()? != "ready" {}
         Ok(program)
     }
 

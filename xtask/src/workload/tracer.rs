@@ -21,9 +21,12 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A running memtrace.
 pub(crate) struct Tracer {
+    root: Root,
     child: Child,
     /// Its lines on standard error.
     lines: Receiver<String>,
+    /// The line that says to what it is attached.
+    attached: String,
 }
 
 /// Builds memtrace and returns the program.
@@ -43,11 +46,18 @@ pub(crate) fn build_release() -> Result<PathBuf> {
 }
 
 impl Tracer {
-    /// Starts `memtrace attach` with these arguments and returns when the probes are in place.
+    /// Starts `memtrace attach` on a process, with these arguments, and returns when the probes are in place.
     pub(crate) fn attach(root: Root, pid: u32, arguments: &[&str], stdout: Stdio) -> Result<Self> {
+        let pid = pid.to_string();
+        let arguments: Vec<_> = ["--pid", &pid].iter().chain(arguments).copied().collect();
+        Self::attach_to(root, &arguments, stdout)
+    }
+
+    /// Starts `memtrace attach` with these arguments, which say to what, and returns when the probes are in place.
+    pub(crate) fn attach_to(root: Root, arguments: &[&str], stdout: Stdio) -> Result<Self> {
         let mut child = root
             .command(workspace::target().join("release/memtrace"))
-            .args(["attach", "--pid", &pid.to_string()])
+            .arg("attach")
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(stdout)
@@ -63,9 +73,31 @@ impl Tracer {
                 let _ = sender.send(line);
             }
         });
-        let mut tracer = Self { child, lines };
-        tracer.line_with(ATTACHED)?;
+        let mut tracer = Self {
+            root,
+            child,
+            lines,
+            attached: String::new(),
+        };
+        tracer.attached = tracer.line_with(ATTACHED)?;
         Ok(tracer)
+    }
+
+    /// Process id of memtrace, or of the sudo that started it.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it said when the probes were in place.
+    pub(crate) fn attached(&self) -> &str {
+        &self.attached
+    }
+
+    /// Sends it what a Ctrl-C sends: it takes its probes off, reports and ends.
+    pub(crate) fn interrupt(&self) -> Result<()> {
+        // sudo passes the signal on.
+        let pid = self.pid().to_string();
+        self.root.command("kill").args(["-INT", &pid]).run()
     }
 
     /// Waits for a line on standard error that contains `text`.

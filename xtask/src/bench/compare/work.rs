@@ -1,0 +1,146 @@
+//! What is traced: programs of the project's own, and a server.
+
+use anyhow::Result;
+
+use super::redis::{self, Redis};
+use crate::{
+    bench::pair_cost::measure,
+    command::Cmd,
+    workload::{Binary, Program},
+};
+
+/// Length of one measurement.
+const RUN: &str = "run 2000";
+const RUN_SECONDS: f64 = 2.0;
+
+/// As programs are built that are shipped: no frame of the compiler's choosing less, and no frame pointers.
+const FLAGS: [&str; 2] = ["-O2", "-fomit-frame-pointer"];
+
+/// A piece of work.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
+pub(crate) enum Work {
+    /// One thread that does nothing but allocate, free and grow
+    Steps,
+    /// The same, about 100,000 times a second
+    #[value(name = "steps-100k")]
+    Steps100k,
+    /// The same, about 10,000 times a second
+    #[value(name = "steps-10k")]
+    Steps10k,
+    /// Four threads that free each other's blocks
+    Handover,
+    /// Trees built by recursive functions in C++
+    Trees,
+    /// redis-server with jemalloc
+    Redis,
+}
+
+impl Work {
+    /// Compiles it, or finds it; an error says why it is not here.
+    pub(super) fn prepare(self) -> Result<Prepared> {
+        // A round takes 2 ns on the processors this was made on; the table says what comes of it here.
+        let (program, arguments, unit): (_, &'static [&'static str], _) = match self {
+            Self::Steps => ("steps", &["0"], "steps"),
+            Self::Steps100k => ("steps", &["4900"], "steps"),
+            Self::Steps10k => ("steps", &["50000"], "steps"),
+            Self::Handover => ("handover", &[], "blocks"),
+            Self::Trees => ("trees", &[], "documents"),
+            Self::Redis => {
+                redis::check()?;
+                return Ok(Prepared::Redis);
+            }
+        };
+        let binary = Binary::compile(program, &FLAGS)?;
+        Ok(Prepared::Program {
+            binary,
+            arguments,
+            unit,
+        })
+    }
+}
+
+/// Work that can be started.
+pub(super) enum Prepared {
+    Program {
+        binary: Binary,
+        arguments: &'static [&'static str],
+        unit: &'static str,
+    },
+    Redis,
+}
+
+impl Prepared {
+    /// What is done so many times a second.
+    pub(super) fn unit(&self) -> &'static str {
+        match self {
+            Self::Program { unit, .. } => unit,
+            Self::Redis => "requests",
+        }
+    }
+
+    /// Starts it, where a tool is given as the last words of its command.
+    pub(super) fn start(&self, tool: Option<Cmd>) -> Result<Load> {
+        Ok(match (self, tool) {
+            (Self::Program { binary, arguments, .. }, None) => Load::Program(binary.start(arguments)?),
+            (Self::Program { binary, arguments, .. }, Some(tool)) => {
+                Load::Program(binary.start_under(tool, arguments)?)
+            }
+            (Self::Redis, tool) => Load::Redis(Redis::start(tool)?),
+        })
+    }
+}
+
+/// What was done.
+#[derive(Clone, Copy)]
+pub(super) struct Done {
+    /// How many times.
+    pub(super) count: f64,
+    /// How many times a second.
+    pub(super) rate: f64,
+}
+
+/// Work that is running.
+pub(super) enum Load {
+    Program(Program),
+    Redis(Redis),
+}
+
+impl Load {
+    /// Process to trace; of one that a tool has started, the tool's.
+    pub(super) fn pid(&self) -> u32 {
+        match self {
+            Self::Program(program) => program.pid(),
+            Self::Redis(redis) => redis.pid(),
+        }
+    }
+
+    /// File name of the allocator's library where that is not libc.
+    pub(super) fn allocator(&self) -> Option<&'static str> {
+        match self {
+            Self::Program(_) => None,
+            Self::Redis(_) => Some(redis::ALLOCATOR),
+        }
+    }
+
+    /// Works for a while.
+    pub(super) fn work(&mut self) -> Result<Done> {
+        match self {
+            Self::Program(program) => {
+                let rate = measure(program, RUN)?;
+                Ok(Done {
+                    count: rate * RUN_SECONDS,
+                    rate,
+                })
+            }
+            Self::Redis(redis) => redis.work(),
+        }
+    }
+
+    /// Lets it end by itself.
+    pub(super) fn finish(&mut self) -> Result<()> {
+        match self {
+            Self::Program(program) => program.finish(),
+            Self::Redis(redis) => redis.finish(),
+        }
+    }
+}
