@@ -1,6 +1,10 @@
 //! What it costs a process that has next to nothing to do when every process of the machine is traced.
 
-use std::{process::Stdio, thread::sleep, time::Duration};
+use std::{
+    process::Stdio,
+    thread::sleep,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Result, bail};
 
@@ -23,7 +27,7 @@ const WAKES: f64 = 10.0;
 const WATCHED: Duration = Duration::from_secs(4);
 
 /// memtrace ends by itself, whatever becomes of this program: a probe in every process is not to be left behind.
-const LIFE: &str = "8s";
+const LIFE: Duration = Duration::from_secs(10);
 
 /// Measures and prints one line.
 pub(super) fn run(root: Root, rounds: u32) -> Result<()> {
@@ -35,10 +39,15 @@ pub(super) fn run(root: Root, rounds: u32) -> Result<()> {
     let (mut bare, mut traced) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
         bare.push(wake_us(&idle)?);
-        let tracer = Tracer::attach_to(root, &["--all", "--duration", LIFE], Stdio::null())?;
+        let life = format!("{}s", LIFE.as_secs());
+        let tracer = Tracer::attach_to(root, &["--all", "--duration", &life], Stdio::null())?;
+        let attached = Instant::now();
         // The first look of each at its code takes a page that nobody else shares.
         sleep(Duration::from_secs(1));
         traced.push(wake_us(&idle)?);
+        if attached.elapsed() >= LIFE {
+            bail!("this machine is too slow or too busy: memtrace has ended before the processes were watched");
+        }
         tracer.finish()?;
     }
     program.finish()?;

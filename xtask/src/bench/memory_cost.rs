@@ -62,9 +62,9 @@ fn sample(root: Root, hoard: &Binary, live: u32) -> Result<Sample> {
     let maps = process::map_memory(tracer.pid());
     tracer.interrupt()?;
     let mut end = observing;
-    // Its peak is never less than before, and there as long as it is.
+    // It is there as long as memtrace is; a sudo that outlives it has less.
     while let Some(peak) = process::peak_memory(tracer.pid()) {
-        end = peak;
+        end = end.max(peak);
         sleep(Duration::from_millis(1));
     }
     tracer.finish()?;

@@ -59,10 +59,15 @@ fn family(pid: u32) -> Vec<u32> {
     found
 }
 
-/// The processes that the first thread of a process started. None of one that has ended, nor in kernels without `CONFIG_PROC_CHILDREN`.
+/// The processes that the threads of a process started. None of one that has ended, nor in kernels without `CONFIG_PROC_CHILDREN`.
 pub(super) fn children(pid: u32) -> Vec<u32> {
-    let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten();
+    let lists = threads.filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("children")).ok());
+    let mut found = Vec::new();
+    for list in lists {
+        found.extend(list.split_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
+    }
+    found
 }
 
 /// How long the first thread of a process ran, in nanoseconds: the first number of `/proc/PID/schedstat`.

@@ -24,6 +24,8 @@ use crate::privilege::Root;
 /// A tracer with what was measured.
 struct Row<'a> {
     tracer: Tracer<'a>,
+    /// Whether it failed: then it is not tried again.
+    left_out: bool,
     /// Of each round.
     pairs: Vec<Pair>,
 }
@@ -63,49 +65,33 @@ fn measure<'a>(root: Root, rounds: u32, work: &Prepared, memleak: Option<&'a Pat
         .into_iter()
         .map(|tracer| Row {
             tracer,
+            left_out: false,
             pairs: Vec::new(),
         })
         .collect();
     for round in 1..=rounds {
         println!("\nround {round} of {rounds}");
-        let bare_first = round % 2 == 1;
-        rows = rows
-            .into_iter()
-            .map(|mut row| {
-                let way = row.tracer.way;
-                let pair = one_pair(bare_first, || bare(work), || way.measure(root, work));
-                match (pair, way) {
-                    (Ok(pair), _) => row.pairs.push(pair),
-                    (Err(error), Way::Memtrace(_)) => return Err(error),
-                    // Another's tracer that does not run here is no reason to know nothing of memtrace.
-                    (Err(error), _) => {
-                        println!("left out: {} does not run here: {error:#}", row.tracer.name);
-                        return Ok(None);
-                    }
+        for row in rows.iter_mut().filter(|row| !row.left_out) {
+            let way = row.tracer.way;
+            let (bare, traced) = if round % 2 == 1 {
+                (bare(work)?, way.measure(root, work))
+            } else {
+                let traced = way.measure(root, work);
+                (bare(work)?, traced)
+            };
+            match traced {
+                Ok(traced) => row.pairs.push(Pair { bare, traced }),
+                Err(error) if matches!(way, Way::Memtrace(_)) => return Err(error),
+                // Another's tracer that does not run here is no reason to know nothing of memtrace.
+                Err(error) => {
+                    println!("left out: {} does not run here: {error:#}", row.tracer.name);
+                    row.left_out = true;
                 }
-                Ok(Some(row))
-            })
-            .filter_map(Result::transpose)
-            .collect::<Result<_>>()?;
-    }
-    Ok(rows)
-}
-
-fn one_pair(
-    bare_first: bool,
-    bare: impl FnOnce() -> Result<f64>,
-    traced: impl FnOnce() -> Result<Sample>,
-) -> Result<Pair> {
-    Ok(if bare_first {
-        let bare = bare()?;
-        Pair {
-            bare,
-            traced: traced()?,
+            }
         }
-    } else {
-        let traced = traced()?;
-        Pair { bare: bare()?, traced }
-    })
+    }
+    rows.retain(|row| !row.pairs.is_empty());
+    Ok(rows)
 }
 
 fn bare(work: &Prepared) -> Result<f64> {
