@@ -44,7 +44,9 @@ fn table(criterion: &mut Criterion, path: &Path) {
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();
     let more = env::var_os("MEMTRACE_BENCH_FILES").unwrap_or_default();
-    for path in c_library().into_iter().chain(env::split_paths(&more)) {
+    // Of nothing there is one path, which is empty.
+    let more = env::split_paths(&more).filter(|path| !path.as_os_str().is_empty());
+    for path in c_library().into_iter().chain(more) {
         table(&mut criterion, &path);
     }
     criterion.final_summary();

@@ -55,8 +55,8 @@ impl Links {
         });
     }
 
-    /// What is not to be on.
-    pub(super) fn pause(&mut self, on: On) -> Self {
+    /// Takes out what is not to be on, to be closed.
+    pub fn pause(&mut self, on: On) -> Self {
         let mut off = Self::default();
         for many in &mut self.many {
             let goes = many.shared.as_ref().is_some_and(|shared| !on.has(shared.only_takes));

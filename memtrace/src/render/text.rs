@@ -36,6 +36,7 @@ pub fn write(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
     }
     sites(profile, out)?;
     writeln!(out)?;
+    pages(profile, out)?;
     suspects(profile, out)?;
     writeln!(out)?;
     health::write(profile, out)
@@ -145,6 +146,31 @@ fn sites(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
         )?;
     }
     Ok(())
+}
+
+/// Sites in the list of pages.
+const PAGES: usize = 5;
+
+/// What was mapped while it was not known whose mappings they are, where that happened.
+fn pages(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
+    let found = profile.sites.iter().filter(|site| site.op.class() == Class::Pages);
+    let mut found: Vec<_> = found.filter(|site| site.live.bytes > 0).collect();
+    if found.is_empty() {
+        return Ok(());
+    }
+    found.sort_by_key(|site| std::cmp::Reverse(site.live.bytes));
+    let said = "Pages: mapped while calls of the allocator were not looked at, by the program or by its allocator; no part of live memory";
+    for line in wrap(said, COLUMNS) {
+        writeln!(out, "{line}")?;
+    }
+    for site in found.iter().take(PAGES.min(profile.settings.top)) {
+        writeln!(out)?;
+        writeln!(out, "{:>14}  {}", bytes(site.live.bytes), site.op.name())?;
+        for line in label::stack(profile, site, INDENT, FRAMES) {
+            writeln!(out, "{line}")?;
+        }
+    }
+    writeln!(out)
 }
 
 /// One line of the table. The widths are those of the widest values: `1023.9 KiB`, `59 min 59 s`.

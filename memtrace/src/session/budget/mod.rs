@@ -26,10 +26,13 @@ use self::{
 use super::{collector::Collector, tracer::Tracer};
 use crate::{cli::Step as Fixed, clock::now_ns, options::Options, probe::On};
 
-/// Time between two measurements.
-const CHECK: Duration = Duration::from_millis(100);
+/// Least time between two measurements: a load that comes at once is endured so long.
+const CHECK: Duration = Duration::from_millis(40);
 
-/// Length of the first measurement, and of a look at the allocator at page level: the targets may all but stand still meanwhile.
+/// What each target adds to that: looking at its clock takes a microsecond.
+const CHECK_EACH: Duration = Duration::from_micros(50);
+
+/// Length of a look at the allocator at page level: the targets may all but stand still meanwhile.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// The share of the budget that such looks may take.
@@ -135,8 +138,7 @@ impl Budget {
         };
         self.counters = tracer.counters();
         self.load.since(collector.processes.living_pids());
-        // The first measurement is short: what it shows may be too much by far.
-        self.checked = now.checked_sub(CHECK.saturating_sub(LOOK)).unwrap_or(now);
+        self.checked = now;
         match self.fixed {
             None => tracer.sample(collector, self.interval, 1),
             Some(step) => {
@@ -167,7 +169,7 @@ impl Budget {
             Phase::Closed { until, .. } => now >= until,
             Phase::Changing { .. } => false,
         };
-        if over || now.duration_since(self.checked) >= CHECK {
+        if over || now.duration_since(self.checked) >= Self::pause(collector) {
             self.measure(tracer, collector);
             if self.decide(now, over, tracer, collector)? {
                 return Ok(());
@@ -181,6 +183,12 @@ impl Budget {
             Phase::Closed { since, .. } => self.switch(On::All, now.duration_since(since), tracer, collector),
             Phase::Changing { .. } => Ok(()),
         }
+    }
+
+    /// Time between two measurements.
+    fn pause(collector: &Collector) -> Duration {
+        let living = u32::try_from(collector.processes.living()).unwrap_or(u32::MAX);
+        CHECK + CHECK_EACH.saturating_mul(living)
     }
 
     /// Takes in what happened since the last time.

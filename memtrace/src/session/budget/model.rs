@@ -108,7 +108,7 @@ const SAMPLED_NS: f64 = 200.0;
 const STACKS: f64 = 1.5;
 
 /// What is left of an old value when there is a new one that is lower. A higher one counts at once.
-const KEPT: f64 = 0.8;
+const KEPT: f64 = 0.9;
 
 impl Model {
     pub(in crate::session) const fn new(trap: TrapCost) -> Self {
@@ -249,7 +249,7 @@ mod tests {
             model.learn(&measured(1e3), Step::Sampled, true);
             checks += 1;
         }
-        assert!((10..40).contains(&checks), "{checks}");
+        assert!((20..80).contains(&checks), "{checks}");
     }
 
     #[test]

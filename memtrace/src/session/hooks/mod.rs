@@ -65,6 +65,8 @@ pub(super) struct Hooks {
     links: Links,
     state: State,
     attached: usize,
+    /// Which probes on functions are on.
+    on: On,
 }
 
 impl Hooks {
@@ -79,6 +81,7 @@ impl Hooks {
             links: Links::default(),
             state: State::default(),
             attached: 0,
+            on: On::All,
         })
     }
 
@@ -203,6 +206,9 @@ impl Hooks {
             wanted.retain(|(.., scope)| *scope != Scope::Machine);
         }
         self.attached += own.len() + machine.len();
+        for links in [&mut own, &mut machine] {
+            links.pause(self.on).close_aside();
+        }
         self.links.append(machine);
         for (file, _, scope) in &wanted {
             self.everywhere.insert(file.identity, *scope == Scope::Machine);
@@ -359,6 +365,7 @@ impl Hooks {
 
     /// Sets which probes on functions are on.
     pub(super) fn set(&mut self, on: On) {
+        self.on = on;
         let programs = self.programs.values_mut().map(|program| &mut program.links);
         let links = programs.chain(std::iter::once(&mut self.links));
         if let Err(error) = self.probes.set(on, links.collect()) {

@@ -20,7 +20,7 @@ pub(super) const ALLOCATOR: &str = "libjemalloc.so.2";
 const TESTS: [&str; 4] = ["set", "lpush", "hset", "get"];
 
 /// Requests of each.
-const REQUESTS: u32 = 100_000;
+const REQUESTS: u32 = 200_000;
 
 /// How the requests come: ten clients with four requests on their way each, of values of 200 bytes under ten thousand keys.
 const LOAD: [&str; 8] = ["-c", "10", "-P", "4", "-d", "200", "-r", "10000"];

@@ -17,7 +17,11 @@ use crate::{
 };
 
 /// memtrace's modes: name in the table, and arguments.
-const MODES: &[(&str, &[&str])] = &[("memtrace", &[])];
+const MODES: &[(&str, &[&str])] = &[
+    ("memtrace", &[]),
+    ("memtrace --sample 512KiB", &["--sample", "512KiB"]),
+    ("memtrace --budget 5%", &["--budget", "5%"]),
+];
 
 /// A row of the table.
 pub(super) struct Tracer<'a> {
