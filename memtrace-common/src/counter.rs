@@ -29,6 +29,7 @@ macro_rules! counters {
 
 counters! {
     Hits "hits" "Probe hits of the target, all programs together.";
+    MappingHits "mapping_hits" "Those at mapping system calls, which are no traps.";
     FreeHits "free_hits" "Hits of probes on functions that only free, or that may give back what they were given.";
     SteppedHits "stepped_hits" "Hits of probes on instructions that the kernel cannot emulate.";
     TimedHits "timed_hits" "Hits whose run time was measured.";

@@ -73,6 +73,7 @@ pub(crate) fn exit(ctx: &TracePointContext) -> u32 {
 
 #[inline(always)]
 fn entered(ctx: &TracePointContext, task: Task, op: Op) -> Result<(), Counter> {
+    stats::count(Counter::MappingHits);
     let thread = inflight::thread(task)?;
     let registers = unwind::syscall_registers();
     // The allocator's own mappings are not the program's; only the break must be followed through them.
@@ -149,6 +150,7 @@ fn begin(task: Task, kind: Kind, op: Op, call: &mut Syscall) {
 
 #[inline(always)]
 fn exited(ctx: &TracePointContext, task: Task) -> Result<(), Counter> {
+    stats::count(Counter::MappingHits);
     let Some(thread) = inflight::known(task) else {
         return Ok(());
     };

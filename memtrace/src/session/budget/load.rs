@@ -1,5 +1,7 @@
 //! Processor time of the targets.
 
+use std::time::Duration;
+
 use nix::{
     time::{ClockId, clock_getcpuclockid},
     unistd::Pid,
@@ -14,15 +16,17 @@ pub(super) struct Load {
 }
 
 impl Load {
-    /// What these processes have used since the last time, all together, in nanoseconds. One that is new begins with nothing,
-    /// and what one used that has ended since is not known.
-    pub(super) fn since(&mut self, pids: impl Iterator<Item = u32>) -> u64 {
+    /// What these processes have used since the last time, which was so long ago, all together in nanoseconds. One that is new has
+    /// used what it has, but at most all of that time; what one used that has ended since is not known.
+    pub(super) fn since(&mut self, pids: impl Iterator<Item = u32>, ago: Duration) -> u64 {
+        let most = u64::try_from(ago.as_nanos()).unwrap_or(u64::MAX);
         let mut used = 0_u64;
         let now: FxHashMap<u32, u64> = pids.filter_map(|pid| Some((pid, processor_ns(pid)?))).collect();
         for (pid, now_ns) in &now {
-            if let Some(before_ns) = self.known.get(pid) {
-                used = used.saturating_add(now_ns.saturating_sub(*before_ns));
-            }
+            used = used.saturating_add(match self.known.get(pid) {
+                Some(before_ns) => now_ns.saturating_sub(*before_ns),
+                None => most.min(*now_ns),
+            });
         }
         self.known = now;
         used
@@ -46,14 +50,18 @@ mod tests {
     fn work_is_counted_and_what_is_gone_is_left_out() {
         let mut load = Load::default();
         let own = std::process::id();
-        assert_eq!(load.since([own].into_iter()), 0, "it is new");
+        assert_eq!(load.since([own].into_iter(), Duration::ZERO), 0, "it is new");
         let begun = std::time::Instant::now();
         while begun.elapsed().as_millis() < 20 {
             std::hint::black_box(begun);
         }
-        let used = load.since([own, u32::MAX >> 1].into_iter());
+        let used = load.since([own, u32::MAX >> 1].into_iter(), Duration::from_secs(1));
         assert!(used > 1_000_000, "{used}");
-        assert_eq!(load.since(std::iter::empty()), 0);
-        assert_eq!(load.since([own].into_iter()), 0, "it was not known any more");
+        assert_eq!(load.since(std::iter::empty(), Duration::from_secs(1)), 0);
+        assert_eq!(
+            load.since([own].into_iter(), Duration::from_nanos(7)),
+            7,
+            "it is new again"
+        );
     }
 }

@@ -137,7 +137,7 @@ impl Budget {
             until: None,
         };
         self.counters = tracer.counters();
-        self.load.since(collector.processes.living_pids());
+        self.load.since(collector.processes.living_pids(), Duration::ZERO);
         self.checked = now;
         match self.fixed {
             None => tracer.sample(collector, self.interval, 1),
@@ -200,10 +200,11 @@ impl Budget {
             counters[index].saturating_sub(self.counters[index]) as f64
         };
         let (hits, timed) = (since(Counter::Hits), since(Counter::TimedHits));
+        let wall = now.duration_since(self.checked);
         let measured = Measured {
-            wall_ns: now.duration_since(self.checked).as_nanos() as f64,
-            cpu_ns: self.load.since(collector.processes.living_pids()) as f64,
-            hits,
+            wall_ns: wall.as_nanos() as f64,
+            cpu_ns: self.load.since(collector.processes.living_pids(), wall) as f64,
+            hits: (hits - since(Counter::MappingHits)).max(0.0),
             giving_back: since(Counter::FreeHits),
             stepped: since(Counter::SteppedHits),
             bpf_ns: if timed > 0.0 {

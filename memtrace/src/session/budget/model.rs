@@ -55,7 +55,7 @@ pub(in crate::session) struct Measured {
     pub(in crate::session) wall_ns: f64,
     /// Processor time of all targets, that of the probes in it included.
     pub(in crate::session) cpu_ns: f64,
-    /// Hits of all probes.
+    /// Hits of all probes on functions.
     pub(in crate::session) hits: f64,
     /// Those of functions that may give memory back.
     pub(in crate::session) giving_back: f64,
