@@ -48,8 +48,8 @@ pub struct Mode {
     pub window: u32,
     /// The same for calls that may give memory back. Even.
     pub era: u32,
-    /// Keeps the layout free of implicit padding.
-    pub reserved: u32,
+    /// 1 once mappings may have been made of which it is not known whether they are the allocator's: then its unmappings count.
+    pub any: u32,
 }
 
 impl Mode {
@@ -61,7 +61,7 @@ impl Mode {
         times: 1,
         window: 1,
         era: 0,
-        reserved: 0,
+        any: 0,
     };
 
     /// Whether a call that began in this window, or era, is certain to have been looked at since.

@@ -174,6 +174,8 @@ fn not_moved(thread: &Thread, op: Op, call: Call) -> Result<(), Counter> {
         counted::memtrace_count(&raw const thread.old);
         return Ok(());
     }
+    // The filter may have been made anew meanwhile.
+    known::enter(thread.old.address);
     young::memtrace_keep(&raw const thread.old);
     Err(Counter::Failed)
 }

@@ -80,7 +80,8 @@ fn entered(ctx: &TracePointContext, task: Task, op: Op) -> Result<(), Counter> {
     let nested = inflight::nested(thread, registers.sp, 0) || !lifecycle::is_hooked(task);
     thread.syscall.op = 0;
     let is_code = op as u8 == Op::Mmap as u8 && field(ctx, 2) & PROT_EXEC != 0;
-    if nested && op as u8 != Op::Brk as u8 && !is_code {
+    let may_end_any = op as u8 == Op::Munmap as u8 && filter::mode().any != 0;
+    if nested && op as u8 != Op::Brk as u8 && !is_code && !may_end_any {
         return Ok(());
     }
     // Whether the allocator makes it is not known.

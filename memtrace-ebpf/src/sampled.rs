@@ -4,10 +4,11 @@ use aya_ebpf::{EbpfContext, bindings::pt_regs, helpers::bpf_probe_read_user, pro
 use memtrace_common::{
     Cookie, Counter, Operand,
     event::{Alloc, Kind, flag},
+    state::CLOSED,
 };
 
 use crate::{
-    emit, enter, filter, free, inflight,
+    emit, enter, filter, free, inflight, stats,
     unwind::{self, At},
 };
 
@@ -15,6 +16,10 @@ use crate::{
 #[inline(always)]
 pub(crate) fn alloc(ctx: &ProbeContext) -> Result<(), Counter> {
     let Some(task) = filter::current() else { return Ok(()) };
+    let mode = filter::mode();
+    if mode.interval == CLOSED {
+        return Ok(());
+    }
     let hook = Cookie::unpack(enter::cookie(ctx)).ok_or(Counter::BadCookie)?;
     let address = operand(ctx, hook.operand(0))?;
     let weighted = operand(ctx, hook.operand(2))?;
@@ -33,8 +38,14 @@ pub(crate) fn alloc(ctx: &ProbeContext) -> Result<(), Counter> {
         size: weighted,
         stack: stack.id,
     };
-    if !emit::record(record) {
-        emit::lost_allocation(weighted, 1);
+    // It is in the program's own sample, and stands for others in windows only.
+    let sent = if mode.times == 1 {
+        emit::record(record)
+    } else {
+        emit::record(emit::weighted(record, mode.times))
+    };
+    if !sent {
+        emit::lost_allocation(weighted, u64::from(mode.times));
     }
     Ok(())
 }
@@ -43,6 +54,7 @@ pub(crate) fn alloc(ctx: &ProbeContext) -> Result<(), Counter> {
 #[inline(always)]
 pub(crate) fn free(ctx: &ProbeContext) -> Result<(), Counter> {
     let Some(task) = filter::current() else { return Ok(()) };
+    stats::count(Counter::FreeHits);
     let hook = Cookie::unpack(enter::cookie(ctx)).ok_or(Counter::BadCookie)?;
     let address = operand(ctx, hook.operand(0))?;
     // As for a block that is passed on: a hook may have told of it already, and most blocks were not sampled.

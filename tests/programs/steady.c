@@ -1,13 +1,15 @@
-// Allocates at a steady rate: `steady MILLISECONDS`.
+// Allocates at a steady rate: `steady MILLISECONDS`, or as fast as it can: `steady long`.
 //
 // Every millisecond it takes four blocks that it keeps and four that it gives back at once, and moves one of sixteen chains; now and then
 // it maps a range. How long a millisecond takes is not exact, how often it did all this is.
+//
+// long: keeps some blocks while it takes and gives back millions, then frees them.
 
 #include "truth.h"
 
 #include <sys/mman.h>
 
-enum { TOGETHER = 4, CHAINS = 16, KEPT = 1000, BRIEF = 3000, MAPPED = 64 << 10, MAP_EVERY = 100 };
+enum { OLD = 1000, MILLIONS = 2300000, TOGETHER = 4, CHAINS = 16, KEPT = 1000, BRIEF = 3000, MAPPED = 64 << 10, MAP_EVERY = 100 };
 
 TAKER(site_kept)
 TAKER(site_brief)
@@ -57,8 +59,31 @@ static void tick(int number) {
     }
 }
 
+static void long_ago(void) {
+    static void *old[OLD];
+    for (int index = 0; index < OLD; index++) {
+        old[index] = site_kept(KEPT);
+    }
+    for (int index = 0; index < MILLIONS; index++) {
+        void *brief = site_brief(BRIEF);
+        truth_gave(&site_brief_truth, BRIEF);
+        free(brief);
+    }
+    for (int index = 0; index < OLD; index++) {
+        truth_gave(&site_kept_truth, KEPT);
+        free(old[index]);
+    }
+}
+
 int main(int count, char **arguments) {
     NEED(count == 2);
+    if (strcmp(arguments[1], "long") == 0) {
+        truth_ready();
+        long_ago();
+        truth_print();
+        truth_hold();
+        return 0;
+    }
     int milliseconds = atoi(arguments[1]);
     truth_ready();
     for (int number = 0; number < milliseconds; number++) {

@@ -113,21 +113,26 @@ fn estimates_lie_within_their_error_bars() {
 }
 
 #[test]
-fn what_was_freed_is_not_live_however_long_it_takes() {
+fn blocks_from_before_the_filter_was_made_anew_are_seen_to_end() {
     require_root!();
-    // So many blocks that the filter of addresses is made anew.
-    let (report, truth) = traced("steady", &["400"], &["--sample", "1B"]);
+    // So many blocks are drawn meanwhile that it is.
+    let (report, truth) = traced("steady", &["long"], &["--sample", "1B"]);
+    assert_eq!(truth.site("site_kept").live(), (0, 0), "it frees them at its end");
     report.assert_exact(&truth);
-    let mut memtrace = Memtrace::run(
-        &["--sample", "1B", "--ring-size", "64MiB"],
-        Command::new(programs::path("known")).args(["16", "2500000"]),
-    );
-    memtrace.process().close();
-    let report = memtrace.ended();
-    let known = report.site("site_known");
-    println!("{known:?}");
-    assert_eq!(known.live(), (30_000_000, 1_875_000));
+    report.assert_healthy(0..=0);
     assert!(report.counter("drawn") > 1 << 21);
+}
+
+#[test]
+fn resized_and_moved_blocks_with_weights_are_seen_to_end() {
+    require_root!();
+    for program in ["matrix-jemalloc", "matrix-mimalloc"] {
+        let (report, truth) = traced(program, &["4", "4000"], &["--sample", "2KiB"]);
+        let inside = assert_estimates(&report, &truth);
+        assert!(inside > 0.7, "{program}: {inside}");
+    }
+    let (report, truth) = traced("young", &["chain"], &["--sample", "2KiB"]);
+    assert_estimates(&report, &truth);
 }
 
 #[test]
@@ -145,10 +150,10 @@ fn windows_show_rates_and_every_free() {
             heap(&report, site, "allocated"),
         );
         println!("{site}: allocated {wanted}, estimated {found}");
-        assert!((0.5..2.0).contains(&(found / wanted)), "{site}: {found} of {wanted}");
+        assert!((0.7..1.4).contains(&(found / wanted)), "{site}: {found} of {wanted}");
     }
     let (wanted, found) = (truth.site("site_kept").bytes as f64, heap(&report, "site_kept", "live"));
-    assert!((0.5..2.0).contains(&(found / wanted)), "live: {found} of {wanted}");
+    assert!((0.7..1.4).contains(&(found / wanted)), "live: {found} of {wanted}");
     // Mappings are never sampled. Between windows it is not known whose they are.
     assert_eq!(report.site("site_mapped"), truth.site("site_mapped"));
     assert!(report.class("pages").0 > 0 && report.class("mapped").0 > 0);
@@ -166,6 +171,16 @@ fn page_level_shows_mappings_and_says_what_it_does_not_know() {
     let (report, truth) = traced("steady", &["4000"], &options);
     report.assert_healthy(0..=0);
     assert_eq!(report.site("site_mapped"), truth.site("site_mapped"));
+    let live: u64 = report
+        .rows()
+        .iter()
+        .filter(|row| row["class"] == "heap")
+        .filter_map(|row| row["live"]["bytes"].as_u64())
+        .sum();
+    assert_eq!(live, 0, "what is live is not known");
+    let peak = report.profile["totals"]["peak_live_bytes"].as_u64().expect("a number");
+    let most = truth.sites.values().map(|site| site.bytes).sum::<u64>() + (1 << 20);
+    assert!(peak <= most, "{peak}: a look is no peak");
     let rows: Vec<_> = report.rows_of("site_kept").collect();
     let unknown: u64 = rows.iter().filter_map(|row| row["unknown"]["bytes"].as_u64()).sum();
     assert!(unknown > 0, "what was allocated in looks may have been freed since");
@@ -174,7 +189,7 @@ fn page_level_shows_mappings_and_says_what_it_does_not_know() {
         heap(&report, "site_kept", "allocated"),
     );
     println!("allocated {wanted}, estimated {found}");
-    assert!((0.3..3.0).contains(&(found / wanted)), "{found} of {wanted}");
+    assert!((0.6..1.7).contains(&(found / wanted)), "{found} of {wanted}");
     assert_steps(&report, &["pages"]);
 }
 
@@ -204,7 +219,7 @@ fn assert_steps(report: &Report, wanted: &[&str]) {
 fn a_quiet_program_is_observed_in_full_and_a_busy_one_less() {
     require_root!();
     let mut quiet = Command::new(programs::path("known"));
-    quiet.args(["100", "40", "500", "500"]);
+    quiet.args(["100", "40", "1500", "2500"]);
     let report = Memtrace::run(&["--budget", "20%"], &mut quiet).ended();
     let steps = report.profile["health"]["budget"]["steps"].to_string();
     println!("{steps}");

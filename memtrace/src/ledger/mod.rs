@@ -240,14 +240,22 @@ impl Ledger {
         })
     }
 
-    /// Blocks may have been freed unseen: of those that were live it is not known any more. Mappings stay.
-    pub fn forget_blocks(&mut self) {
+    /// Blocks may be freed unseen from now on: of those that were live it is not known any more. Mappings stay. After a look at the
+    /// allocator, what was seen in it was live for that moment only, and is no peak.
+    pub fn forget_blocks(&mut self, after_look: bool) {
+        self.sites.take_back_peak(after_look);
         for process in self.processes.iter_mut().filter(|process| process.has_live()) {
             for block in std::mem::take(&mut process.live).iter() {
                 self.sites.forget(block.site, block.amount(), &mut process.own);
             }
             process.blocks_aside = Aside::default();
             process.not_kept_live = 0;
+            let own = &mut process.own;
+            if after_look {
+                own.peak_live_bytes = own.peak_before;
+            } else {
+                own.peak_before = own.peak_live_bytes;
+            }
         }
     }
 

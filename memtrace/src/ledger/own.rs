@@ -11,6 +11,8 @@ pub(super) struct Own {
     pub(super) allocated: Amount,
     /// The largest live bytes at any moment.
     pub(super) peak_live_bytes: u64,
+    /// That, before blocks were looked at for a moment only.
+    pub(super) peak_before: u64,
     /// What was live when it ended.
     pub(super) at_exit: Amount,
     /// What it has a copy of since it was forked, and has not given back.

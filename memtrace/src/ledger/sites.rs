@@ -121,6 +121,8 @@ pub(super) struct Sites {
     pub(super) live_bytes: u64,
     /// The most there ever was of that.
     pub(super) peak_bytes: u64,
+    /// That, before blocks were looked at for a moment only.
+    peak_before: u64,
 }
 
 impl Default for Sites {
@@ -134,6 +136,7 @@ impl Default for Sites {
             histories: Vec::new(),
             live_bytes: 0,
             peak_bytes: 0,
+            peak_before: 0,
         };
         // In the order of their numbers. A range that is moved stays what it was, so each has an operation of its class.
         for (op, counts) in [
@@ -318,6 +321,15 @@ impl Sites {
         self.subtract(site, amount, own);
         if Self::is_real(site) {
             self.left[site as usize].unknown.add(amount);
+        }
+    }
+
+    /// The peak is as it was: what was live in a look is no measure of what was live at once. Or, it is kept for the next look.
+    pub(super) const fn take_back_peak(&mut self, after_look: bool) {
+        if after_look {
+            self.peak_bytes = self.peak_before;
+        } else {
+            self.peak_before = self.peak_bytes;
         }
     }
 

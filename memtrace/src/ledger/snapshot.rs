@@ -29,6 +29,9 @@ pub struct SiteFacts {
     pub live: Amount,
     /// Live and at least as old as asked for. Of what ended processes left it is known only whether all of it is.
     pub aged: Amount,
+    /// Variance of the estimate of live bytes, by the weights of the live blocks; `None` when ended processes have left some, whose
+    /// weights are not kept.
+    pub live_variance: Option<f64>,
     /// Age of the oldest live block or mapping.
     pub oldest: Option<Duration>,
     /// Live when its process ended, while others were alive or came later.
@@ -119,6 +122,7 @@ pub struct Snapshot {
 #[derive(Clone, Copy, Debug, Default)]
 struct Ages {
     aged: Amount,
+    variance: f64,
     /// Nanoseconds.
     oldest: u64,
 }
@@ -156,6 +160,7 @@ impl Ledger {
                 allocated: sums.allocated,
                 live,
                 aged: ages.aged,
+                live_variance: (!all_ended || left.amount.count == 0).then_some(ages.variance),
                 oldest: (live.count > 0).then(|| Duration::from_nanos(ages.oldest)),
                 at_exit: left.amount,
                 unknown: left.unknown,
@@ -198,6 +203,7 @@ impl Ledger {
             }
             for (site, amount, time_ns) in process.things() {
                 let ages = &mut ages[site as usize];
+                ages.variance += variance(amount);
                 let age = now_ns.saturating_sub(time_ns);
                 ages.oldest = age.max(ages.oldest);
                 if age >= min_age_ns {
@@ -233,6 +239,16 @@ impl Ledger {
         let mut all: Vec<ProcessFacts> = known.chain(self.ended.iter().cloned()).collect();
         all.sort_unstable_by_key(|facts| (facts.started_ns, facts.incarnation));
         all
+    }
+}
+
+/// What a block that stands for several adds to the variance of a sum (Horvitz and Thompson, 1952).
+fn variance(amount: Amount) -> f64 {
+    let (bytes, count) = (amount.bytes as f64, amount.count as f64);
+    if amount.count > 1 {
+        bytes * bytes * (count - 1.0) / count
+    } else {
+        0.0
     }
 }
 

@@ -42,26 +42,25 @@ impl Probes {
     }
 
     /// Takes probes off that are not to be on, and puts those on again that are: first what gives back, then what only takes. What is
-    /// taken off is closed aside. The probes of a process that is gone stay off.
+    /// taken off is gone when this returns. The probes of a process that is gone stay off.
     ///
     /// # Errors
-    /// What the kernel said to the last that it refused; the others are on.
+    /// What the kernel said to the first that it refused; the next are not tried.
     pub fn set(&self, on: On, mut links: Vec<&mut Links>) -> io::Result<()> {
         let mut off = Links::default();
         for links in &mut links {
             off.append(links.pause(on));
         }
-        off.close_aside();
+        // Before anybody takes them for gone.
+        off.close();
         let Ok(multi) = &self.multi else { return Ok(()) };
-        let mut result = Ok(());
         for only_takes in [false, true] {
             if on.has(only_takes) {
-                for links in &mut links {
-                    result = result.and(links.resume(multi, only_takes));
-                }
+                // Without those on what gives back, nothing that is taken could be followed to its end.
+                links.iter_mut().try_for_each(|links| links.resume(multi, only_takes))?;
             }
         }
-        result
+        Ok(())
     }
 
     /// By one link where that can be. A place that the kernel refuses must not take the others with it, and is to be named, so then

@@ -56,6 +56,7 @@ impl Links {
     }
 
     /// Takes out what is not to be on, to be closed.
+    #[must_use]
     pub fn pause(&mut self, on: On) -> Self {
         let mut off = Self::default();
         for many in &mut self.many {
@@ -73,7 +74,6 @@ impl Links {
 
     /// Puts on again what was taken off, of functions that only take memory or of the others.
     pub(super) fn resume(&mut self, multi: &Multi, only_takes: bool) -> io::Result<()> {
-        let mut result = Ok(());
         for many in &mut self.many {
             let Some(shared) = many.shared.as_ref().filter(|shared| shared.only_takes == only_takes) else {
                 continue;
@@ -83,11 +83,11 @@ impl Links {
                     Ok(link) => many.link = Some(link),
                     // The process is gone.
                     Err(error) if error.raw_os_error() == Some(Errno::SRCH.raw_os_error()) => {}
-                    Err(error) => result = Err(error),
+                    Err(error) => return Err(error),
                 }
             }
         }
-        result
+        Ok(())
     }
 
     /// Keeps others' links too.

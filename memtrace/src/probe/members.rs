@@ -77,6 +77,11 @@ impl Members {
         self.add(pid, 0)
     }
 
+    /// Knows nothing of a process any more, which has ended.
+    pub fn forget(&mut self, pid: u32) {
+        let _none = self.processes.remove(&pid);
+    }
+
     fn add(&mut self, pid: u32, incarnation: u32) -> Result<(), ProbeError> {
         let process = Process {
             incarnation,

@@ -29,7 +29,7 @@ pub use self::{
     load::{Options, Probes},
     lost::LostFrees,
     members::{Hooked, Members},
-    mode::Modes,
+    mode::{Modes, wait_for_programs},
     point::{On, Point, Role, Scope},
     ring::{Ring, RingRecord},
     sweep::Sweeper,

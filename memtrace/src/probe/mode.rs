@@ -3,6 +3,8 @@
 use std::{
     io,
     os::fd::{AsFd as _, OwnedFd},
+    thread,
+    time::Duration,
 };
 
 use aya::{
@@ -122,9 +124,9 @@ impl Modes {
         }
         self.current.known |= if first { ENTER_FIRST } else { ENTER_SECOND };
         self.set()?;
-        // Programs that have read the mode before are through when a grace period is: they run inside read-side sections
-        // (kernel/sched/membarrier.c: this command is `synchronize_rcu`).
-        membarrier(MembarrierCommand::Global).map_err(|error| failed("wait for running programs", error.into()))
+        // Those that have read the mode before.
+        wait_for_programs();
+        Ok(())
     }
 
     /// Enters the addresses of blocks (avma) into the new filter.
@@ -176,6 +178,10 @@ impl Modes {
             self.set()?;
         }
         self.current.times = times;
+        if self.current.interval == CLOSED {
+            // What began while probes were being put on is of no window.
+            self.current.window = self.current.window.wrapping_add(2);
+        }
         self.set()?;
         self.current.interval = interval;
         self.set()
@@ -189,6 +195,7 @@ impl Modes {
     pub fn close(&mut self, all: bool) -> Result<(), ProbeError> {
         // In this order: a call that was taken has read the window before.
         self.current.interval = CLOSED;
+        self.current.any = 1;
         self.set()?;
         self.current.window = self.current.window.wrapping_add(2);
         if all {
@@ -201,6 +208,18 @@ impl Modes {
         self.mode
             .set(0, self.current, 0)
             .map_err(|source| ProbeError::map("set what the programs do", source))
+    }
+}
+
+/// Where the kernel cannot be asked to wait, longer than a program is kept from its processor.
+const LONG: Duration = Duration::from_millis(100);
+
+/// Waits until programs that run now are through: they run inside read-side sections, and this is `synchronize_rcu`
+/// (kernel/sched/membarrier.c).
+pub fn wait_for_programs() {
+    if let Err(error) = membarrier(MembarrierCommand::Global) {
+        log::debug!("running programs are given {} ms: {error}", LONG.as_millis());
+        thread::sleep(LONG);
     }
 }
 

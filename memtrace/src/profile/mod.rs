@@ -149,6 +149,8 @@ pub struct Site {
     pub spread: Spread,
     /// Live and at least [`Settings::min_age`] old.
     pub aged: Amount,
+    /// Variance of the estimate of live bytes, where it is one and that is known.
+    pub live_variance: Option<f64>,
     /// Age of the oldest live block.
     pub oldest: Option<Duration>,
     /// Change of live bytes per second, by least squares over `history`.

@@ -71,7 +71,7 @@ impl Sampling {
 }
 
 impl Profile {
-    /// Half the length of the error bar of a sum over memory of a site, in bytes; `None` where the sum is exact: nothing was
+    /// Half the length of the error bar of a sum over allocations of a site, in bytes; `None` where the sum is exact: nothing was
     /// sampled, or it is of mappings, which never are.
     pub fn error(&self, site: &Site, amount: Amount) -> Option<u64> {
         let sampling = self.health.sampling.as_ref()?;
@@ -79,10 +79,21 @@ impl Profile {
             .then(|| sampling.error(amount.bytes, &site.spread.sizes))
     }
 
+    /// The same of live bytes of a site, or of a part of them.
+    pub fn live_error(&self, site: &Site, amount: Amount) -> Option<u64> {
+        match (site.live_variance, site.live.bytes) {
+            (Some(variance), live) if live > 0 && self.health.sampling.is_some() && site.is_sampled() => {
+                let part = amount.bytes as f64 / live as f64;
+                Some(whole(DEVIATIONS * (variance * part).sqrt()))
+            }
+            _ => self.error(site, amount),
+        }
+    }
+
     /// The same of all sites together: the errors of independent draws add up as squares.
-    pub fn total_error(&self, amount: impl Fn(&Site) -> Amount) -> Option<u64> {
+    pub fn total_error(&self, of: impl Fn(&Site) -> Option<u64>) -> Option<u64> {
         self.health.sampling.as_ref()?;
-        let errors = self.memory_sites().filter_map(|site| self.error(site, amount(site)));
+        let errors = self.memory_sites().filter_map(of);
         Some(whole(errors.map(|error| (error as f64).powi(2)).sum::<f64>().sqrt()))
     }
 }

@@ -216,7 +216,7 @@ fn site_fields<'a>(profile: &'a Profile, site: &'a Site) -> SiteFields<'a> {
         .collect(),
         at_exit: site.at_exit,
         unknown: site.unknown,
-        live_error_bytes: profile.error(site, site.live),
+        live_error_bytes: profile.live_error(site, site.live),
         allocated_error_bytes: profile.error(site, site.allocated),
         oldest_seconds: site.oldest.as_ref().map(Duration::as_secs_f64),
         growth_bytes_per_second: site.growth_bytes_per_second,

@@ -67,7 +67,7 @@ fn entry(profile: &Profile, number: usize, site: &Site, suspicion: &Suspicion, o
     } else {
         format!("{} of live memory", percent(profile.share(suspected.bytes)))
     };
-    let error = label::error(profile.error(site, suspected).filter(|&error| error > 0));
+    let error = label::error(profile.live_error(site, suspected).filter(|&error| error > 0));
     writeln!(out, "{number:>3}.  {amount}{error} by {}, {of}", site.op.name())?;
     if let Some(group) = label::group(profile, site, INDENT) {
         writeln!(out, "{group}")?;

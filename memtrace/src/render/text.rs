@@ -72,7 +72,7 @@ fn totals(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
             &format!(
                 "{}{}{split}, {growth}",
                 label::amount(totals.live),
-                label::error(profile.total_error(|site| site.live))
+                label::error(profile.total_error(|site| profile.live_error(site, site.live)))
             )
         )
     )?;
@@ -86,7 +86,7 @@ fn totals(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
             &format!(
                 "{} in {allocated}{}",
                 bytes(totals.allocated.bytes),
-                label::error(profile.total_error(|site| site.allocated))
+                label::error(profile.total_error(|site| profile.error(site, site.allocated)))
             )
         )
     )?;
@@ -192,7 +192,7 @@ fn row(profile: &Profile, number: usize, site: &Site, out: &mut dyn Write) -> io
     let (live, share) = (bytes(site.live.bytes), percent(profile.share(site.live.bytes)));
     let (number, blocks) = (number.to_string(), count(site.live.count));
     columns([&number, &live, &share, &blocks, &oldest, &growth, site.op.name()], out)?;
-    if let Some(error) = profile.error(site, site.live).filter(|&error| error > 0) {
+    if let Some(error) = profile.live_error(site, site.live).filter(|&error| error > 0) {
         writeln!(out, "{:INDENT$}± {}", "", bytes(error))?;
     }
     for line in label::group(profile, site, INDENT)

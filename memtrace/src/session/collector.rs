@@ -341,12 +341,14 @@ impl Collector {
         self.ledger.apply_lost_free(key, free);
     }
 
-    /// Blocks that are known may have been freed unseen.
-    pub(super) fn forget_blocks(&mut self, now_ns: u64) {
+    /// Blocks may be freed unseen from now on.
+    pub(super) fn forget_blocks(&mut self, now_ns: u64, after_look: bool) -> Result<(), ProbeError> {
+        let _all = self.take_all()?;
         if let Some(recording) = &mut self.recording {
-            recording.forget_blocks(now_ns);
+            recording.forget_blocks(now_ns, after_look);
         }
-        self.ledger.forget_blocks();
+        self.ledger.forget_blocks(after_look);
+        Ok(())
     }
 
     /// Notes the live bytes of every site, for its history.
@@ -366,11 +368,12 @@ impl Collector {
     pub(super) fn finish(&mut self) -> anyhow::Result<()> {
         // Twice, once for each map; the pause lets programs that were running finish their writes.
         for _ in 0..2 {
-            self.take_all().context("failed to collect the last blocks")?;
+            let _all = self.take_all().context("failed to collect the last blocks")?;
             self.apply_lost_frees().context("failed to collect the last frees")?;
             std::thread::sleep(Duration::from_millis(2));
         }
-        self.take_all().context("failed to collect the last blocks")
+        let _all = self.take_all().context("failed to collect the last blocks")?;
+        Ok(())
     }
 }
 

@@ -38,6 +38,9 @@ pub(super) async fn finish(
 ) -> anyhow::Result<()> {
     tracer.ignore();
     collector.finish()?;
+    if let Some(budget) = &mut tracer.budget {
+        budget.end_look(&mut collector)?;
+    }
     tracer.end_unwinding();
     let raw = Raw::take(&mut collector, &tracer, options, Some(end));
     let recording = collector.take_recording();

@@ -284,6 +284,7 @@ impl Reporter {
                 allocated: site.allocated,
                 spread: site.spread,
                 aged: site.aged,
+                live_variance: site.live_variance,
                 oldest: site.oldest,
                 growth_bytes_per_second: 0.0,
                 history: site.history,

@@ -1,12 +1,15 @@
 //! Changes what is taken for the sample while programs run.
 
-use std::{sync::mpsc::Receiver, time::Duration};
+use std::{io, sync::mpsc::Receiver};
 
 use anyhow::Context as _;
-use memtrace_common::{Counter, sampling::KNOWN_BITS};
+use memtrace_common::{Counter, sampling::KNOWN_BITS, state::CLOSED};
 
 use super::{collector::Collector, tracer::Tracer};
-use crate::{options::Options, probe::On};
+use crate::{
+    options::Options,
+    probe::{On, wait_for_programs},
+};
 
 /// Blocks that were drawn since the filter of addresses was made, at which it is made anew: then one of eight other addresses is in it
 /// too.
@@ -25,23 +28,30 @@ impl Tracer {
     /// Makes the filter of addresses anew, of what is known now.
     fn renew(&mut self, collector: &mut Collector, interval: u64, times: u32) -> anyhow::Result<()> {
         self.modes.prepare()?;
-        collector
-            .take_all()
-            .context("failed to collect the blocks that are known")?;
+        // Until it is asked every free comes.
+        self.modes.open(interval, times)?;
+        let mut done = collector.take_all()?;
+        // A record that was being written hides those behind it.
+        wait_for_programs();
+        done &= collector.take_all()?;
+        if !done {
+            log::info!("the filter of addresses is not asked yet: too much comes");
+            return Ok(());
+        }
         self.modes.know(collector.ledger.addresses())?;
         self.modes.ask()?;
-        self.modes.open(interval, times)?;
         self.drawn = self.counters()[Counter::Drawn as usize];
         Ok(())
     }
 
     /// Makes the filter of addresses anew when too many are in it.
     pub(super) fn refresh_sample(&mut self, collector: &mut Collector) -> anyhow::Result<()> {
-        if !self.modes.asks() || self.counters()[Counter::Drawn as usize].saturating_sub(self.drawn) < DRAWN {
+        let (interval, times) = self.modes.opening();
+        let few = || self.counters()[Counter::Drawn as usize].saturating_sub(self.drawn) < DRAWN;
+        if interval == 0 || interval == CLOSED || (self.modes.asks() && few()) {
             return Ok(());
         }
         log::info!("the filter of addresses is made anew");
-        let (interval, times) = self.modes.opening();
         self.renew(collector, interval, times)
     }
 
@@ -64,8 +74,8 @@ impl Tracer {
         }
     }
 
-    /// Sets which probes on functions are on. What is received is the time that it took, once it is done.
-    pub(super) fn set(&self, on: On) -> anyhow::Result<Receiver<Duration>> {
+    /// Sets which probes on functions are on. What is received is how that went, once it is done.
+    pub(super) fn set(&self, on: On) -> anyhow::Result<Receiver<io::Result<()>>> {
         let hooker = self.hooker.as_ref().context("the loop has not begun")?;
         Ok(hooker.set(on))
     }

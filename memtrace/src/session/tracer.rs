@@ -200,6 +200,11 @@ impl Tracer {
         self.hooks()?.attach_trial(pid)
     }
 
+    /// That child has ended: its number may be another process's.
+    pub(super) fn forget_trial(&mut self, pid: u32) {
+        self.members.forget(pid);
+    }
+
     /// Why probes cannot be taken off and put on again many times a minute, if they cannot.
     pub(super) fn cannot_pause(&mut self) -> anyhow::Result<Option<String>> {
         Ok(self.hooks()?.probes().shares_links().err().map(str::to_owned))

@@ -11,7 +11,7 @@
 //! | `L` | a lost free that was applied: key and value as in the map |
 //! | `B` | a program that was there at the start: pid, incarnation (`u32`), and its program break (`u64`), 0 for none |
 //! | `P` | a moment at which live bytes were noted: kernel time (`u64`, nanoseconds) |
-//! | `U` | blocks that were known are not any more, because they may have been freed unseen: kernel time (`u64`, nanoseconds) |
+//! | `U` | blocks that were known are not any more, because they may be freed unseen: kernel time (`u64`, nanoseconds), 1 after a look at the allocator (`u32`) |
 //! | `F` | [`Final`] as JSON, the last frame |
 //!
 //! Addresses are placed when a stack arrives, from mappings that only the live process has; hence `S`.

@@ -47,8 +47,13 @@ pub enum Frame<'a> {
     LostFree(LostKey, LostFree),
     /// A moment at which live bytes were noted, in nanoseconds.
     Sample(u64),
-    /// From here on blocks that were known are not, because they may have been freed unseen; kernel time in nanoseconds.
-    Forget(u64),
+    /// From here on blocks that were known are not, because they may be freed unseen.
+    Forget {
+        /// Kernel time in nanoseconds.
+        now_ns: u64,
+        /// Whether they were known by a look at the allocator.
+        after_look: bool,
+    },
     /// Where the program break was at the start.
     Break {
         /// Process id.
@@ -185,7 +190,10 @@ fn frame(tag: u8, content: &[u8]) -> Option<Frame<'_>> {
             address: number(&mut rest)?,
         },
         b'P' => Frame::Sample(number(&mut rest)?),
-        b'U' => Frame::Forget(number(&mut rest)?),
+        b'U' => Frame::Forget {
+            now_ns: number(&mut rest)?,
+            after_look: small(&mut rest)? != 0,
+        },
         _ => return None,
     };
     rest.is_empty().then_some(frame)

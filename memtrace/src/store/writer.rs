@@ -100,9 +100,11 @@ impl Writer {
         self.frame(b'B', &content);
     }
 
-    /// Blocks that are known may have been freed unseen.
-    pub fn forget_blocks(&mut self, now_ns: u64) {
-        self.frame(b'U', &now_ns.to_le_bytes());
+    /// Blocks may be freed unseen from now on, perhaps after a look at the allocator.
+    pub fn forget_blocks(&mut self, now_ns: u64, after_look: bool) {
+        let mut content = now_ns.to_le_bytes().to_vec();
+        content.extend(u32::from(after_look).to_le_bytes());
+        self.frame(b'U', &content);
     }
 
     /// A moment at which live bytes were noted.
@@ -148,7 +150,7 @@ mod tests {
         writer.end(2, 10);
         writer.program_break(1, 2, 11);
         writer.sample(12);
-        writer.forget_blocks(13);
+        writer.forget_blocks(13, true);
         writer.file.flush().unwrap();
         let bytes = std::fs::read(file.path()).unwrap();
         let all: Vec<Frame<'_>> = frames(&bytes).map(Result::unwrap).collect();
@@ -174,7 +176,10 @@ mod tests {
                 address: 11,
             },
             Frame::Sample(12),
-            Frame::Forget(13),
+            Frame::Forget {
+                now_ns: 13,
+                after_look: true,
+            },
         ] = all.as_slice()
         else {
             panic!("{all:?}")

@@ -71,12 +71,17 @@ fn what_may_have_been_freed_unseen_is_neither_live_nor_temporary() {
     ledger.apply(&malloc(1, 2, 32, 50));
     ledger.apply(&realloc_begin(1, 3, 32));
     assert_eq!(ledger.addresses().count(), 2, "also what is aside");
-    ledger.forget_blocks();
+    ledger.forget_blocks(false);
     assert_eq!(ledger.addresses().count(), 0);
     let found = site(&ledger);
     assert_eq!(found.live, amount(0, 0));
     assert_eq!(found.unknown, amount(4000, 40), "what is aside belongs to its call");
     assert_eq!(found.spread.temporary, Some(amount(50, 1)));
+    // A look: what it shows is no peak.
+    let peak = ledger.snapshot(0, SECOND, Duration::ZERO).totals.peak_live_bytes;
+    ledger.apply(&weighted(3, 64, 100, 1000));
+    ledger.forget_blocks(true);
+    assert_eq!(ledger.snapshot(0, SECOND, Duration::ZERO).totals.peak_live_bytes, peak);
     // Its address is given out again: that is no missed free.
     ledger.apply(&malloc(1, 4, 16, 7));
     let snapshot = ledger.snapshot(0, SECOND, Duration::ZERO);

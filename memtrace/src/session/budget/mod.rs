@@ -4,12 +4,14 @@
 //! against the processor time that the targets had for themselves. [`model`] says what each step would cost, and so which is the
 //! dearest that the budget allows.
 
+mod account;
 mod facts;
 mod load;
 mod model;
 mod trial;
 
 use std::{
+    io,
     sync::mpsc::{Receiver, TryRecvError},
     time::{Duration, Instant},
 };
@@ -20,6 +22,7 @@ use memtrace_common::Counter;
 pub(super) use self::trial::STEPPED;
 pub use self::trial::{TRIAL, trial};
 use self::{
+    account::{Account, jitter},
     load::Load,
     model::{Measured, Model, Step, TrapCost},
 };
@@ -50,14 +53,17 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// The sampling interval of all steps but the first, unless asked for otherwise: that of tcmalloc and jemalloc.
 const INTERVAL: u64 = 512 << 10;
 
+/// How long it is waited when probes could not be put on.
+const RETRY: Duration = Duration::from_secs(1);
+
 /// What goes on at the present step.
 enum Phase {
     /// Everything that the step ever looks at is looked at; in a window, until then.
-    Open { since: Instant, until: Option<Instant> },
+    Open { until: Option<Instant> },
     /// Between two windows.
-    Closed { since: Instant, until: Instant },
+    Closed { until: Instant },
     /// Probes are being taken off or put on.
-    Changing { done: Receiver<Duration>, window: Duration },
+    Changing { done: Receiver<io::Result<()>> },
 }
 
 /// See the module's description.
@@ -82,6 +88,10 @@ pub(super) struct Budget {
     steps: Vec<(Step, Duration)>,
     /// The largest weight that windows have given.
     times: u32,
+    /// What the windows stand for.
+    account: Account,
+    /// Whether what is known of blocks is from a look at page level.
+    looked: bool,
     /// The only step, for tests.
     fixed: Option<Step>,
 }
@@ -109,16 +119,15 @@ impl Budget {
             step: Step::Sampled,
             since: now,
             on: On::All,
-            phase: Phase::Open {
-                since: now,
-                until: None,
-            },
+            phase: Phase::Open { until: None },
             checked: now,
             counters: [0; Counter::COUNT],
             cost_ns: 0.0,
             own_ns: 0.0,
             steps: Vec::new(),
             times: 1,
+            account: Account::new(now),
+            looked: false,
             fixed: options.step.map(|step| match step {
                 Fixed::Full => Step::Full,
                 Fixed::Sampled => Step::Sampled,
@@ -132,41 +141,41 @@ impl Budget {
     fn start(&mut self, tracer: &mut Tracer, collector: &mut Collector) -> anyhow::Result<()> {
         let now = Instant::now();
         self.since = now;
-        self.phase = Phase::Open {
-            since: now,
-            until: None,
-        };
+        self.phase = Phase::Open { until: None };
         self.counters = tracer.counters();
         self.load.since(collector.processes.living_pids(), Duration::ZERO);
         self.checked = now;
-        match self.fixed {
-            None => tracer.sample(collector, self.interval, 1),
-            Some(step) => {
-                self.step = step;
-                match step {
-                    Step::Pages => self.close(LOOK, tracer, collector),
-                    Step::Full | Step::Sampled | Step::Bursts(_) => self.arrived(Duration::ZERO, tracer, collector),
-                }
-            }
+        self.account = Account::new(now);
+        let Some(step) = self.fixed else {
+            return tracer.sample(collector, self.interval, 1);
+        };
+        self.step = step;
+        match step {
+            Step::Pages => self.close(tracer, collector),
+            Step::Full | Step::Sampled | Step::Bursts(_) => self.arrived(tracer, collector),
         }
     }
 
     /// What is due. To be called many times a second.
     fn tick(&mut self, tracer: &mut Tracer, collector: &mut Collector) -> anyhow::Result<()> {
         let now = Instant::now();
-        if let Phase::Changing { done, window } = &self.phase {
+        if let Phase::Changing { done } = &self.phase {
             match done.try_recv() {
-                Ok(_took) => {
-                    let window = *window;
-                    return self.arrived(window, tracer, collector);
+                Ok(Ok(())) => return self.arrived(tracer, collector),
+                Ok(Err(error)) => {
+                    tracer.note(format!("probes could not be put on again for a time: {error}"));
+                    self.step = Step::Pages;
+                    self.on = On::Nothing;
+                    self.phase = Phase::Closed { until: now + RETRY };
                 }
-                Err(TryRecvError::Empty) => return Ok(()),
+                Err(TryRecvError::Empty) => {}
                 Err(TryRecvError::Disconnected) => anyhow::bail!("nobody takes probes off and puts them on any more"),
             }
+            return Ok(());
         }
         let over = match self.phase {
-            Phase::Open { until, .. } => until.is_some_and(|until| now >= until),
-            Phase::Closed { until, .. } => now >= until,
+            Phase::Open { until } => until.is_some_and(|until| now >= until),
+            Phase::Closed { until } => now >= until,
             Phase::Changing { .. } => false,
         };
         if over || now.duration_since(self.checked) >= Self::pause(collector) {
@@ -175,13 +184,10 @@ impl Budget {
                 return Ok(());
             }
         }
-        if !over {
-            return Ok(());
-        }
         match self.phase {
-            Phase::Open { since, .. } => self.close(now.duration_since(since), tracer, collector),
-            Phase::Closed { since, .. } => self.switch(On::All, now.duration_since(since), tracer, collector),
-            Phase::Changing { .. } => Ok(()),
+            Phase::Open { .. } if over => self.close(tracer, collector),
+            Phase::Closed { .. } if over => self.switch(On::All, tracer, collector),
+            _ => Ok(()),
         }
     }
 
@@ -255,8 +261,11 @@ impl Budget {
         self.steps.push((was, now.duration_since(self.since)));
         self.since = now;
         match next {
-            Step::Pages => self.close(LOOK, tracer, collector)?,
-            Step::Full | Step::Sampled | Step::Bursts(_) => self.switch(On::All, Duration::ZERO, tracer, collector)?,
+            Step::Pages => self.close(tracer, collector)?,
+            Step::Full | Step::Sampled | Step::Bursts(_) => {
+                self.end_look(collector)?;
+                self.switch(On::All, tracer, collector)?;
+            }
         }
         Ok(true)
     }
@@ -266,94 +275,95 @@ impl Budget {
         !self.steps.is_empty()
     }
 
-    /// Ends a window that was open so long.
-    fn close(&mut self, window: Duration, tracer: &mut Tracer, collector: &mut Collector) -> anyhow::Result<()> {
-        tracer.close_window(self.step == Step::Pages)?;
-        let on = if self.step == Step::Pages {
-            On::Nothing
-        } else {
-            On::GivingBack
-        };
-        self.switch(on, window, tracer, collector)
+    /// Ends a window.
+    fn close(&mut self, tracer: &mut Tracer, collector: &mut Collector) -> anyhow::Result<()> {
+        let pages = self.step == Step::Pages;
+        tracer.close_window(pages)?;
+        self.account.weigh(0);
+        self.switch(if pages { On::Nothing } else { On::GivingBack }, tracer, collector)
     }
 
-    /// Has other probes on. `window` is how long the phase was that ends.
-    fn switch(
-        &mut self,
-        on: On,
-        window: Duration,
-        tracer: &mut Tracer,
-        collector: &mut Collector,
-    ) -> anyhow::Result<()> {
-        if self.on == on {
-            return self.arrived(window, tracer, collector);
+    /// What a look at page level has shown says nothing of later.
+    pub(super) fn end_look(&mut self, collector: &mut Collector) -> anyhow::Result<()> {
+        if std::mem::take(&mut self.looked) {
+            collector.forget_blocks(now_ns(), true)?;
         }
-        if self.on == On::Nothing {
-            // What was freed meanwhile was not seen.
-            collector.take_all()?;
-            collector.forget_blocks(now_ns());
+        Ok(())
+    }
+
+    /// Has other probes on.
+    fn switch(&mut self, on: On, tracer: &mut Tracer, collector: &mut Collector) -> anyhow::Result<()> {
+        if self.on == on {
+            return self.arrived(tracer, collector);
         }
         self.on = on;
-        self.phase = Phase::Changing {
-            done: tracer.set(on)?,
-            window,
-        };
+        self.phase = Phase::Changing { done: tracer.set(on)? };
         Ok(())
     }
 
     /// The probes are as they should be.
-    fn arrived(&mut self, window: Duration, tracer: &mut Tracer, collector: &mut Collector) -> anyhow::Result<()> {
-        let now = Instant::now();
+    fn arrived(&mut self, tracer: &mut Tracer, collector: &mut Collector) -> anyhow::Result<()> {
         // What was between is of no step.
         self.measure(tracer, collector);
-        self.phase = match (self.step, self.on) {
+        match (self.step, self.on) {
             (Step::Full, _) => {
                 tracer.take_every_allocation()?;
-                Phase::Open {
-                    since: now,
-                    until: None,
-                }
+                self.account = Account::new(Instant::now());
+                self.phase = Phase::Open { until: None };
             }
             (Step::Sampled, _) => {
                 tracer.sample(collector, self.interval, 1)?;
-                Phase::Open {
-                    since: now,
-                    until: None,
-                }
+                self.account = Account::new(Instant::now());
+                self.phase = Phase::Open { until: None };
             }
-            (Step::Bursts(times), On::All) => {
-                tracer.sample(collector, self.interval, times)?;
-                self.times = self.times.max(times);
-                Phase::Open {
-                    since: now,
-                    until: Some(now + WINDOW),
-                }
-            }
-            (Step::Bursts(times), _) => {
+            (Step::Bursts(times), On::All) => self.open(times, WINDOW, tracer, collector)?,
+            (Step::Bursts(_), _) => {
                 tracer.close_window(false)?;
-                Phase::Closed {
-                    since: now,
-                    until: now + window.mul_f64(f64::from(times - 1) * jitter()),
-                }
+                self.phase = Phase::Closed {
+                    until: Instant::now() + self.account.ahead().mul_f64(jitter()),
+                };
             }
             (Step::Pages, On::All) => {
-                // So much of the time is seen of which so little is looked at.
-                let times = window.as_nanos() / LOOK.as_nanos() + 1;
-                let times = u32::try_from(times).unwrap_or(u32::MAX).min(MOST_TIMES);
-                tracer.sample(collector, self.interval, times)?;
-                self.times = self.times.max(times);
-                Phase::Open {
-                    since: now,
-                    until: Some(now + LOOK),
-                }
+                let behind = self.account.behind();
+                let times = u32::try_from(behind.as_nanos() / LOOK.as_nanos()).unwrap_or(u32::MAX);
+                self.open(times.min(MOST_TIMES) + 1, LOOK, tracer, collector)?;
+                self.looked = true;
             }
             (Step::Pages, _) => {
                 tracer.close_window(true)?;
-                Phase::Closed {
-                    since: now,
-                    until: now + LOOK.mul_f64(jitter() / (LOOKS * self.limit)),
+                if self.looked {
+                    self.end_look(collector)?;
+                } else {
+                    collector.forget_blocks(now_ns(), false)?;
                 }
+                self.phase = Phase::Closed {
+                    until: Instant::now() + LOOK.mul_f64(jitter() / (LOOKS * self.limit)),
+                };
             }
+        }
+        Ok(())
+    }
+
+    /// Begins a window, in which each allocation stands for `times` as many; it is longer than `least` when that is not enough for
+    /// the time that went by unseen.
+    fn open(
+        &mut self,
+        times: u32,
+        least: Duration,
+        tracer: &mut Tracer,
+        collector: &mut Collector,
+    ) -> anyhow::Result<()> {
+        tracer.sample(collector, self.interval, times)?;
+        let needed = self.account.behind() / (times - 1).max(1);
+        self.account.weigh(times);
+        self.times = self.times.max(times);
+        let length = if self.step == Step::Pages {
+            least
+        } else {
+            least.max(needed)
+        };
+        self.phase = Phase::Open {
+            until: Some(Instant::now() + length),
         };
         Ok(())
     }
@@ -380,13 +390,4 @@ fn with(
     let result = act(&mut budget, tracer, collector);
     tracer.budget = Some(budget);
     result.context("failed to keep within the budget")
-}
-
-/// A random number between 0.5 and 1.5: windows must not keep step with what the targets do again and again.
-fn jitter() -> f64 {
-    // The time in nanoseconds, mixed (SplitMix64: Steele, Lea and Flood, OOPSLA 2014).
-    let mut mixed = now_ns().wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    0.5 + (mixed >> 11) as f64 / (1_u64 << 53) as f64
 }

@@ -44,6 +44,9 @@ pub(super) fn trap_cost(tracer: &mut Tracer) -> anyhow::Result<TrapCost> {
     let links = tracer.attach_trial(child.child.id())?;
     let traced = child.fastest()?;
     links.close_aside();
+    let pid = child.child.id();
+    drop(child);
+    tracer.forget_trial(pid);
     let cost = TrapCost {
         emulated_ns: (traced.pair - bare.pair).max(0.0) / HITS_OF_A_PAIR,
         stepped_ns: (traced.stepped - bare.stepped).max(0.0),

@@ -10,7 +10,7 @@ mod point;
 mod state;
 mod worker;
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -364,13 +364,14 @@ impl Hooks {
     }
 
     /// Sets which probes on functions are on.
-    pub(super) fn set(&mut self, on: On) {
+    ///
+    /// # Errors
+    /// What the kernel said when it did not take one.
+    pub(super) fn set(&mut self, on: On) -> io::Result<()> {
         self.on = on;
         let programs = self.programs.values_mut().map(|program| &mut program.links);
         let links = programs.chain(std::iter::once(&mut self.links));
-        if let Err(error) = self.probes.set(on, links.collect()) {
-            log::warn!("some probes could not be put on again: {error}");
-        }
+        self.probes.set(on, links.collect())
     }
 
     /// Takes all probes off.

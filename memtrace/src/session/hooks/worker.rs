@@ -2,9 +2,10 @@
 //! wait.
 
 use std::{
+    io,
     sync::mpsc::{Receiver, Sender, channel},
     thread::JoinHandle,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use super::{super::collector::Notice, Hooks, Mapped};
@@ -17,8 +18,8 @@ const PATIENCE: Duration = Duration::from_millis(250);
 enum Message {
     Mapped(Mapped),
     Notice(Notice),
-    /// Which probes are to be on; answered by the time that it took.
-    Set(On, Sender<Duration>),
+    /// Which probes are to be on; answered when it is done.
+    Set(On, Sender<io::Result<()>>),
 }
 
 /// The thread that attaches, seen from the loop.
@@ -29,7 +30,7 @@ pub(in crate::session) struct Hooker {
 
 impl Hooker {
     /// Starts the thread.
-    pub(in crate::session) fn start(mut hooks: Hooks) -> std::io::Result<Self> {
+    pub(in crate::session) fn start(mut hooks: Hooks) -> io::Result<Self> {
         let (sender, receiver) = channel();
         let worker = std::thread::Builder::new().name("hooks".to_owned()).spawn(move || {
             for message in receiver {
@@ -61,8 +62,8 @@ impl Hooker {
         }
     }
 
-    /// Sets which probes on functions are on. What is received is the time that it took, once it is done.
-    pub(in crate::session) fn set(&self, on: On) -> Receiver<Duration> {
+    /// Sets which probes on functions are on. What is received is how that went, once it is done.
+    pub(in crate::session) fn set(&self, on: On) -> Receiver<io::Result<()>> {
         let (sender, receiver) = channel();
         self.tell(Message::Set(on, sender));
         receiver
@@ -91,10 +92,8 @@ fn take(hooks: &mut Hooks, message: Message) {
         Message::Mapped(mapped) => return hooks.follow(mapped),
         Message::Notice(notice) => notice,
         Message::Set(on, done) => {
-            let begun = Instant::now();
-            hooks.set(on);
             // Nobody waits any more when the observation is over.
-            let _over = done.send(begun.elapsed());
+            let _over = done.send(hooks.set(on));
             return;
         }
     };
