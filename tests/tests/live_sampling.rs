@@ -9,8 +9,11 @@ use memtrace_tests::{Memtrace, Program, Report, Truth, programs, require_root};
 /// Large enough that nothing is lost.
 const RING: [&str; 2] = ["--ring-size", "64MiB"];
 
-/// Error bars are 1.96 standard deviations long; a right estimate is farther off than this many of them once in a million times.
-const BARS: f64 = 2.5;
+/// A right estimate is farther off than this many standard deviations once in a million times, where it is made of many blocks.
+const DEVIATIONS: f64 = 5.0;
+
+/// Of few it is, by so many intervals: that of blocks which come to as much none is drawn is as unlikely as e to the power of it.
+const FEW: f64 = 8.0;
 
 fn traced(program: &str, arguments: &[&str], options: &[&str]) -> (Report, Truth) {
     Memtrace::traced(Program::start(program, arguments), &[&RING, options].concat())
@@ -38,11 +41,12 @@ fn assert_estimates(report: &Report, truth: &Truth) -> f64 {
             let bar = error(report, name, part);
             let off = (wanted as f64 - found as f64).abs();
             println!("{name:<28} {part:<10} truth {wanted:>12} estimate {found:>12} ± {bar:.0}");
-            // Few blocks may all have been passed over: then there is no bar.
-            let least = 4.0 * interval(report);
+            // By the truth, for the bar is an estimate too: few blocks may all have been passed over.
+            let deviation = (interval(report) * wanted as f64).sqrt();
+            let most = DEVIATIONS * deviation + FEW * interval(report);
             assert!(
-                off <= (BARS * bar).max(least),
-                "{name}: {part} is off by {off} with an error bar of {bar}"
+                off <= most,
+                "{name}: {part} is off by {off}, {most} at most; its error bar is {bar}"
             );
             if off > 0.0 {
                 drawn += 1.0;
