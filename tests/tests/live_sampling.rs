@@ -223,7 +223,8 @@ fn assert_steps(report: &Report, wanted: &[&str]) {
 fn a_quiet_program_is_observed_in_full_and_a_busy_one_less() {
     require_root!();
     let mut quiet = Command::new(programs::path("known"));
-    quiet.args(["100", "40", "1500", "2500"]);
+    // What it takes at once must be little for the few hundredths of a second between two measurements too.
+    quiet.args(["100", "4", "1500", "2500"]);
     let report = Memtrace::run(&["--budget", "20%"], &mut quiet).ended();
     let steps = report.profile["health"]["budget"]["steps"].to_string();
     println!("{steps}");
@@ -232,7 +233,7 @@ fn a_quiet_program_is_observed_in_full_and_a_busy_one_less() {
         !steps.contains("pages") && !steps.contains("bursts"),
         "it hardly works: {steps}"
     );
-    assert_eq!(report.site("site_known").live(), (3000, 30), "all was seen");
+    assert_eq!(report.site("site_known").live(), (300, 3), "all was seen");
 
     let mut program = Program::start("life", &["churn"]);
     let memtrace = Memtrace::attach(program.pid(), &["--budget", "1%", "--duration", "3s"]);
