@@ -40,13 +40,7 @@ static NOINLINE char *site_mapped(void) {
     return address;
 }
 
-SITE(site_moved);
-static NOINLINE void *site_moved(void *old, size_t size) {
-    void *address = realloc(old, size);
-    NEED(address != NULL);
-    truth_took(&site_moved_truth, size);
-    return address;
-}
+MOVER(site_moved)
 
 // A forked process has allocated nothing yet: what it finds is its parent's.
 static void begin_anew(void) {

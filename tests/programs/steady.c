@@ -14,13 +14,7 @@ enum { OLD = 1000, MILLIONS = 2300000, TOGETHER = 4, CHAINS = 16, KEPT = 1000, B
 TAKER(site_kept)
 TAKER(site_brief)
 
-SITE(site_moved);
-static NOINLINE void *site_moved(void *old, size_t size) {
-    void *address = realloc(old, size);
-    NEED(address != NULL);
-    truth_took(&site_moved_truth, size);
-    return address;
-}
+MOVER(site_moved)
 
 SITE(site_mapped);
 static NOINLINE void site_mapped(void) {

@@ -156,6 +156,16 @@ __attribute__((unused)) static void truth_hold(void) {
         return address;                                                                                                \
     }
 
+// A site that does nothing but move a block, which was another's until then.
+#define MOVER(function)                                                                                                \
+    SITE(function);                                                                                                    \
+    static NOINLINE void *function(void *old, size_t size) {                                                           \
+        void *address = realloc(old, size);                                                                            \
+        NEED(address != NULL);                                                                                         \
+        truth_took(&function##_truth, size);                                                                           \
+        return address;                                                                                                \
+    }
+
 // A small generator with a fixed start, so that every run does the same (xorshift64, Marsaglia 2003).
 __attribute__((unused)) static inline uint64_t truth_random(uint64_t *state) {
     *state ^= *state << 13;

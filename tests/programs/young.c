@@ -20,13 +20,7 @@ TAKER(site_first)
 TAKER(site_inherited)
 TAKER(site_left)
 
-SITE(site_moved);
-static NOINLINE void *site_moved(void *old, size_t size) {
-    void *address = realloc(old, size);
-    NEED(address != NULL);
-    truth_took(&site_moved_truth, size);
-    return address;
-}
+MOVER(site_moved)
 
 static void give(struct site *site, void *address, size_t size) {
     truth_gave(site, size);

@@ -18,6 +18,7 @@ pub mod cgroup;
 pub mod container;
 pub mod gdb;
 pub mod kernel;
+mod lost_thread;
 mod memtrace;
 mod processes;
 mod program;
@@ -28,6 +29,7 @@ pub mod stacks;
 mod truth;
 
 pub use self::{
+    lost_thread::lost_thread,
     memtrace::{Finished, Memtrace},
     processes::Process,
     program::Program,

@@ -2,7 +2,7 @@
 
 use std::{fs, process::Command, time::Duration};
 
-use memtrace_tests::{Memtrace, Program, programs, require_root, thread_caches, wait_until};
+use memtrace_tests::{Memtrace, Program, lost_thread, programs, require_root, thread_caches, wait_until};
 
 #[test]
 fn exit_with_live_blocks_is_a_leak() {
@@ -102,36 +102,16 @@ fn a_new_program_by_exec_is_followed() {
     assert!(program.end().0.success());
 }
 
-/// A program that loses the thread that the probes were attached through, and goes on after `mark`.
-fn lost_thread(mode: &str, mark: &str) {
-    let mut program = Program::start("life", &[mode]);
-    let memtrace = Memtrace::attach(program.pid(), &[]);
-    program.go();
-    program.expect(mark);
-    // Until it is noticed and the probes are on again; the kernel takes its time for each.
-    std::thread::sleep(Duration::from_secs(4));
-    program.go();
-    let truth = program.truth();
-    let report = memtrace.finish();
-    report.assert_exact(&truth);
-    assert_eq!(report.health("gaps"), 1);
-    assert_eq!(report.health("conflicts"), 0);
-    let exact = report.profile["health"]["exact"].as_bool();
-    assert_eq!(exact, Some(false), "what happened meanwhile was not seen");
-    assert!(report.stdout.contains("put on anew"), "{}", report.stdout);
-    assert!(program.end().0.success());
-}
-
 #[test]
 fn a_process_that_outlives_its_main_thread_is_followed() {
     require_root!();
-    lost_thread("inherited", "heir");
+    lost_thread("inherited", "heir", &[]);
 }
 
 #[test]
 fn a_new_program_by_exec_of_another_thread_is_followed() {
     require_root!();
-    lost_thread("executor", "second");
+    lost_thread("executor", "second", &[]);
 }
 
 #[test]

@@ -2,9 +2,9 @@
 
 #![expect(clippy::print_stdout, reason = "a test prints what it compared")]
 
-use std::{fs, time::Duration};
+use std::fs;
 
-use memtrace_tests::{Memtrace, Program, kernel, require_root, thread_caches};
+use memtrace_tests::{Memtrace, Program, kernel, lost_thread, require_root, thread_caches};
 
 /// Links of a tracer to many places, and to single ones.
 fn links(memtrace: &Memtrace) -> (usize, usize) {
@@ -115,17 +115,6 @@ fn a_new_program_by_single_links() {
 fn threads_that_end_or_replace_the_program_by_single_links() {
     require_root!();
     for (mode, mark) in [("inherited", "heir"), ("executor", "second")] {
-        let mut program = Program::start("life", &[mode]);
-        let memtrace = Memtrace::attach(program.pid(), &["--single-links"]);
-        program.go();
-        program.expect(mark);
-        std::thread::sleep(Duration::from_secs(4));
-        program.go();
-        let truth = program.truth();
-        let report = memtrace.finish();
-        report.assert_exact(&truth);
-        assert_eq!(report.health("gaps"), 1, "{mode}");
-        assert_eq!(report.health("conflicts"), 0, "{mode}");
-        assert!(program.end().0.success());
+        lost_thread(mode, mark, &["--single-links"]);
     }
 }

@@ -9,6 +9,7 @@ mod health;
 mod hooks;
 mod loading;
 mod observe;
+mod own_child;
 mod preflight;
 mod presence;
 mod processes;

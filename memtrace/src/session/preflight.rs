@@ -8,13 +8,12 @@
 use std::{
     collections::BTreeMap,
     io::{self, BufRead as _, BufReader, Read as _, Write as _},
-    process::{Command, Stdio},
 };
 
 use anyhow::{Context as _, bail};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch};
 
-use super::tracer::Tracer;
+use super::{own_child, tracer::Tracer};
 use crate::{exit::Exit, target::TargetInfo};
 
 /// The hidden verb under which memtrace runs as its own canary.
@@ -42,16 +41,7 @@ pub(super) fn seccomp(confined: Option<&TargetInfo>, tracer: &mut Tracer) -> any
 
 /// Whether a process whose filter kills on the probes' system calls survives a return probe here.
 fn survives(tracer: &mut Tracer) -> anyhow::Result<bool> {
-    let mut child = Command::new("/proc/self/exe")
-        .arg(CANARY)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .context("failed to start the child")?;
-    let (Some(mut input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
-        bail!("the child has no pipes");
-    };
+    let (mut child, mut input, output) = own_child::start(CANARY)?;
     let mut line = String::new();
     BufReader::new(output)
         .read_line(&mut line)

@@ -63,7 +63,7 @@ pub(super) fn run(root: Root, rounds: u32) -> Result<()> {
         println!(
             "{name:<16} {probes:>7} {breakpoints:>12} {:>10.0} {:>22}",
             clean.median,
-            format!("{:.0} ({:.0} to {:.0})", end.median, end.least, end.most)
+            format!("{end:.0}")
         );
     }
     Ok(())

@@ -1,5 +1,7 @@
 //! What is made of several measurements.
 
+use std::fmt;
+
 /// The middle value; of an even number of values, the mean of the two in the middle.
 pub(super) fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<_> = values.collect();
@@ -34,6 +36,15 @@ impl Spread {
     }
 }
 
+impl fmt::Display for Spread {
+    /// `3.50 (3.10 to 4.00)`, with the precision that is asked for.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits = out.precision().unwrap_or(2);
+        let Self { median, least, most } = self;
+        write!(out, "{median:.digits$} ({least:.digits$} to {most:.digits$})")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -52,6 +63,7 @@ mod tests {
             [spread.least, spread.median, spread.most].map(f64::to_bits),
             [1.0_f64, 2.0, 4.0].map(f64::to_bits)
         );
+        assert_eq!(format!("{spread:.1}"), "2.0 (1.0 to 4.0)");
         assert!(Spread::of(std::iter::empty()).most.is_nan());
     }
 }

@@ -1,22 +1,15 @@
 //! What reports say of a budget.
 
-use super::Budget;
+use std::time::Duration;
+
+use super::{Budget, model::Step};
 use crate::profile;
 
 impl Budget {
     /// What reports say.
     pub(in crate::session) fn facts(&self) -> profile::Budget {
-        let mut steps: Vec<profile::StepTime> = Vec::new();
-        let last = (self.step, self.since.elapsed());
-        for &(step, time) in self.steps.iter().chain([&last]) {
-            match steps.iter_mut().find(|known| known.step == step.name()) {
-                Some(known) => known.seconds += time.as_secs_f64(),
-                None => steps.push(profile::StepTime {
-                    step: step.name().to_owned(),
-                    seconds: time.as_secs_f64(),
-                }),
-            }
-        }
+        let mut steps = self.steps.clone();
+        spend(&mut steps, self.step, self.since.elapsed());
         profile::Budget {
             limit: self.limit,
             slowdown: if self.own_ns > 0.0 {
@@ -27,12 +20,23 @@ impl Budget {
             trap_ns: self.trap.emulated_ns,
             stepped_trap_ns: self.trap.stepped_ns,
             steps,
-            changes: self.steps.len() as u64,
+            changes: self.changes,
         }
     }
 
     /// The sampling interval in bytes and the largest part of time that stood for others, once something was sampled.
     pub(in crate::session) const fn sampling(&self) -> (u64, u32) {
         (self.interval, self.times)
+    }
+}
+
+/// Adds a time to those that were spent at the steps.
+pub(super) fn spend(steps: &mut Vec<profile::StepTime>, step: Step, time: Duration) {
+    match steps.iter_mut().find(|known| known.step == step.name()) {
+        Some(known) => known.seconds += time.as_secs_f64(),
+        None => steps.push(profile::StepTime {
+            step: step.name().to_owned(),
+            seconds: time.as_secs_f64(),
+        }),
     }
 }

@@ -27,7 +27,7 @@ use self::{
     model::{Measured, Model, Step, TrapCost},
 };
 use super::{collector::Collector, tracer::Tracer};
-use crate::{cli::Step as Fixed, clock::now_ns, options::Options, probe::On};
+use crate::{cli::Step as Fixed, clock::now_ns, options::Options, probe::On, profile};
 
 /// Least time between two measurements: a load that comes at once is endured so long.
 const CHECK: Duration = Duration::from_millis(40);
@@ -84,8 +84,10 @@ pub(super) struct Budget {
     /// Sums over all measurements.
     cost_ns: f64,
     own_ns: f64,
-    /// How long each step took that is over.
-    steps: Vec<(Step, Duration)>,
+    /// How long each step took as often as it is over, in the order in which they came first.
+    steps: Vec<profile::StepTime>,
+    /// How often the step was changed.
+    changes: u64,
     /// The largest weight that windows have given.
     times: u32,
     /// What the windows stand for.
@@ -125,6 +127,7 @@ impl Budget {
             cost_ns: 0.0,
             own_ns: 0.0,
             steps: Vec::new(),
+            changes: 0,
             times: 1,
             account: Account::new(now),
             looked: false,
@@ -247,7 +250,8 @@ impl Budget {
         }
         let chosen = self.model.choose(self.limit, self.step);
         let next = self.fixed.unwrap_or(chosen);
-        let soon = now.duration_since(self.since) < PATIENCE && self.steps_taken();
+        // The first step is only a guess.
+        let soon = now.duration_since(self.since) < PATIENCE && self.changes > 0;
         if next == self.step || (next < self.step && soon) {
             return Ok(false);
         }
@@ -258,7 +262,8 @@ impl Budget {
             100.0 * self.model.slowdown(self.step)
         );
         let was = std::mem::replace(&mut self.step, next);
-        self.steps.push((was, now.duration_since(self.since)));
+        facts::spend(&mut self.steps, was, now.duration_since(self.since));
+        self.changes += 1;
         self.since = now;
         match next {
             Step::Pages => self.close(tracer, collector)?,
@@ -268,11 +273,6 @@ impl Budget {
             }
         }
         Ok(true)
-    }
-
-    /// Whether any step is over: the first one is only a guess.
-    fn steps_taken(&self) -> bool {
-        !self.steps.is_empty()
     }
 
     /// Ends a window.

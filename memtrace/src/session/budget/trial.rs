@@ -2,14 +2,17 @@
 
 use std::{
     io::{self, BufRead as _, BufReader, Lines, Write as _},
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    process::{Child, ChildStdin, ChildStdout},
     time::Instant,
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use nix::unistd::getppid;
 
-use super::{super::tracer::Tracer, model::TrapCost};
+use super::{
+    super::{own_child, tracer::Tracer},
+    model::TrapCost,
+};
 use crate::exit::Exit;
 
 /// The hidden verb under which memtrace runs as the child.
@@ -69,16 +72,7 @@ struct Trial {
 
 impl Trial {
     fn start() -> anyhow::Result<Self> {
-        let mut child = Command::new("/proc/self/exe")
-            .arg(TRIAL)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .context("failed to start the child that traps are tried out on")?;
-        let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
-            bail!("the child that traps are tried out on has no pipes");
-        };
+        let (child, input, output) = own_child::start(TRIAL)?;
         Ok(Self {
             child,
             input,

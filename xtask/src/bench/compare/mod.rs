@@ -103,10 +103,7 @@ fn bare(work: &Prepared) -> Result<f64> {
 
 fn print_table(work: &str, unit: &str, rows: &[Row<'_>]) {
     let bare = Spread::of(rows.iter().flat_map(|row| &row.pairs).map(|pair| pair.bare));
-    println!(
-        "\n{work}: {unit} a second, bare {:.0} ({:.0} to {:.0}); medians, least and greatest of the pairs' ratios",
-        bare.median, bare.least, bare.most
-    );
+    println!("\n{work}: {unit} a second, bare {bare:.0}; medians, least and greatest of the pairs' ratios");
     println!(
         "{:<24} {:>8} {:>18} {:>7} {:>12} {:>11} {:>9}",
         "", "of bare", "least to greatest", "rounds", "of memleak's", "tracer MiB", "maps MiB"
