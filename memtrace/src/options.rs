@@ -14,7 +14,7 @@ use memtrace_common::{
 };
 
 use crate::{
-    cli::{Flame, ReportArgs, ScopeArgs, Stack, Step},
+    cli::{ReportArgs, ScopeArgs, Stack, Step},
     profile::Settings,
     render::Measure,
 };
@@ -93,8 +93,19 @@ pub struct Options {
     pub old_loop: bool,
     /// Whether each probe gets a link of its own even where the kernel has links to many places.
     pub single_links: bool,
-    /// File that receives the ring's bytes.
-    pub record_ring: Option<PathBuf>,
+    /// The session file that is written, if any.
+    pub recording: Option<Recording>,
+}
+
+/// What is recorded.
+#[derive(Clone, Debug)]
+pub struct Recording {
+    /// The file, which is not there yet.
+    pub path: PathBuf,
+    /// Whether every event is kept.
+    pub events: bool,
+    /// Bytes that moments may take together.
+    pub limit: u64,
 }
 
 impl Options {
@@ -121,7 +132,6 @@ impl Options {
             old_loop,
             single_links,
             step,
-            record_ring,
         } = args;
         let ScopeArgs {
             no_follow,
@@ -171,10 +181,7 @@ impl Options {
                 min_size: min_size.as_u64(),
             },
             output,
-            measure: match flame {
-                Flame::Live => Measure::Live,
-                Flame::Allocated => Measure::Allocated,
-            },
+            measure: flame.into(),
             unwinding: match stack {
                 Stack::Auto => Unwinding::Auto,
                 Stack::Fp => Unwinding::FramePointer,
@@ -187,8 +194,24 @@ impl Options {
             diagnostics: bpf_log,
             old_loop,
             single_links,
-            record_ring,
+            recording: None,
         })
+    }
+
+    /// The same, and the observation is recorded. The file is tried now, as a directory is.
+    ///
+    /// # Errors
+    /// A file that is there already, or cannot be made.
+    pub fn recorded(mut self, recording: Recording) -> anyhow::Result<Self> {
+        try_file(&recording.path)?;
+        self.every_event |= recording.events;
+        self.recording = Some(recording);
+        Ok(self)
+    }
+
+    /// Whether every event is written down.
+    pub fn keeps_events(&self) -> bool {
+        self.recording.as_ref().is_some_and(|recording| recording.events)
     }
 }
 
@@ -217,8 +240,30 @@ fn sampling_interval(asked: u64) -> anyhow::Result<u64> {
     }
 }
 
+/// Makes a file and removes it.
+fn try_file(path: &Path) -> anyhow::Result<()> {
+    match fs::File::create_new(path).and_then(|_file| fs::remove_file(path)) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            bail!(
+                "{} is there already and is not overwritten: move it away, or choose another file with -o",
+                path.display()
+            )
+        }
+        Err(error) => Err(error).with_context(|| {
+            format!(
+                "failed to make the recording {}; choose another file with -o",
+                path.display()
+            )
+        }),
+    }
+}
+
 /// Makes a directory where there is none, and writes and removes a file in it.
-fn try_directory(directory: &Path) -> anyhow::Result<()> {
+///
+/// # Errors
+/// A directory that cannot be made or written to.
+pub fn try_directory(directory: &Path) -> anyhow::Result<()> {
     match fs::create_dir(directory) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
             return Err(error).with_context(|| {

@@ -5,6 +5,9 @@ mod canary;
 mod doctor;
 mod generate;
 mod output;
+mod part_args;
+mod record;
+mod report;
 mod report_args;
 mod run;
 mod target_args;
@@ -57,6 +60,10 @@ struct Verbosity {
 enum Command {
     Attach(attach::AttachArgs),
     Run(run::RunArgs),
+    Record(record::RecordArgs),
+    Report(report::ReportVerb),
+    Leaks(report::LeaksVerb),
+    Flamegraph(report::FlamegraphVerb),
     Doctor(doctor::DoctorArgs),
     Generate(generate::GenerateArgs),
     #[command(name = canary::TRIAL, hide = true)]
@@ -75,6 +82,10 @@ impl Cli {
         match self.command {
             Command::Attach(args) => args.run(),
             Command::Run(args) => args.run(),
+            Command::Record(args) => args.run(),
+            Command::Report(args) => args.run(),
+            Command::Leaks(args) => args.run(),
+            Command::Flamegraph(args) => args.run(),
             Command::Doctor(args) => args.run(),
             Command::Generate(args) => args.run(),
             Command::Trial => canary::trial(),

@@ -7,6 +7,8 @@ use clap::{Args, ValueEnum};
 
 use memtrace_common::limits::RING_BYTES;
 
+use crate::render::Measure;
+
 /// What to observe for how long, and what to report.
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[derive(Clone, Debug, Args)]
@@ -65,9 +67,6 @@ pub struct ReportArgs {
     /// Stay at this step whatever it costs
     #[arg(long, value_enum, requires = "budget", hide = true)]
     pub step: Option<Step>,
-    /// Keep the bytes that come from the kernel in this file, to replay them later
-    #[arg(long, value_name = "FILE", hide = true)]
-    pub record_ring: Option<PathBuf>,
 }
 
 /// What a flame graph measures.
@@ -77,6 +76,15 @@ pub enum Flame {
     Live,
     /// Bytes ever allocated
     Allocated,
+}
+
+impl From<Flame> for Measure {
+    fn from(flame: Flame) -> Self {
+        match flame {
+            Flame::Live => Self::Live,
+            Flame::Allocated => Self::Allocated,
+        }
+    }
 }
 
 /// How much is observed under a budget.
@@ -102,7 +110,7 @@ pub enum Stack {
 }
 
 /// Ages are compared in whole seconds, so a fraction would promise what is not kept.
-fn whole_seconds(text: &str) -> Result<Duration, String> {
+pub(super) fn whole_seconds(text: &str) -> Result<Duration, String> {
     let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
     if duration.subsec_nanos() != 0 {
         return Err("the age is in whole seconds: 1s, 90s, 5min".to_owned());

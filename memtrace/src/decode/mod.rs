@@ -66,6 +66,26 @@ pub enum Event<'a> {
 }
 
 impl Event<'_> {
+    /// What every record begins with.
+    pub const fn header(&self) -> &Header {
+        match self {
+            Self::Stack(stack) => &stack.head.header,
+            Self::Alloc(record) => &record.header,
+            Self::Weighted(record) => &record.alloc.header,
+            Self::Pairs(record) => &record.header,
+            Self::Free(record) | Self::ReallocBegin(record) => &record.header,
+            Self::ReallocEnd(record) => &record.header,
+            Self::Map(record) => &record.header,
+            Self::UnmapBegin(record) | Self::UnmapFailed(record) | Self::RemapBegin(record) => &record.header,
+            Self::RemapEnd(record) => &record.header,
+            Self::Break(record) => &record.header,
+            Self::Exec(record) | Self::Join(record) => &record.header,
+            Self::Fork(record) => &record.header,
+            Self::Exit(header) | Self::Code(header) => header,
+            Self::Image(record) => &record.header,
+        }
+    }
+
     /// The event without a tie to the ring's memory, to be kept for a while. A stack has to be copied, not kept.
     pub const fn detached(self) -> Option<Event<'static>> {
         Some(match self {

@@ -30,6 +30,7 @@ mod slab;
 mod snapshot;
 mod spread;
 mod stacks;
+mod sums;
 mod tally;
 #[cfg(test)]
 mod tests;
@@ -54,6 +55,7 @@ pub use self::{
     limits::Limits,
     snapshot::{ProcessFacts, ProcessesDropped, SiteFacts, Snapshot},
     stacks::{CallStack, Stacks},
+    sums::{SiteKey, SiteSums},
     tally::Tally,
 };
 use crate::decode::Event;

@@ -28,7 +28,7 @@ const INHERITED_FILE: u32 = 1;
 /// The same for reserved address space, and for what may be anybody's.
 const INHERITED_RESERVED: u32 = 2;
 /// Sites that are none.
-const APART: usize = 3;
+pub(super) const APART: usize = 3;
 
 /// The site of a copy of something.
 pub(super) const fn inherited(op: Op) -> u32 {
@@ -336,6 +336,16 @@ impl Sites {
     /// How the allocations of a site are spread.
     pub(super) fn spread(&self, site: usize) -> profile::Spread {
         self.spreads[site].to_profile()
+    }
+
+    /// What each index is.
+    pub(super) fn keys(&self) -> &[Key] {
+        &self.keys
+    }
+
+    /// The sums at each index.
+    pub(super) fn sums(&self) -> &[Sums] {
+        &self.sums
     }
 
     /// What was left at each index.

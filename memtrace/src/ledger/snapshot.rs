@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use memtrace_common::{Op, op::Class};
+use serde::{Deserialize, Serialize};
 
 use super::{
     CallStack, Ledger, Tally,
@@ -47,7 +48,7 @@ pub struct SiteFacts {
 }
 
 /// One program of one process. Amounts are of memory: heap and mapped.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct ProcessFacts {
     /// Process id.
     pub pid: u32,
@@ -78,7 +79,7 @@ pub struct ProcessFacts {
 }
 
 /// Sums over processes that are not listed.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct ProcessesDropped {
     /// How many they are.
     pub count: u64,
@@ -232,13 +233,6 @@ impl Ledger {
         }
         totals.live_by_class = classes;
         totals
-    }
-
-    fn process_facts(&self) -> Vec<ProcessFacts> {
-        let known = self.processes.iter().map(facts);
-        let mut all: Vec<ProcessFacts> = known.chain(self.ended.iter().cloned()).collect();
-        all.sort_unstable_by_key(|facts| (facts.started_ns, facts.incarnation));
-        all
     }
 }
 

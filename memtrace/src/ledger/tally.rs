@@ -1,9 +1,11 @@
 //! What could not be paired, counted by name.
 
+use serde::{Deserialize, Serialize};
+
 use crate::profile::Amount;
 
 /// What could not be paired.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Tally {
     /// Frees of blocks that were not known: allocated before attach, or lost.
     pub unmatched_frees: u64,

@@ -99,6 +99,16 @@ impl Module {
         }
     }
 
+    /// A module whose file is not here.
+    pub const fn without_file(name: String) -> Self {
+        Self {
+            name,
+            file: None,
+            root: None,
+            shown_as: (String::new(), 0),
+        }
+    }
+
     /// Whether addresses in it are file offsets; otherwise they are avmas.
     pub const fn has_file(&self) -> bool {
         self.file.is_some()

@@ -91,6 +91,8 @@ pub enum End {
     Duration,
     /// The user stopped it.
     Interrupted,
+    /// It went on; a recording was asked what was known at a moment.
+    Moment,
     /// The target exited, with its exit status in words where it is known; of several targets all have.
     Exited(Option<String>),
 }

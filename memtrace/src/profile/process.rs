@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Allocator, Amount, Profile};
 
 /// A process that was observed. Its sums are of memory only, like [`super::Totals`].
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Process {
     /// Process id.
     pub pid: u32,

@@ -7,7 +7,7 @@
 //! memtrace_version   version of memtrace
 //! format_version     version of this schema
 //! target             selection (in words), pid, command, executable, allocators[{name, path, hooks[]}],
-//!                    end: null | {reason: "duration" | "interrupted" | "exited", status}
+//!                    end: null | {reason: "duration" | "interrupted" | "moment" (of a recording) | "exited", status}
 //! observed_seconds   length of the observation
 //! settings           top, min_age_seconds, min_size
 //! totals             live{bytes, count}, allocated{bytes, count}, peak_live_bytes, live_by_class{class: {bytes, count}}

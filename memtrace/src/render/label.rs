@@ -157,6 +157,7 @@ pub(super) fn end(profile: &Profile) -> String {
     match profile.target.end.as_ref() {
         None => "still observing".into(),
         Some(End::Duration) => "ended: the asked-for time was over".into(),
+        Some(End::Moment) => "a moment of a recording".into(),
         Some(End::Interrupted) => "ended: stopped by the user".into(),
         Some(End::Exited(None)) => exited.into(),
         Some(End::Exited(Some(status))) => format!("{exited} ({})", escape::text(status)),

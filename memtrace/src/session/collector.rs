@@ -12,13 +12,13 @@ use memtrace_common::{
     state::{LostFree, LostKey},
 };
 
-use super::{description::Description, processes::Processes};
+use super::{description::Description, processes::Processes, recorder::EventLog};
 use crate::{
     decode::{self, Event},
     ledger::{CallStack, Ledger, Limits},
+    options::Options,
     probe::{LostFrees, ProbeError, Ring, Sweeper},
     process::{AddressSpace, Location},
-    store::Writer,
 };
 
 /// Records taken before others get a turn: about 10 ms of work.
@@ -73,7 +73,9 @@ pub(super) struct Collector {
     pub(super) ledger: Ledger,
     /// The targets.
     pub(super) processes: Processes,
-    recording: Option<Writer>,
+    /// Every event, when that is kept.
+    pub(super) recording: Option<EventLog>,
+    min_age: Duration,
     refreshed: Instant,
     /// Records taken from the ring.
     pub(super) events: u64,
@@ -94,7 +96,7 @@ impl Collector {
         lost: LostFrees,
         sweeper: Option<Sweeper>,
         processes: Processes,
-        recording: Option<Writer>,
+        options: &Options,
     ) -> Self {
         Self {
             ring,
@@ -104,7 +106,8 @@ impl Collector {
             sweeper,
             ledger: Ledger::new(Limits::default()),
             processes,
-            recording,
+            recording: options.keeps_events().then(EventLog::default),
+            min_age: options.settings.min_age,
             refreshed: Instant::now(),
             events: 0,
             malformed: 0,
@@ -125,7 +128,7 @@ impl Collector {
         let heap_end = space.heap_end();
         let group = self.processes.add(incarnation, description, space);
         if let Some(recording) = &mut self.recording {
-            recording.program_break(pid, incarnation, heap_end.unwrap_or(0));
+            recording.frames.program_break(pid, incarnation, heap_end.unwrap_or(0));
         }
         self.ledger.seed(pid, incarnation, heap_end);
         self.set_group(incarnation, group);
@@ -133,7 +136,7 @@ impl Collector {
 
     fn set_group(&mut self, incarnation: u32, group: u32) {
         if let Some(recording) = &mut self.recording {
-            recording.group(incarnation, group);
+            recording.frames.group(incarnation, group);
         }
         self.ledger.set_group(incarnation, group);
     }
@@ -142,6 +145,9 @@ impl Collector {
     pub(super) fn drain(&mut self) -> bool {
         let more = self.take_batch();
         self.apply();
+        if let Some(recording) = &mut self.recording {
+            recording.write(false);
+        }
         more
     }
 
@@ -159,7 +165,7 @@ impl Collector {
             self.events += 1;
             self.caught_up = self.caught_up.saturating_add(RECORD_BYTES + record.len() as u64);
             if let Some(recording) = &mut self.recording {
-                recording.event(&record);
+                recording.frames.event(&record);
             }
             match decode::decode(&record) {
                 Ok(Event::Stack(stack)) => {
@@ -245,7 +251,7 @@ impl Collector {
         let group = self.processes.begin(pid, incarnation, command, None);
         self.apply();
         if let Some(recording) = &mut self.recording {
-            recording.program_break(pid, incarnation, 0);
+            recording.frames.program_break(pid, incarnation, 0);
         }
         self.ledger.seed(pid, incarnation, None);
         self.set_group(incarnation, group);
@@ -264,7 +270,7 @@ impl Collector {
     /// A process is gone, whether the record of its end has come or was lost.
     pub(super) fn gone(&mut self, incarnation: u32, now_ns: u64) {
         if let Some(recording) = &mut self.recording {
-            recording.end(incarnation, now_ns);
+            recording.frames.end(incarnation, now_ns);
         }
         self.ledger.end(incarnation, now_ns);
         self.ended(incarnation);
@@ -297,7 +303,7 @@ impl Collector {
         };
         let (pid, incarnation) = (head.header.pid, head.header.incarnation);
         if let Some(recording) = &mut self.recording {
-            recording.stack(pid, incarnation, identity, &stack);
+            recording.frames.stack(pid, incarnation, identity, &stack);
         }
         if !self.ledger.knows(incarnation) {
             // Where the process comes from is told by an event that waits.
@@ -336,7 +342,7 @@ impl Collector {
 
     fn lost_free(&mut self, key: LostKey, free: LostFree) {
         if let Some(recording) = &mut self.recording {
-            recording.lost_free(key, free);
+            recording.frames.lost_free(key, free);
         }
         self.ledger.apply_lost_free(key, free);
     }
@@ -345,23 +351,23 @@ impl Collector {
     pub(super) fn forget_blocks(&mut self, now_ns: u64, after_look: bool) -> Result<(), ProbeError> {
         let _all = self.take_all()?;
         if let Some(recording) = &mut self.recording {
-            recording.forget_blocks(now_ns, after_look);
+            recording.frames.forget_blocks(now_ns, after_look);
         }
         self.ledger.forget_blocks(after_look);
         Ok(())
     }
 
+    /// From which age on a block can be suspected.
+    pub(super) const fn min_age(&self) -> Duration {
+        self.min_age
+    }
+
     /// Notes the live bytes of every site, for its history.
     pub(super) fn sample(&mut self, now_ns: u64) {
         if let Some(recording) = &mut self.recording {
-            recording.sample(now_ns);
+            recording.moment(now_ns);
         }
         self.ledger.sample(now_ns);
-    }
-
-    /// The recording, to be finished by whoever made it.
-    pub(super) fn take_recording(&mut self) -> Option<Writer> {
-        self.recording.take()
     }
 
     /// Drains what is there and applies what was lost, after the target is no longer listened to.
@@ -373,6 +379,9 @@ impl Collector {
             std::thread::sleep(Duration::from_millis(2));
         }
         let _all = self.take_all().context("failed to collect the last blocks")?;
+        if let Some(mut recording) = self.recording.take() {
+            recording.write(true);
+        }
         Ok(())
     }
 }

@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 
 use super::{
     collector::Collector,
+    recorder::Recorder,
     report::{Raw, Reporter},
     signals::{self, Signals},
     tracer::Tracer,
@@ -20,18 +21,25 @@ use super::{
 use crate::{
     options::Options,
     profile::{End, Profile},
-    render::{self, File as Rendered},
+    render::{self, File as Rendered, Measure},
 };
 
 /// After this time something is shown that moves.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// Who makes something of an observation.
+pub(super) struct Outputs {
+    pub(super) reporter: Reporter,
+    pub(super) recorder: Option<Recorder>,
+    /// The live table under construction.
+    pub(super) live: Option<JoinHandle<()>>,
+}
+
 /// Stops listening, takes what is left, detaches, and reports.
 pub(super) async fn finish(
     mut tracer: Tracer,
     mut collector: Collector,
-    reporter: Reporter,
-    live: Option<JoinHandle<()>>,
+    outputs: Outputs,
     end: End,
     options: &Options,
     signals: &mut Signals,
@@ -43,15 +51,22 @@ pub(super) async fn finish(
     }
     tracer.end_unwinding();
     let raw = Raw::take(&mut collector, &tracer, options, Some(end));
-    let recording = collector.take_recording();
+    let Outputs {
+        reporter,
+        mut recorder,
+        live,
+    } = outputs;
+    if let Some(recorder) = &mut recorder {
+        recorder.last(&collector, &raw)?;
+    }
     // Its blocks are many, and naming frames takes memory too.
     drop(collector);
     // Taking the probes off frees the target from its cost, and waits in the kernel; naming frames needs the processor.
     let detached = tokio::task::spawn_blocking(move || tracer.detach());
     let settings = options.clone();
     let report = move || -> anyhow::Result<()> {
-        let profile = reporter.finish(raw, recording)?;
-        write_reports(&profile, &settings)
+        let profile = reporter.finish(raw, recorder)?;
+        write_reports(&profile, settings.output.as_deref(), settings.measure)
     };
     let reported = tokio::spawn(async move {
         // A live table that is being made, or waits for a terminal that is stopped, comes first. It is waited for here, where
@@ -94,12 +109,13 @@ async fn with_progress(mut reported: JoinHandle<anyhow::Result<()>>, signals: &m
 }
 
 /// The summary on standard output, everything else into the directory.
-fn write_reports(profile: &Profile, options: &Options) -> anyhow::Result<()> {
+///
+/// # Errors
+/// What could not be written.
+pub fn write_reports(profile: &Profile, output: Option<&Path>, measure: Measure) -> anyhow::Result<()> {
     let mut failed = Vec::new();
-    if let Some(directory) = &options.output {
-        let form = render::Options {
-            measure: options.measure,
-        };
+    if let Some(directory) = output {
+        let form = render::Options { measure };
         for rendered in render::FILES {
             let path = directory.join(rendered.name);
             if let Err(error) = write_file(&path, profile, *rendered, form) {
@@ -109,11 +125,11 @@ fn write_reports(profile: &Profile, options: &Options) -> anyhow::Result<()> {
     }
     let mut text = Vec::new();
     render::text::write(profile, &mut text).context("failed to make the summary")?;
-    if options.output.is_none() && profile.suspects().next().is_some() {
+    if output.is_none() && profile.suspects().next().is_some() {
         writeln!(text)?;
         render::leaks::write(profile, &mut text).context("failed to make the leak report")?;
     }
-    if let Some(directory) = &options.output {
+    if let Some(directory) = output {
         writeln!(text, "\nreports are in {}", directory.display())?;
     }
     match io::stdout().lock().write_all(&text) {
@@ -138,7 +154,10 @@ fn write_file(path: &Path, profile: &Profile, rendered: Rendered, form: render::
 
 /// Writes a file under another name and renames it when it is whole: an earlier report is not lost to a full disk, none is cut
 /// off, and a link that somebody has put in its place is replaced rather than followed.
-fn replace(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+///
+/// # Errors
+/// Those of writing.
+pub fn replace(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
     let mut part = path.as_os_str().to_owned();
     part.push(".part");
     let part = Path::new(&part);

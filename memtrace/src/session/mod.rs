@@ -7,13 +7,15 @@ mod finish;
 mod frames;
 mod health;
 mod hooks;
+mod listed;
 mod loading;
 mod observe;
 mod own_child;
 mod preflight;
 mod presence;
 mod processes;
-mod replay;
+mod reading;
+mod recorder;
 mod report;
 mod sampling;
 mod setup;
@@ -30,8 +32,9 @@ use tokio::runtime::{self, Runtime};
 
 pub use self::{
     budget::{TRIAL, trial},
+    finish::{replace, write_reports},
     preflight::{CANARY, canary},
-    replay::replay,
+    reading::{Lookup, Moment, Part, Reading, Span, When},
 };
 use self::{
     observe::{Observed, Subject},

@@ -16,8 +16,9 @@ use tokio::{
 use super::{
     budget,
     collector::{Collector, Notice},
-    finish,
+    finish::{self, Outputs},
     processes::Fresh,
+    recorder::Recorder,
     report::{self, Reporter},
     setup::{self, Ready},
     signals::{self, Signals},
@@ -65,6 +66,7 @@ pub(super) struct Loop<'a> {
     pub(super) tracer: Tracer,
     pub(super) collector: Collector,
     reporter: Reporter,
+    recorder: Option<Recorder>,
     pub(super) selection: Selection,
     options: &'a Options,
     pub(super) ends: Ends,
@@ -109,6 +111,14 @@ pub(super) async fn observe(
         options.settings.clone(),
         Symbolizer::default(),
     );
+    let recorder = options
+        .recording
+        .as_ref()
+        .map(|recording| {
+            let target = reporter.observed();
+            Recorder::begin(recording, target, &ready.tracer, &mut ready.collector, options)
+        })
+        .transpose()?;
     ready.tracer.announce(&ready.what, &setup::allocators(&ready));
     ready.tracer.begin()?;
     budget::start(&mut ready.tracer, &mut ready.collector)?;
@@ -120,6 +130,7 @@ pub(super) async fn observe(
         tracer: ready.tracer,
         collector: ready.collector,
         reporter,
+        recorder,
         selection,
         options,
         ends,
@@ -178,10 +189,16 @@ pub(super) async fn observe(
         tracer,
         collector,
         reporter,
+        recorder,
         live,
         ..
     } = run;
-    finish::finish(tracer, collector, reporter, live, end, options, &mut signals).await?;
+    let outputs = Outputs {
+        reporter,
+        recorder,
+        live,
+    };
+    finish::finish(tracer, collector, outputs, end, options, &mut signals).await?;
     let status = match child {
         Some(child) if status.is_none() => wait_for(child, &mut signals).await?,
         _ => status,
@@ -250,7 +267,11 @@ impl Loop<'_> {
             self.sampled_at = Instant::now();
             self.collector.sweep(now_ns().saturating_sub(YOUNG_NS))?;
             self.drain();
-            self.collector.sample(now_ns());
+            let now_ns = now_ns();
+            self.collector.sample(now_ns);
+            if let Some(recorder) = &mut self.recorder {
+                recorder.tick(&mut self.collector, &self.tracer, now_ns)?;
+            }
             let processes = &self.collector.processes;
             let state = self.tracer.state();
             state.forget_all_but(|incarnation| processes.description(incarnation).is_some());

@@ -6,23 +6,26 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Context as _;
 use memtrace_common::Counter;
 use nix::sys::resource::{UsageWho, getrusage};
 use rustix::termios::tcgetwinsize;
 
 use super::{
-    budget::Budget, collector::Collector, description::Description, frames::Interner, health::health, hooks::Hooked,
+    budget::Budget,
+    collector::Collector,
+    frames::Interner,
+    health::health,
+    listed::{Listed, listed, without_mark},
+    recorder::Recorder,
     tracer::Tracer,
 };
 use crate::{
     clock::now_ns,
     ledger::{ProcessFacts, Snapshot},
     options::{Options, Unwinding},
-    process::{Location, Module},
+    process::Module,
     profile::{self, Allocator, Cost, End, FrameIndex, Profile, Settings, Site, Target},
     render,
-    store::{Final, Writer},
     symbolize::Symbolizer,
     target::TargetInfo,
 };
@@ -40,6 +43,8 @@ pub(super) struct Raw {
     pub(super) gaps: u64,
     /// How many processes were seen.
     pub(super) seen: u64,
+    /// Programs whose process goes on with another one.
+    pub(super) replaced: Vec<u32>,
     pub(super) groups: Vec<String>,
     pub(super) notes: Vec<String>,
     pub(super) counters: [u64; Counter::COUNT],
@@ -66,28 +71,14 @@ impl Raw {
         let mut snapshot = collector
             .ledger
             .snapshot(tracer.started_ns(), now_ns, options.settings.min_age);
-        // A process that goes on with another program is listed by that.
-        let replaced = |facts: &ProcessFacts| {
-            let description = collector.processes.description(facts.incarnation);
-            description.is_some_and(|description| description.replaced)
-        };
-        snapshot.processes.retain(|facts| !replaced(facts));
-        let mut gaps = 0;
-        let who = |facts: &ProcessFacts| {
-            let description = collector.processes.description(facts.incarnation).cloned();
-            let description = description.unwrap_or_else(|| Description {
-                pid: facts.pid,
-                ..Description::default()
-            });
-            let mut hooked = tracer.state().of(facts.incarnation);
-            if facts.ended_ns.is_some() && hooked.allocators.is_empty() {
-                // It was gone before it could be looked at.
-                hooked.unhooked.clear();
-            }
-            gaps += hooked.gaps;
-            described(description, hooked, tracer.started_ns())
-        };
-        let processes: Vec<_> = snapshot.processes.iter().map(who).collect();
+        let facts = std::mem::take(&mut snapshot.processes);
+        let Listed {
+            facts,
+            who: processes,
+            replaced,
+            gaps,
+        } = listed(facts, collector, tracer);
+        snapshot.processes = facts;
         let mut notes = tracer.notes().to_vec();
         let seen = collector.processes.seen();
         if seen <= 1 {
@@ -97,6 +88,7 @@ impl Raw {
         }
         Self {
             processes,
+            replaced,
             gaps,
             seen,
             groups: collector.processes.groups().to_vec(),
@@ -118,7 +110,7 @@ impl Raw {
 }
 
 /// What this process has used so far, and what the programs have, as far as they timed themselves.
-fn cost(counters: &[u64; Counter::COUNT]) -> Cost {
+pub(super) fn cost(counters: &[u64; Counter::COUNT]) -> Cost {
     let of = |counter: Counter| counters[counter as usize];
     let (hits, timed) = (of(Counter::Hits), of(Counter::TimedHits));
     let bpf_ns = if timed == 0 {
@@ -174,46 +166,13 @@ impl Reporter {
     }
 
     /// The profile, and the recording's end when there is one.
-    pub(super) fn finish(&self, raw: Raw, recording: Option<Writer>) -> anyhow::Result<Profile> {
+    pub(super) fn finish(&self, raw: Raw, recording: Option<Recorder>) -> anyhow::Result<Profile> {
         let mut symbolizer = self.symbolizer.lock().unwrap_or_else(PoisonError::into_inner);
-        let locations = raw.snapshot.locations();
-        symbolizer.resolve(&raw.modules, locations);
-        let end = recording.is_some().then(|| self.recording_end(&raw, &symbolizer));
+        symbolizer.resolve(&raw.modules, raw.snapshot.locations());
+        let recorded = recording.map(|recording| recording.finish(&raw, &symbolizer));
         let profile = self.profile(raw, &symbolizer);
-        if let (Some(recording), Some(end)) = (recording, end) {
-            recording.finish(&end).context("failed to write the recording")?;
-        }
+        recorded.transpose()?;
         Ok(profile)
-    }
-
-    fn recording_end(&self, raw: &Raw, symbolizer: &Symbolizer) -> Final {
-        let mut locations: Vec<Location> = raw.snapshot.locations().collect();
-        locations.sort_unstable();
-        locations.dedup();
-        Final {
-            now_ns: raw.now_ns,
-            started_ns: raw.started_ns,
-            target: self.target(raw),
-            counters: named(&raw.counters),
-            by_tables: raw.by_tables,
-            sampling: raw.sampling,
-            budget: raw.budget.clone(),
-            notes: raw.notes.clone(),
-            groups: raw.groups.clone(),
-            seen: raw.seen,
-            gaps: raw.gaps,
-            processes: raw
-                .snapshot
-                .processes
-                .iter()
-                .zip(&raw.processes)
-                .map(|(facts, process)| (facts.incarnation, process.clone()))
-                .collect(),
-            names: locations
-                .into_iter()
-                .filter_map(|at| Some((at.module, at.address, symbolizer.frames(at)?.to_vec())))
-                .collect(),
-        }
     }
 
     fn target(&self, raw: &Raw) -> Target {
@@ -231,6 +190,11 @@ impl Reporter {
             end: raw.end.clone(),
             ..self.target.clone()
         }
+    }
+
+    /// What is observed.
+    pub(super) const fn observed(&self) -> &Target {
+        &self.target
     }
 
     /// Prints the live table.
@@ -318,23 +282,7 @@ impl Reporter {
     }
 }
 
-/// A process as reports show it, without its sums.
-fn described(who: Description, hooked: Hooked, started_ns: u64) -> profile::Process {
-    profile::Process {
-        pid: who.pid,
-        command: who.command,
-        executable: without_mark(&who.executable),
-        container: who.container,
-        parent: who.parent,
-        allocators: hooked.allocators,
-        unhooked: hooked.unhooked,
-        began: who.began_ns.map(|began_ns| since(started_ns, began_ns)),
-        late: hooked.late,
-        ..profile::Process::default()
-    }
-}
-
-/// The same with its sums.
+/// A process with its sums.
 fn with_sums(process: profile::Process, facts: &ProcessFacts, started_ns: u64) -> profile::Process {
     profile::Process {
         live: facts.live,
@@ -349,13 +297,9 @@ fn with_sums(process: profile::Process, facts: &ProcessFacts, started_ns: u64) -
     }
 }
 
-fn since(started_ns: u64, time_ns: u64) -> Duration {
+/// Time since the start of an observation.
+pub(super) fn since(started_ns: u64, time_ns: u64) -> Duration {
     Duration::from_nanos(time_ns.saturating_sub(started_ns))
-}
-
-/// A path without the kernel's mark for an unlinked file, which is not part of its name.
-fn without_mark(path: &str) -> String {
-    path.strip_suffix(" (deleted)").unwrap_or(path).to_owned()
 }
 
 /// The counters that are not zero, by name.

@@ -25,7 +25,6 @@ use crate::{
     probe::{self, Counters, Links, Members, Modes, ProbeError, Probes},
     process::{AddressSpace, Modules},
     profile::Allocator,
-    store::Writer,
     target::select::Selection,
 };
 
@@ -212,13 +211,6 @@ impl Tracer {
 
     /// Takes the ring, and has attaching go on aside.
     pub(super) fn collector(&mut self, modules: Modules, options: &Options) -> anyhow::Result<Collector> {
-        let recording = options
-            .record_ring
-            .as_ref()
-            .map(|path| {
-                Writer::create(path).with_context(|| format!("failed to make the recording {}", path.display()))
-            })
-            .transpose()?;
         let probes = self.hooks()?.probes();
         Ok(Collector::new(
             probes.ring()?,
@@ -226,7 +218,7 @@ impl Tracer {
             probes.lost_frees()?,
             (!options.every_event).then(|| probes.sweeper()).transpose()?,
             Processes::new(modules, options.split),
-            recording,
+            options,
         ))
     }
 

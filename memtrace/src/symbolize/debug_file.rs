@@ -54,16 +54,20 @@ pub(super) fn find(binary: &Binary, path: &Path, root: Option<&File>, directorie
 
 /// Where a debug file may be in debug directories.
 fn below_directories(binary: &Binary, path: &Path, directories: &[PathBuf]) -> Vec<PathBuf> {
-    let by_id = binary.build_id.as_ref().map(|id| {
+    let by_id = binary.build_id.iter().flat_map(|id| {
         let hex: Vec<String> = id.iter().map(|byte| format!("{byte:02x}")).collect();
-        PathBuf::from(format!(".build-id/{}/{}.debug", hex[0], hex[1..].concat()))
+        [
+            PathBuf::from(format!(".build-id/{}/{}.debug", hex[0], hex[1..].concat())),
+            // The cache of debuginfod's client: debuginfod_find_debuginfo(3).
+            PathBuf::from(format!("{}/debuginfo", hex.concat())),
+        ]
     });
     let folder = path.parent().and_then(|folder| folder.strip_prefix("/").ok());
     let by_link = binary
         .link
         .as_ref()
         .and_then(|link| Some(folder?.join(plain_name(link)?)));
-    let names = by_id.into_iter().chain(by_link);
+    let names = by_id.chain(by_link);
     names
         .flat_map(|name| directories.iter().map(move |directory| directory.join(&name)))
         .collect()
@@ -154,6 +158,8 @@ mod tests {
         let wanted = [
             "/d/.build-id/0a/bcdef0.debug",
             "/e/.build-id/0a/bcdef0.debug",
+            "/d/0abcdef0/debuginfo",
+            "/e/0abcdef0/debuginfo",
             "/d/opt/x/prog.debug",
             "/e/opt/x/prog.debug",
         ];

@@ -78,6 +78,15 @@ impl Symbolizer {
         }
     }
 
+    /// Looks for debug files below these directories too, before all others.
+    pub fn look_below(&mut self, directories: impl IntoIterator<Item = PathBuf>) {
+        for directory in directories {
+            if !self.debug_directories.contains(&directory) {
+                self.debug_directories.insert(0, directory);
+            }
+        }
+    }
+
     /// The frames at a location: an inlined call first, the function that has code of its own last. Never empty.
     pub fn frames(&self, location: Location) -> Option<&[Frame]> {
         self.names.get(&location).map(Vec::as_slice)

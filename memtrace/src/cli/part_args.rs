@@ -1,0 +1,104 @@
+//! Flags that the readers of recordings share: which recording, which part of it, where names are looked up.
+
+use std::{path::PathBuf, time::Duration};
+
+use bytesize::ByteSize;
+use clap::Args;
+
+use super::report_args::whole_seconds;
+use crate::{
+    profile::{Profile, Settings},
+    session::{Lookup, Moment, Part, Reading, When},
+};
+
+/// Which recording, and what of it.
+#[derive(Clone, Debug, Args)]
+pub(super) struct PartArgs {
+    /// A recording, made by `memtrace record`
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    #[command(flatten)]
+    part: PartFlags,
+}
+
+/// What of a recording.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Part of the recording")]
+pub(super) struct PartFlags {
+    /// What was live at this moment: a time of day (12:03:05), a date with it (2026-11-21T12:03:05, with Z for UTC), or a time since
+    /// the start (90s)
+    #[arg(long, value_name = "MOMENT", conflicts_with_all = ["peak", "range"])]
+    at: Option<When>,
+    /// What was live when the most memory was
+    #[arg(long, conflicts_with = "range")]
+    peak: bool,
+    /// What was allocated between two moments, and what was live at the second; either may be left out
+    #[arg(long, value_name = "FROM..TO", value_parser = range)]
+    range: Option<(Option<When>, Option<When>)>,
+    /// Only what this thread allocated; the recording must have been made with --events
+    #[arg(long, value_name = "TID")]
+    thread: Option<u32>,
+    /// Rows in tables
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    top: usize,
+    /// A block younger than this is never suspected, in whole seconds [default: that of the recording]
+    #[arg(long, value_name = "TIME", value_parser = whole_seconds)]
+    min_age: Option<Duration>,
+    /// A site with fewer suspected bytes than this is not in the leak report, for example 64KiB
+    #[arg(long, value_name = "SIZE", default_value = "0")]
+    min_size: ByteSize,
+    /// Look for files and debug files of the recorded machine below this directory as well; can be repeated
+    #[arg(long, value_name = "DIR")]
+    debug_dir: Vec<PathBuf>,
+    /// Ask debuginfod servers for what has no name (`DEBUGINFOD_URLS`; needs debuginfod-find of elfutils)
+    #[arg(long)]
+    debuginfod: bool,
+}
+
+impl PartArgs {
+    /// Opens the recording, and makes the profile of the part.
+    pub(super) fn read(&self) -> anyhow::Result<(Reading, Profile)> {
+        let mut reading = Reading::open(&self.file)?;
+        let profile = self.part.profile(&mut reading)?;
+        Ok((reading, profile))
+    }
+}
+
+impl PartFlags {
+    /// The profile of the part.
+    pub(super) fn profile(&self, reading: &mut Reading) -> anyhow::Result<Profile> {
+        anyhow::ensure!(self.top > 0, "--top 0 would show nothing");
+        let (from, to) = self.range.unwrap_or_default();
+        let to = match (self.peak, self.at.or(to)) {
+            (true, _) => Moment::Peak,
+            (false, Some(when)) => Moment::At(when),
+            (false, None) => Moment::End,
+        };
+        let part = Part {
+            from,
+            to,
+            thread: self.thread,
+            min_age: self.min_age,
+        };
+        let settings = Settings {
+            top: self.top,
+            min_age: self.min_age.unwrap_or_default(),
+            min_size: self.min_size.as_u64(),
+        };
+        let lookup = Lookup {
+            directories: self.debug_dir.clone(),
+            debuginfod: self.debuginfod,
+        };
+        reading.profile(&part, settings, &lookup)
+    }
+}
+
+/// `12:03..12:05`, `90s..`, `..5min`.
+fn range(text: &str) -> Result<(Option<When>, Option<When>), String> {
+    let (from, to) = text.split_once("..").ok_or("a range has two dots: 12:03:05..12:04:00, 90s.., ..5min")?;
+    let side = |text: &str| {
+        let text = text.trim();
+        (!text.is_empty()).then(|| text.parse()).transpose()
+    };
+    Ok((side(from)?, side(to)?))
+}

@@ -1,0 +1,87 @@
+//! `memtrace report`, `memtrace leaks`, `memtrace flamegraph`: a recording as a live observation would have told it.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Args;
+
+use super::{Flame, output, part_args::PartArgs};
+use crate::{
+    exit::Exit,
+    options,
+    render::{self, Measure},
+    session,
+};
+
+/// Report on a recording: what was live, where it was allocated, what grew
+#[derive(Debug, Args)]
+pub(super) struct ReportVerb {
+    #[command(flatten)]
+    part: PartArgs,
+    /// Write the reports into this directory, as `attach` does. It is made when it does not exist
+    #[arg(short, long, value_name = "DIR")]
+    output: Option<PathBuf>,
+    /// What the flame graph and the folded stacks show
+    #[arg(long, value_enum, default_value_t = Flame::Live)]
+    flame: Flame,
+}
+
+impl ReportVerb {
+    pub(super) fn run(self) -> anyhow::Result<Exit> {
+        if let Some(directory) = &self.output {
+            options::try_directory(directory)?;
+        }
+        let (_, profile) = self.part.read()?;
+        session::write_reports(&profile, self.output.as_deref(), self.flame.into())?;
+        Ok(Exit::Success)
+    }
+}
+
+/// Show what a recording has that is suspected of leaking, and why
+#[derive(Debug, Args)]
+pub(super) struct LeaksVerb {
+    #[command(flatten)]
+    part: PartArgs,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl LeaksVerb {
+    pub(super) fn run(self) -> anyhow::Result<Exit> {
+        let (_, profile) = self.part.read()?;
+        let mut text = Vec::new();
+        if self.json {
+            render::json::write(&profile, render::json::Sites::Suspected, &mut text)
+        } else {
+            render::leaks::write(&profile, &mut text)
+        }
+        .context("failed to make the leak report")?;
+        output::to_stdout(&text)?;
+        Ok(Exit::Success)
+    }
+}
+
+/// Draw a flame graph of a recording
+#[derive(Debug, Args)]
+pub(super) struct FlamegraphVerb {
+    #[command(flatten)]
+    part: PartArgs,
+    /// What it shows
+    #[arg(long, value_enum, default_value_t = Flame::Live)]
+    flame: Flame,
+    /// The file to write; standard output when it is left out
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+impl FlamegraphVerb {
+    pub(super) fn run(self) -> anyhow::Result<Exit> {
+        let (_, profile) = self.part.read()?;
+        let measure = Measure::from(self.flame);
+        output::to_file_or_stdout(self.output.as_deref(), |out| {
+            render::flamegraph::write(&profile, measure, out)
+        })?;
+        Ok(Exit::Success)
+    }
+}

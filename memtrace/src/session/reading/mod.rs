@@ -1,0 +1,338 @@
+//! Reads session files: profiles of any moment or part of a recording, on any machine, without privileges.
+
+mod replay;
+mod resolve;
+mod snapshot;
+mod when;
+
+use std::{
+    cmp::Reverse,
+    fs::File,
+    io::BufReader,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail};
+use memtrace_common::Counter;
+use rustc_hash::FxHashMap;
+
+pub use self::{
+    resolve::Lookup,
+    when::{Span, When},
+};
+use self::{
+    replay::{Replayed, Told, replay},
+    snapshot::{Histories, MOMENTS, snapshot},
+};
+use super::report::{Raw, Reporter};
+use crate::{
+    ledger::{Snapshot, Tally},
+    profile::{self, Cost, Process, Profile, Settings, Target},
+    store::{Outline, Session, State},
+    symbolize::Symbolizer,
+    units,
+};
+
+/// A moment of a recording.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Moment {
+    /// Its end.
+    #[default]
+    End,
+    /// When the most memory was live.
+    Peak,
+    /// Another.
+    At(When),
+}
+
+/// What of a recording is looked at.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Part {
+    /// Only what was allocated from then on counts as allocated, and histories begin there.
+    pub from: Option<When>,
+    /// Until then.
+    pub to: Moment,
+    /// Only what this thread has allocated.
+    pub thread: Option<u32>,
+    /// From which age on a block can be suspected, if not from that of the recording.
+    pub min_age: Option<Duration>,
+}
+
+/// A recording that is read.
+#[derive(Debug)]
+pub struct Reading {
+    session: Session<BufReader<File>>,
+    path: PathBuf,
+    span: Span,
+    /// Names that were found as it was recorded, and what was found since.
+    symbolizer: Symbolizer,
+}
+
+impl Reading {
+    /// Opens a recording.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or is no recording.
+    pub fn open(path: &Path) -> anyhow::Result<Self> {
+        let failed = || format!("failed to read the recording {}", path.display());
+        let file = File::open(path).with_context(failed)?;
+        if file.metadata().with_context(failed)?.is_dir() {
+            bail!("{} is a directory: name the recording itself", path.display());
+        }
+        let mut session = Session::open(BufReader::with_capacity(1 << 16, file)).with_context(failed)?;
+        let names = session.names().with_context(failed)?;
+        let length = since_start(&session.outline, last_ns(&session.outline));
+        Ok(Self {
+            span: Span::new(&session.outline.start, length),
+            path: path.to_owned(),
+            symbolizer: Symbolizer::with_names(names.iter().flat_map(resolve::named)),
+            session,
+        })
+    }
+
+    /// What it has.
+    pub const fn outline(&self) -> &Outline {
+        &self.session.outline
+    }
+
+    /// When it began and ended.
+    pub const fn span(&self) -> &Span {
+        &self.span
+    }
+
+    /// The profile of a part.
+    ///
+    /// # Errors
+    /// A moment that is not in the recording, or that it cannot tell about; or a file that is damaged.
+    pub fn profile(&mut self, part: &Part, settings: Settings, lookup: &Lookup) -> anyhow::Result<Profile> {
+        let path = self.path.display().to_string();
+        let failed = || format!("failed to read the recording {path}");
+        let start_ns = self.session.outline.start.started_ns;
+        let to_ns = self.moment(part.to)?;
+        let from_ns = part.from.map(|from| self.time_ns(from)).transpose()?;
+        if from_ns.is_some_and(|from_ns| from_ns > to_ns) {
+            bail!("the part ends before it begins");
+        }
+        let settings = Settings {
+            min_age: part.min_age.unwrap_or(self.session.outline.start.min_age),
+            ..settings
+        };
+        if part.thread.is_some() && !self.session.outline.has_events {
+            bail!(
+                "{path} has sums, and not what each thread allocated: record with --events to ask for one"
+            );
+        }
+        let base = match from_ns {
+            Some(from_ns) => self.session.state_at(from_ns, |_| ()).with_context(failed)?,
+            None => None,
+        };
+        let chosen = chosen(&self.session.outline, from_ns.unwrap_or(0), to_ns);
+        let mut histories = Histories::default();
+        let mut next = chosen.iter().peekable();
+        let state = self.session.state_at(to_ns, |state| {
+            if next.next_if(|&&time_ns| time_ns == state.time_ns).is_some() {
+                histories.note(state);
+            }
+        });
+        let Some(state) = state.with_context(failed)? else {
+            bail!("{path} was cut off before anything was known");
+        };
+        let mut notes = self.notes(part, &state);
+        let exact = self.session.outline.has_events && (part.to != Moment::End || part.thread.is_some() || part.min_age.is_some());
+        let (snapshot, events) = if exact && from_ns.is_none() {
+            self.replayed(part, to_ns, &settings)?
+        } else {
+            if part.min_age.is_some_and(|age| age != self.session.outline.start.min_age) {
+                notes.push(format!(
+                    "blocks count as old from {} on, as it was recorded: another --min-age needs a recording with --events",
+                    units::duration(self.session.outline.start.min_age)
+                ));
+            }
+            (
+                snapshot(&state, base.as_ref(), &histories, from_ns.unwrap_or(start_ns)),
+                state.totals.events,
+            )
+        };
+        self.symbolizer.look_up(&state.modules, snapshot.locations(), lookup);
+        let raw = self.raw(&state, snapshot, notes, from_ns, events);
+        let reporter = Reporter::of(self.target(&raw), settings, Symbolizer::default());
+        Ok(reporter.profile(raw, &self.symbolizer))
+    }
+
+    /// Kernel time of a moment.
+    fn moment(&self, moment: Moment) -> anyhow::Result<u64> {
+        let outline = &self.session.outline;
+        Ok(match moment {
+            Moment::End => last_ns(outline),
+            Moment::At(when) => self.time_ns(when)?,
+            Moment::Peak => {
+                let highest = outline.moments.iter().rev().max_by_key(|moment| moment.sums.live.bytes);
+                highest.map_or(outline.start.started_ns, |moment| moment.time_ns)
+            }
+        })
+    }
+
+    fn time_ns(&self, when: When) -> anyhow::Result<u64> {
+        let after = self.span.resolve(when)?;
+        let after = u64::try_from(after.as_nanos()).unwrap_or(u64::MAX);
+        Ok(self.session.outline.start.started_ns.saturating_add(after))
+    }
+
+    /// What was known at a moment, from the events themselves.
+    fn replayed(&mut self, part: &Part, to_ns: u64, settings: &Settings) -> anyhow::Result<(Snapshot, u64)> {
+        let path = self.path.display().to_string();
+        let failed = || format!("failed to read the recording {path}");
+        let mut told = Told {
+            thread: part.thread,
+            ..Told::default()
+        };
+        match part.to {
+            Moment::Peak => {
+                let whole = replay(&mut self.session, told, |_, _| ()).with_context(failed)?;
+                told.events = Some(whole.peak_after);
+            }
+            _ => told.until_ns = Some(to_ns),
+        }
+        let Replayed {
+            ledger,
+            events,
+            last_ns,
+            threads,
+            ..
+        } = replay(&mut self.session, told, |_, _| ()).with_context(failed)?;
+        if let Some(thread) = part.thread.filter(|thread| !threads.contains_key(thread)) {
+            let mut known: Vec<_> = threads.into_iter().collect();
+            known.sort_unstable_by_key(|&(thread, events)| (Reverse(events), thread));
+            let known: Vec<String> = known.iter().take(8).map(|(thread, _)| thread.to_string()).collect();
+            bail!(
+                "thread {thread} has no event in this part of {path}; those with the most are {}",
+                known.join(", ")
+            );
+        }
+        let now_ns = if part.to == Moment::Peak { last_ns } else { to_ns };
+        let start_ns = self.session.outline.start.started_ns;
+        let mut snapshot = ledger.snapshot(start_ns, now_ns, settings.min_age);
+        if part.thread.is_some() {
+            // What other threads allocated was left out on purpose.
+            snapshot.tally = Tally::default();
+        }
+        Ok((snapshot, events))
+    }
+
+    /// What the reader of a report must know of the recording itself.
+    fn notes(&self, part: &Part, state: &State) -> Vec<String> {
+        let outline = &self.session.outline;
+        let mut notes = Vec::new();
+        if let Some(end) = &outline.end {
+            notes.extend(end.notes.iter().cloned());
+        }
+        if let Some(cut) = &outline.cut {
+            notes.push(format!("{cut}: what was recorded up to then is shown"));
+        } else if outline.end.is_none() {
+            notes.push("the recording has no end: memtrace was stopped, or the disk was full; what was recorded up to then is shown".to_owned());
+        }
+        if outline.start.architecture != std::env::consts::ARCH {
+            notes.push(format!(
+                "recorded on {}: what has no name in the recording is looked up in files for that architecture only",
+                outline.start.architecture
+            ));
+        }
+        if let Some(thread) = part.thread {
+            notes.push(format!("only what thread {thread} allocated is shown, whoever freed it"));
+        }
+        if part.to == Moment::Peak && !outline.has_events && state.totals.live.bytes < state.totals.peak_live_bytes {
+            notes.push(format!(
+                "shown is the recorded moment with the most live memory, {}; between two moments it was {} once",
+                units::bytes(state.totals.live.bytes),
+                units::bytes(state.totals.peak_live_bytes)
+            ));
+        }
+        notes
+    }
+
+    fn target(&self, raw: &Raw) -> Target {
+        Target {
+            end: raw.end.clone(),
+            ..self.session.outline.start.target.clone()
+        }
+    }
+
+    fn raw(
+        &self,
+        state: &State,
+        snapshot: Snapshot,
+        notes: Vec<String>,
+        from_ns: Option<u64>,
+        events: u64,
+    ) -> Raw {
+        let outline = &self.session.outline;
+        let at_end = outline.moments.last().is_some_and(|last| last.time_ns == state.time_ns);
+        let end = outline.end.as_ref().filter(|_| at_end);
+        let sums = &state.totals;
+        let mut counters = [0; Counter::COUNT];
+        let numbers: FxHashMap<&str, u64> = sums
+            .counters
+            .iter()
+            .filter_map(|&(number, value)| Some((outline.start.counters.get(usize::from(number))?.as_str(), value)))
+            .collect();
+        for &counter in Counter::ALL {
+            counters[counter as usize] = numbers.get(counter.name()).copied().unwrap_or(0);
+        }
+        let who = snapshot.processes.iter().map(|facts| {
+            state.who.get(&facts.incarnation).cloned().unwrap_or_else(|| Process {
+                pid: facts.pid,
+                ..Process::default()
+            })
+        });
+        Raw {
+            by_tables: outline.start.by_tables,
+            sampling: end.map_or(outline.start.sampling, |end| end.sampling),
+            budget: end.and_then(|end| end.budget.clone()),
+            processes: who.collect(),
+            replaced: Vec::new(),
+            groups: state.groups.clone(),
+            seen: sums.seen,
+            gaps: sums.gaps,
+            modules: Vec::new(),
+            notes,
+            counters,
+            events,
+            malformed: sums.malformed,
+            started_ns: from_ns.unwrap_or(outline.start.started_ns),
+            now_ns: end.map_or(state.time_ns, |end| end.now_ns),
+            end: end.map_or(Some(profile::End::Moment), |end| end.end.clone()),
+            cost: Cost {
+                cpu_seconds: sums.cpu_seconds,
+                peak_memory_bytes: sums.peak_memory_bytes,
+                bpf_seconds: end.map_or(0.0, |end| end.bpf_seconds),
+                hits: counters[Counter::Hits as usize],
+            },
+            snapshot,
+        }
+    }
+}
+
+/// Kernel time of the last moment.
+fn last_ns(outline: &Outline) -> u64 {
+    let end = outline.end.as_ref().map(|end| end.now_ns);
+    let last = outline.moments.last().map(|moment| moment.time_ns);
+    end.or(last).unwrap_or(outline.start.started_ns)
+}
+
+fn since_start(outline: &Outline, time_ns: u64) -> Duration {
+    Duration::from_nanos(time_ns.saturating_sub(outline.start.started_ns))
+}
+
+/// The moments of which histories are made: evenly chosen, the last among them.
+fn chosen(outline: &Outline, from_ns: u64, to_ns: u64) -> Vec<u64> {
+    let times = outline.moments.iter().map(|moment| moment.time_ns);
+    let inside: Vec<u64> = times.filter(|&time_ns| time_ns >= from_ns && time_ns <= to_ns).collect();
+    let Some(last) = inside.len().checked_sub(1) else {
+        return Vec::new();
+    };
+    let count = inside.len().min(MOMENTS);
+    let mut chosen: Vec<u64> = (0..count).map(|number| inside[number * last / (count - 1).max(1)]).collect();
+    chosen.dedup();
+    chosen
+}
