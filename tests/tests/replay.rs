@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::Cursor,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -30,20 +31,18 @@ fn recording(name: &str) -> Vec<u8> {
     fs::read(path(&format!("{name}.memtrace"))).expect("the recording is in the tree")
 }
 
-/// The whole recording: as it was written down at its end, or from its events again.
-fn read(file: &Path, from_events: bool) -> anyhow::Result<Profile> {
+/// The whole of a recording in the tree.
+fn read(name: &str, from_events: bool) -> Profile {
+    read_bytes(&recording(name), from_events).expect("the recording is whole")
+}
+
+/// A whole recording: as it was written down at its end, or from its events again.
+fn read_bytes(bytes: &[u8], from_events: bool) -> anyhow::Result<Profile> {
     let part = Part {
         min_age: from_events.then_some(settings().min_age),
         ..Part::default()
     };
-    Reading::open(file)?.profile(&part, settings(), &Lookup::default())
-}
-
-/// The same of bytes.
-fn read_bytes(bytes: &[u8], from_events: bool) -> anyhow::Result<Profile> {
-    let file = tempfile::NamedTempFile::new().expect("a file can be made");
-    fs::write(file.path(), bytes).expect("it can be written");
-    read(file.path(), from_events)
+    Reading::new(Cursor::new(bytes), Path::new("fixture"))?.profile(&part, settings(), &Lookup::default())
 }
 
 /// Compares with a golden file, or writes it when `MEMTRACE_BLESS` is set.
@@ -81,7 +80,7 @@ fn live(profile: &Value, function: &str) -> (u64, u64) {
 }
 
 fn check(name: &str) {
-    let profile = read(&path(&format!("{name}.memtrace")), true).expect("the recording is whole");
+    let profile = read(name, true);
     golden(&format!("{name}.summary.txt"), &rendered(&profile, "summary.txt"));
     golden(&format!("{name}.leaks.txt"), &rendered(&profile, "leaks.txt"));
     golden(&format!("{name}.folded"), &rendered(&profile, "stacks.folded"));
@@ -92,7 +91,7 @@ fn check(name: &str) {
     let truth = fs::read_to_string(path(&format!("{name}.truth.json"))).expect("the truth is in the tree");
     let truth = Truth::from_line(truth.trim());
     assert!(!truth.sites.is_empty());
-    let sums = read(&path(&format!("{name}.memtrace")), false).expect("the recording is whole");
+    let sums = read(name, false);
     let sums = rendered(&sums, "profile.json").replace(env!("CARGO_PKG_VERSION"), "VERSION");
     let sums: Value = serde_json::from_str(&sums).expect("the report is JSON");
     for (site, truth) in &truth.sites {
@@ -123,7 +122,7 @@ fn classes_of_mappings() {
 
 #[test]
 fn a_recording_with_losses() {
-    let profile = read(&path("flood.memtrace"), true).expect("the recording is whole");
+    let profile = read("flood", true);
     let json: Value = serde_json::from_str(&rendered(&profile, "profile.json")).expect("the report is JSON");
     let truth = fs::read_to_string(path("flood.truth.json")).expect("the truth is in the tree");
     let truth = Truth::from_line(truth.trim());
@@ -148,7 +147,7 @@ fn two_recordings_in_one_file_are_not_one() {
     let profile = read_bytes(&once.repeat(2), false).expect("the first can be read");
     let notes = profile.health.notes.join("\n");
     assert!(notes.contains(&format!("damaged at byte {}", once.len())), "{notes}");
-    assert_eq!(profile.sites.len(), read_bytes(&once, false).expect("it is whole").sites.len());
+    assert_eq!(profile.sites.len(), read("ranges", false).sites.len());
 }
 
 #[test]

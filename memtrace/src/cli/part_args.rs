@@ -95,7 +95,9 @@ impl PartFlags {
 
 /// `12:03..12:05`, `90s..`, `..5min`.
 fn range(text: &str) -> Result<(Option<When>, Option<When>), String> {
-    let (from, to) = text.split_once("..").ok_or("a range has two dots: 12:03:05..12:04:00, 90s.., ..5min")?;
+    let (from, to) = text
+        .split_once("..")
+        .ok_or("a range has two dots: 12:03:05..12:04:00, 90s.., ..5min")?;
     let side = |text: &str| {
         let text = text.trim();
         (!text.is_empty()).then(|| text.parse()).transpose()

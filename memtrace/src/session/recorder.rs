@@ -130,7 +130,13 @@ impl Recorder {
         }
         let counters = tracer.counters();
         let listed = listed(collector.ledger.process_facts(), collector, tracer);
-        self.news(&collector.ledger, collector.processes.modules().all().as_slice(), collector.processes.groups(), &listed, now_ns)?;
+        self.news(
+            &collector.ledger,
+            collector.processes.modules().all().as_slice(),
+            collector.processes.groups(),
+            &listed,
+            now_ns,
+        )?;
         let sums = Sums {
             seen: collector.processes.seen(),
             gaps: listed.gaps,
@@ -139,11 +145,15 @@ impl Recorder {
             left_out: std::mem::take(&mut self.left_out),
             ..sums(&collector.ledger, &counters, &cost(&counters))
         };
-        let moment = self.series.moment(collector.ledger.site_sums(), &listed.facts, listed.replaced, &sums)?;
+        let moment = self
+            .series
+            .moment(collector.ledger.site_sums(), &listed.facts, listed.replaced, &sums)?;
         self.write(moment, now_ns);
         if self.detailed.elapsed() >= self.detail_pause {
             let begun = Instant::now();
-            let snapshot = collector.ledger.snapshot(tracer.started_ns(), now_ns, collector.min_age());
+            let snapshot = collector
+                .ledger
+                .snapshot(tracer.started_ns(), now_ns, collector.min_age());
             let details = self.series.details(&snapshot, now_ns)?;
             self.write(details, now_ns);
             self.detailed = Instant::now();
@@ -170,7 +180,11 @@ impl Recorder {
         listed: &Listed,
         now_ns: u64,
     ) -> anyhow::Result<()> {
-        let new: Vec<_> = modules.iter().skip(self.series.modules()).map(|module| facts(module)).collect();
+        let new: Vec<_> = modules
+            .iter()
+            .skip(self.series.modules())
+            .map(|module| facts(module))
+            .collect();
         let incarnations = listed.facts.iter().map(|facts| facts.incarnation);
         let who: Vec<_> = incarnations.zip(listed.who.iter().cloned()).collect();
         let news = self.series.news(ledger, &new, groups, &who)?;
@@ -195,7 +209,9 @@ impl Recorder {
             left_out: self.left_out,
             ..sums(&collector.ledger, &raw.counters, &raw.cost)
         };
-        let moment = self.series.moment(collector.ledger.site_sums(), &listed.facts, listed.replaced, &sums)?;
+        let moment = self
+            .series
+            .moment(collector.ledger.site_sums(), &listed.facts, listed.replaced, &sums)?;
         self.write(moment, raw.now_ns);
         let details = self.series.details(&raw.snapshot, raw.now_ns)?;
         self.write(details, raw.now_ns);
@@ -207,7 +223,9 @@ impl Recorder {
         let mut locations: Vec<_> = raw.snapshot.locations().collect();
         locations.sort_unstable();
         locations.dedup();
-        let named = locations.into_iter().filter_map(|at| Some((at, symbolizer.frames(at)?.to_vec())));
+        let named = locations
+            .into_iter()
+            .filter_map(|at| Some((at, symbolizer.frames(at)?.to_vec())));
         self.write(names(named)?, raw.now_ns);
         let end = End {
             now_ns: raw.now_ns,
@@ -279,7 +297,10 @@ fn sums(ledger: &Ledger, counters: &[u64; Counter::COUNT], cost: &Cost) -> Sums 
         kept_stacks: ledger.stacks.len() as u64,
         stack_overflow: ledger.stacks.overflow,
         stack_collisions: ledger.stacks.collisions,
-        counters: (0..).zip(counters.iter().copied()).filter(|&(_, value)| value != 0).collect(),
+        counters: (0..)
+            .zip(counters.iter().copied())
+            .filter(|&(_, value)| value != 0)
+            .collect(),
         cpu_seconds: cost.cpu_seconds,
         peak_memory_bytes: cost.peak_memory_bytes,
         ..Sums::default()

@@ -158,7 +158,10 @@ mod tests {
             assert_eq!(blocks.content(&head).unwrap(), [number; 1000]);
         }
         assert!(blocks.next_head().unwrap().is_none());
-        assert_eq!(FileWriter::create(&path).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(
+            FileWriter::create(&path).unwrap_err().kind(),
+            io::ErrorKind::AlreadyExists
+        );
     }
 
     #[test]
@@ -169,7 +172,13 @@ mod tests {
         let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
         for _ in 0..3 {
             let content = vec![0; 10];
-            pieces.send(Piece { kind: Kind(1), time_ns: 0, content }).unwrap();
+            pieces
+                .send(Piece {
+                    kind: Kind(1),
+                    time_ns: 0,
+                    content,
+                })
+                .unwrap();
         }
         drop(pieces);
         let error = write_all(full, &received, &shared).unwrap_err();

@@ -9,7 +9,8 @@ use rustc_hash::FxHashMap;
 use super::{
     block::Kind,
     content::{
-        self, Changes, Detail, ModuleFacts, Moment, NamedFrame, Names, NewSites, NewStacks, ProcessNews, SiteDetail, Sums,
+        self, Changes, Detail, ModuleFacts, Moment, NamedFrame, Names, NewSites, NewStacks, ProcessNews, SiteDetail,
+        Sums,
     },
     state::{SiteState, numbers},
 };
@@ -88,7 +89,8 @@ impl Series {
             if new.ops.is_empty() {
                 return Ok(contents);
             }
-            self.sites.resize(self.sites.len() + new.ops.len(), SiteState::default());
+            self.sites
+                .resize(self.sites.len() + new.ops.len(), SiteState::default());
             contents.push((content::SITES, content::pack(&new)?));
         }
     }

@@ -143,7 +143,10 @@ impl World {
             ..Sums::default()
         };
         let facts = self.ledger.process_facts();
-        let moment = self.series.moment(self.ledger.site_sums(), &facts, Vec::new(), &sums).unwrap();
+        let moment = self
+            .series
+            .moment(self.ledger.site_sums(), &facts, Vec::new(), &sums)
+            .unwrap();
         self.write(moment);
         if self.moments.len().is_multiple_of(3) {
             let snapshot = self.ledger.snapshot(0, self.now_ns, Duration::ZERO);
@@ -247,11 +250,47 @@ fn names_and_the_end_are_read() {
 #[test]
 fn a_block_that_refers_to_nothing_is_damage() {
     let bad = [
-        (content::SITES, content::pack(&content::NewSites { ops: vec![1], stacks: vec![9], groups: vec![0] })),
-        (content::SITES, content::pack(&content::NewSites { ops: vec![255], stacks: vec![0], groups: vec![0] })),
-        (content::CHANGES, content::pack(&content::Changes { sites: vec![u32::MAX], masks: vec![1], by: vec![1] })),
-        (content::STACKS, content::pack(&content::NewStacks { leaves: vec![3], whole: vec![true], ..content::NewStacks::default() })),
-        (content::STACKS, content::pack(&content::NewStacks { back: vec![2], modules: vec![0], addresses: vec![0], ..content::NewStacks::default() })),
+        (
+            content::SITES,
+            content::pack(&content::NewSites {
+                ops: vec![1],
+                stacks: vec![9],
+                groups: vec![0],
+            }),
+        ),
+        (
+            content::SITES,
+            content::pack(&content::NewSites {
+                ops: vec![255],
+                stacks: vec![0],
+                groups: vec![0],
+            }),
+        ),
+        (
+            content::CHANGES,
+            content::pack(&content::Changes {
+                sites: vec![u32::MAX],
+                masks: vec![1],
+                by: vec![1],
+            }),
+        ),
+        (
+            content::STACKS,
+            content::pack(&content::NewStacks {
+                leaves: vec![3],
+                whole: vec![true],
+                ..content::NewStacks::default()
+            }),
+        ),
+        (
+            content::STACKS,
+            content::pack(&content::NewStacks {
+                back: vec![2],
+                modules: vec![0],
+                addresses: vec![0],
+                ..content::NewStacks::default()
+            }),
+        ),
         (content::DETAIL, Ok(vec![0xff; 40])),
     ];
     for (kind, content) in bad {

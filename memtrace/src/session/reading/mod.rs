@@ -8,7 +8,7 @@ mod when;
 use std::{
     cmp::Reverse,
     fs::File,
-    io::BufReader,
+    io::{BufReader, Read, Seek},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -17,13 +17,13 @@ use anyhow::{Context as _, bail};
 use memtrace_common::Counter;
 use rustc_hash::FxHashMap;
 
-pub use self::{
-    resolve::Lookup,
-    when::{Span, When},
-};
 use self::{
     replay::{Replayed, Told, replay},
     snapshot::{Histories, MOMENTS, snapshot},
+};
+pub use self::{
+    resolve::Lookup,
+    when::{Span, When},
 };
 use super::report::{Raw, Reporter};
 use crate::{
@@ -61,8 +61,8 @@ pub struct Part {
 
 /// A recording that is read.
 #[derive(Debug)]
-pub struct Reading {
-    session: Session<BufReader<File>>,
+pub struct Reading<R = BufReader<File>> {
+    session: Session<R>,
     path: PathBuf,
     span: Span,
     /// Names that were found as it was recorded, and what was found since.
@@ -75,13 +75,22 @@ impl Reading {
     /// # Errors
     /// A file that cannot be read, or is no recording.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
-        let failed = || format!("failed to read the recording {}", path.display());
-        let file = File::open(path).with_context(failed)?;
-        if file.metadata().with_context(failed)?.is_dir() {
+        let file = File::open(path).with_context(|| failed(path))?;
+        if file.metadata().with_context(|| failed(path))?.is_dir() {
             bail!("{} is a directory: name the recording itself", path.display());
         }
-        let mut session = Session::open(BufReader::with_capacity(1 << 16, file)).with_context(failed)?;
-        let names = session.names().with_context(failed)?;
+        Self::new(BufReader::with_capacity(1 << 16, file), path)
+    }
+}
+
+impl<R: Read + Seek> Reading<R> {
+    /// Reads a recording that is at `path`, as messages say.
+    ///
+    /// # Errors
+    /// What is no recording.
+    pub fn new(file: R, path: &Path) -> anyhow::Result<Self> {
+        let mut session = Session::open(file).with_context(|| failed(path))?;
+        let names = session.names().with_context(|| failed(path))?;
         let length = since_start(&session.outline, last_ns(&session.outline));
         Ok(Self {
             span: Span::new(&session.outline.start, length),
@@ -106,8 +115,8 @@ impl Reading {
     /// # Errors
     /// A moment that is not in the recording, or that it cannot tell about; or a file that is damaged.
     pub fn profile(&mut self, part: &Part, settings: Settings, lookup: &Lookup) -> anyhow::Result<Profile> {
-        let path = self.path.display().to_string();
-        let failed = || format!("failed to read the recording {path}");
+        let (whole, path) = (self.path.clone(), self.path.display().to_string());
+        let failed = || failed(&whole);
         let start_ns = self.session.outline.start.started_ns;
         let to_ns = self.moment(part.to)?;
         let from_ns = part.from.map(|from| self.time_ns(from)).transpose()?;
@@ -119,9 +128,7 @@ impl Reading {
             ..settings
         };
         if part.thread.is_some() && !self.session.outline.has_events {
-            bail!(
-                "{path} has sums, and not what each thread allocated: record with --events to ask for one"
-            );
+            bail!("{path} has sums, and not what each thread allocated: record with --events to ask for one");
         }
         let base = match from_ns {
             Some(from_ns) => self.session.state_at(from_ns, |_| ()).with_context(failed)?,
@@ -139,11 +146,15 @@ impl Reading {
             bail!("{path} was cut off before anything was known");
         };
         let mut notes = self.notes(part, &state);
-        let exact = self.session.outline.has_events && (part.to != Moment::End || part.thread.is_some() || part.min_age.is_some());
+        let exact = self.session.outline.has_events
+            && (part.to != Moment::End || part.thread.is_some() || part.min_age.is_some());
         let (snapshot, events) = if exact && from_ns.is_none() {
             self.replayed(part, to_ns, &settings)?
         } else {
-            if part.min_age.is_some_and(|age| age != self.session.outline.start.min_age) {
+            if part
+                .min_age
+                .is_some_and(|age| age != self.session.outline.start.min_age)
+            {
                 notes.push(format!(
                     "blocks count as old from {} on, as it was recorded: another --min-age needs a recording with --events",
                     units::duration(self.session.outline.start.min_age)
@@ -181,8 +192,8 @@ impl Reading {
 
     /// What was known at a moment, from the events themselves.
     fn replayed(&mut self, part: &Part, to_ns: u64, settings: &Settings) -> anyhow::Result<(Snapshot, u64)> {
-        let path = self.path.display().to_string();
-        let failed = || format!("failed to read the recording {path}");
+        let (whole, path) = (self.path.clone(), self.path.display().to_string());
+        let failed = || failed(&whole);
         let mut told = Told {
             thread: part.thread,
             ..Told::default()
@@ -239,7 +250,9 @@ impl Reading {
             ));
         }
         if let Some(thread) = part.thread {
-            notes.push(format!("only what thread {thread} allocated is shown, whoever freed it"));
+            notes.push(format!(
+                "only what thread {thread} allocated is shown, whoever freed it"
+            ));
         }
         if part.to == Moment::Peak && !outline.has_events && state.totals.live.bytes < state.totals.peak_live_bytes {
             notes.push(format!(
@@ -258,14 +271,7 @@ impl Reading {
         }
     }
 
-    fn raw(
-        &self,
-        state: &State,
-        snapshot: Snapshot,
-        notes: Vec<String>,
-        from_ns: Option<u64>,
-        events: u64,
-    ) -> Raw {
+    fn raw(&self, state: &State, snapshot: Snapshot, notes: Vec<String>, from_ns: Option<u64>, events: u64) -> Raw {
         let outline = &self.session.outline;
         let at_end = outline.moments.last().is_some_and(|last| last.time_ns == state.time_ns);
         let end = outline.end.as_ref().filter(|_| at_end);
@@ -313,6 +319,11 @@ impl Reading {
     }
 }
 
+/// What has failed when a recording cannot be read.
+fn failed(path: &Path) -> String {
+    format!("failed to read the recording {}", path.display())
+}
+
 /// Kernel time of the last moment.
 fn last_ns(outline: &Outline) -> u64 {
     let end = outline.end.as_ref().map(|end| end.now_ns);
@@ -327,12 +338,16 @@ fn since_start(outline: &Outline, time_ns: u64) -> Duration {
 /// The moments of which histories are made: evenly chosen, the last among them.
 fn chosen(outline: &Outline, from_ns: u64, to_ns: u64) -> Vec<u64> {
     let times = outline.moments.iter().map(|moment| moment.time_ns);
-    let inside: Vec<u64> = times.filter(|&time_ns| time_ns >= from_ns && time_ns <= to_ns).collect();
+    let inside: Vec<u64> = times
+        .filter(|&time_ns| time_ns >= from_ns && time_ns <= to_ns)
+        .collect();
     let Some(last) = inside.len().checked_sub(1) else {
         return Vec::new();
     };
     let count = inside.len().min(MOMENTS);
-    let mut chosen: Vec<u64> = (0..count).map(|number| inside[number * last / (count - 1).max(1)]).collect();
+    let mut chosen: Vec<u64> = (0..count)
+        .map(|number| inside[number * last / (count - 1).max(1)])
+        .collect();
     chosen.dedup();
     chosen
 }

@@ -68,7 +68,9 @@ pub(super) fn snapshot(state: &State, base: Option<&State>, histories: &Historie
         }
         let none = SiteDetail::default();
         let detail = state.details.get(site).and_then(Option::as_deref).unwrap_or(&none);
-        let old = base.and_then(|base| base.details.get(site)?.as_deref()).unwrap_or(&none);
+        let old = base
+            .and_then(|base| base.details.get(site)?.as_deref())
+            .unwrap_or(&none);
         let age = |time_ns: u64| Duration::from_nanos(state.time_ns.saturating_sub(time_ns));
         sites.push(SiteFacts {
             op: key.op,

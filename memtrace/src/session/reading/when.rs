@@ -48,9 +48,11 @@ impl FromStr for When {
         } else if let Ok(duration) = humantime::parse_duration(text.strip_prefix('+').unwrap_or(text)) {
             return Ok(Self::After(duration));
         }
-        Err("a moment is a time since the start (90s, 1h5min), a time of day (12:03:05), or a date with it \
+        Err(
+            "a moment is a time since the start (90s, 1h5min), a time of day (12:03:05), or a date with it \
              (2026-11-21T12:03:05, with Z for UTC)"
-            .to_owned())
+                .to_owned(),
+        )
     }
 }
 

@@ -1,0 +1,313 @@
+//! Recordings of running programs, and what is read of them.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use memtrace_tests::{Finished, Memtrace, Program, Truth, programs, require_root};
+use rustix::process::Signal;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A recording under construction.
+struct Recording {
+    memtrace: Program,
+    directory: TempDir,
+}
+
+impl Recording {
+    fn start(pid: u32, options: &[&str]) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let mut command = Memtrace::command(["record", "--pid", &pid.to_string(), "-o"]);
+        command.arg(directory.path().join("session")).args(options);
+        let memtrace = Program::spawn(&mut command);
+        memtrace.expect_error("attached to");
+        Self { memtrace, directory }
+    }
+
+    fn file(&self) -> PathBuf {
+        self.directory.path().join("session")
+    }
+
+    /// Ends it as Ctrl-C does; what it printed.
+    fn end(&mut self) -> Finished {
+        self.memtrace.signal(Signal::INT);
+        let (status, stdout) = self.memtrace.wait();
+        let finished = Finished {
+            status,
+            stdout,
+            stderr: self.memtrace.errors(),
+        };
+        assert!(finished.status.success(), "{finished:?}");
+        finished
+    }
+}
+
+/// What a verb says of a recording; without privileges, and without a network or `/proc` of the target.
+fn read(verb: &str, file: &Path, options: &[&str]) -> Finished {
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"])
+        .arg(Memtrace::binary())
+        .arg(verb)
+        .arg(file)
+        .args(options);
+    Memtrace::finish_command(&mut command)
+}
+
+/// `profile.json` of a report.
+fn profile(file: &Path, options: &[&str]) -> Value {
+    let out = tempfile::tempdir().expect("a temporary directory");
+    let out_path = out.path().join("out").to_string_lossy().into_owned();
+    let finished = Memtrace::finished(
+        [&["report", &file.to_string_lossy(), "-o", &out_path], options]
+            .concat()
+            .iter(),
+    );
+    assert!(finished.status.success(), "{finished:?}");
+    let text = fs::read_to_string(out.path().join("out/profile.json")).expect("a profile");
+    serde_json::from_str(&text).expect("the profile is JSON")
+}
+
+/// Bytes and blocks of all sites below a function.
+fn sums(profile: &Value, function: &str, what: &str) -> (u64, u64) {
+    let sites = profile["sites"].as_array().expect("sites");
+    let below = sites.iter().filter(|site| {
+        let stack = site["stack"].as_array();
+        stack.is_some_and(|stack| stack.iter().any(|frame| frame["function"] == function))
+    });
+    below.fold((0, 0), |(bytes, count), site| {
+        let number = |name: &str| site[what][name].as_u64().expect("a number");
+        (bytes + number("bytes"), count + number("count"))
+    })
+}
+
+fn check(profile: &Value, truth: &Truth) {
+    assert!(!truth.sites.is_empty());
+    for (site, of_site) in &truth.sites {
+        assert_eq!(sums(profile, site, "live"), of_site.live(), "{site}");
+    }
+}
+
+/// What the two outputs of memtrace have in common: everything but what it cost itself and how the histories were sampled.
+fn comparable(text: &str) -> String {
+    let kept = text.lines().take_while(|line| !line.starts_with("Health"));
+    kept.map(|line| line.split(['+', '-']).next().unwrap_or_default().trim_end().to_owned() + "\n")
+        .collect()
+}
+
+#[test]
+fn a_recording_tells_what_the_observation_told() {
+    require_root!();
+    for options in [&[][..], &["--events"]] {
+        let mut program = Program::start("hooks", &["2", "3000"]);
+        let mut recording = Recording::start(program.pid(), options);
+        program.go();
+        let truth = program.truth();
+        let printed = recording.end();
+        let (status, _) = program.end();
+        assert!(status.success());
+        let file = recording.file();
+        check(&profile(&file, &[]), &truth);
+        check(&profile(&file, &["--min-age", "1s"]), &truth);
+        // Whoever reads it needs no privileges.
+        fs::set_permissions(
+            recording.directory.path(),
+            std::os::unix::fs::PermissionsExt::from_mode(0o755),
+        )
+        .expect("it is ours");
+        let report = read("report", &file, &[]);
+        assert!(report.status.success(), "{report:?}");
+        assert_eq!(comparable(&printed.stdout), comparable(&report.stdout));
+        for (verb, words) in [("leaks", "Leak report: hooks"), ("flamegraph", "site_malloc")] {
+            let finished = read(verb, &file, &[]);
+            assert!(
+                finished.status.success() && finished.stdout.contains(words),
+                "{verb}: {finished:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn any_moment_can_be_asked_for() {
+    require_root!();
+    for options in [&[][..], &["--events"]] {
+        let mut program = Program::start("hooks", &["1", "500"]);
+        let mut recording = Recording::start(program.pid(), options);
+        // Two moments before there is anything, and two after.
+        std::thread::sleep(Duration::from_millis(2500));
+        let begun = Instant::now();
+        program.go();
+        let truth = program.truth();
+        let work = begun.elapsed();
+        std::thread::sleep(Duration::from_millis(2500));
+        recording.end();
+        program.end();
+        let file = recording.file();
+        let before = profile(&file, &["--at", "1500ms"]);
+        for site in truth.sites.keys() {
+            assert_eq!(sums(&before, site, "allocated"), (0, 0), "{site}");
+        }
+        assert_eq!(before["target"]["end"]["reason"], "moment");
+        let all = before["observed_seconds"].as_f64().expect("a number");
+        assert!((0.4..=1.6).contains(&all), "{all}");
+        println!("the work took {work:?}");
+        check(&profile(&file, &["--range", "1500ms.."]), &truth);
+        let whole = profile(&file, &[]);
+        let later = profile(&file, &["--range", "4500ms.."]);
+        for (site, of_site) in &truth.sites {
+            assert_eq!(sums(&later, site, "live"), of_site.live(), "{site}");
+            assert_eq!(
+                sums(&later, site, "allocated"),
+                (0, 0),
+                "{site} was allocated before the range"
+            );
+            assert!(sums(&whole, site, "allocated").1 >= of_site.live().1, "{site}");
+        }
+        let peak = profile(&file, &["--peak"]);
+        let number = |report: &Value, name: &str| report["totals"][name].as_u64().expect("a number");
+        let live = peak["totals"]["live"]["bytes"].as_u64().expect("a number");
+        assert!(live <= number(&whole, "peak_live_bytes"));
+        if !options.is_empty() {
+            assert_eq!(live, number(&whole, "peak_live_bytes"), "from events the peak is exact");
+        }
+    }
+}
+
+#[test]
+fn threads_are_told_apart_by_events() {
+    require_root!();
+    let mut program = Program::start("hooks", &["3", "500"]);
+    let mut recording = Recording::start(program.pid(), &["--events"]);
+    let mut plain = Recording::start(program.pid(), &[]);
+    program.go();
+    let truth = program.truth();
+    recording.end();
+    plain.end();
+    program.end();
+    let refused = Memtrace::finished(["report", &plain.file().to_string_lossy(), "--thread", "1"]);
+    refused.assert_refused(&["--events"]);
+    let file = recording.file().to_string_lossy().into_owned();
+    let unknown = Memtrace::finished(["report", &file, "--thread", "1"]);
+    unknown.assert_refused(&["thread 1", "those with the most are"]);
+    let listed = unknown.stderr.split("are ").nth(1).expect("a list").trim().to_owned();
+    let threads: Vec<&str> = listed.split(", ").collect();
+    assert!(threads.len() >= 3, "{listed}");
+    // Each block was allocated by one of them.
+    let of_each: Vec<Value> = threads
+        .iter()
+        .map(|thread| profile(Path::new(&file), &["--thread", thread]))
+        .collect();
+    let site = "site_malloc";
+    let allocated: u64 = of_each.iter().map(|profile| sums(profile, site, "allocated").1).sum();
+    assert_eq!(allocated, sums(&profile(Path::new(&file), &[]), site, "allocated").1);
+    assert!(truth.sites[site].live().1 > 0);
+}
+
+#[test]
+fn what_was_recorded_before_memtrace_was_killed_is_read() {
+    require_root!();
+    let mut program = Program::start("hooks", &["1", "500"]);
+    let mut recording = Recording::start(program.pid(), &[]);
+    program.go();
+    let truth = program.truth();
+    // Until a moment has come that is after the work.
+    std::thread::sleep(Duration::from_millis(2500));
+    recording.memtrace.signal(Signal::KILL);
+    recording.memtrace.wait();
+    assert!(program.is_alive());
+    let report = Memtrace::finished(["report", &recording.file().to_string_lossy()]);
+    assert!(report.status.success(), "{report:?}");
+    assert!(report.stdout.contains("has no end"), "{}", report.stdout);
+    // Names were to be written at the end: now they are looked up in the very files.
+    check(&profile(&recording.file(), &[]), &truth);
+    program.end();
+}
+
+#[test]
+fn a_full_disk_keeps_what_was_recorded_and_the_observation() {
+    require_root!();
+    let mut program = Program::start("hooks", &["1", "40000"]);
+    let mount = tempfile::tempdir().expect("a temporary directory");
+    let copy = tempfile::tempdir().expect("a temporary directory");
+    let script = "mount -t tmpfs -o size=256k tmpfs \"$1\" && \"$0\" record --events --duration 4s --pid \"$2\" -o \"$1/session\"; \
+                  status=$?; cp \"$1/session\" \"$3/session\"; exit $status";
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", script]).arg(Memtrace::binary());
+    command
+        .arg(mount.path())
+        .arg(program.pid().to_string())
+        .arg(copy.path());
+    let mut memtrace = Program::spawn(&mut command);
+    memtrace.expect_error("attached to");
+    program.go();
+    let (status, stdout) = memtrace.wait();
+    let errors = memtrace.errors();
+    assert_eq!(status.code(), Some(2), "{errors}");
+    assert!(errors.contains("No space left"), "{errors}");
+    assert!(errors.contains("observation goes on"), "{errors}");
+    assert!(!errors.contains("panicked"), "{errors}");
+    println!("{stdout}");
+    let report = Memtrace::finished(["report", &copy.path().join("session").to_string_lossy()]);
+    assert!(
+        report.status.success() && report.stdout.contains("has no end"),
+        "{report:?}"
+    );
+    program.end();
+}
+
+#[test]
+fn recordings_are_refused_for_a_reason() {
+    let here = tempfile::tempdir().expect("a temporary directory");
+    let whole = fs::read(programs::workspace().join("tests/fixtures/hooks.memtrace")).expect("it is in the tree");
+    let mut newer = whole.clone();
+    newer[16] = 200;
+    let cases: [(&str, &[u8], &[&str]); 4] = [
+        ("empty", b"", &["empty"]),
+        ("other", b"#!/bin/sh\n", &["no memtrace recording"]),
+        ("newer", &newer, &["format 200", "newer memtrace"]),
+        ("cut", &whole[..30], &["cut off"]),
+    ];
+    for (name, content, words) in cases {
+        let path = here.path().join(name);
+        fs::write(&path, content).expect("a file");
+        for verb in ["report", "leaks", "flamegraph"] {
+            Memtrace::finished([verb, &path.to_string_lossy()]).assert_refused(words);
+        }
+    }
+    let file = programs::workspace().join("tests/fixtures/hooks.memtrace");
+    let file = file.to_string_lossy();
+    for (options, words) in [
+        (["--at", "1h"], ["not in the recording", "it goes from"]),
+        (["--at", "soon"], ["a moment is", "12:03:05"]),
+        (["--range", "2s"], ["two dots", ".."]),
+        (["--range", "2s..1s"], ["ends before it begins", ""]),
+        (["--top", "0"], ["show nothing", ""]),
+    ] {
+        let finished = Memtrace::finished([&["report", &*file], &options[..]].concat().iter());
+        assert_eq!(finished.status.code(), Some(2), "{finished:?}");
+        finished.assert_says(&words);
+    }
+    let missing = here.path().join("missing");
+    Memtrace::finished(["report", &missing.to_string_lossy()]).assert_refused(&["missing", "no such file"]);
+    Memtrace::finished(["report", &here.path().to_string_lossy()]).assert_refused(&["is a directory"]);
+}
+
+#[test]
+fn an_existing_file_is_not_overwritten() {
+    require_root!();
+    let mut program = Program::start("life", &["plain"]);
+    let here = tempfile::tempdir().expect("a temporary directory");
+    let precious = here.path().join("precious");
+    fs::write(&precious, "content").expect("a file");
+    let path = precious.to_string_lossy().into_owned();
+    let pid = program.pid().to_string();
+    Memtrace::finished(["record", "--pid", &pid, "-o", &path]).assert_refused(&["is there already"]);
+    assert_eq!(fs::read(&precious).expect("it is still there"), b"content");
+    Memtrace::finished(["record", "--pid", &pid, "-o", "/nowhere/at/all"]).assert_refused(&["/nowhere/at/all"]);
+    assert!(program.is_alive());
+}
