@@ -152,6 +152,7 @@ fn document(profile: &Profile, sites: Sites) -> Document<'_> {
         settings,
         totals,
         frames: _,
+        modules: _,
         stacks: _,
         groups,
         sites: all,

@@ -5,6 +5,7 @@
 //! [`FILES`].
 
 pub mod escape;
+pub mod export;
 pub mod flamegraph;
 pub mod folded;
 mod header;

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     options::Options,
     profile::{End, Profile},
-    render::{self, File as Rendered},
+    render::{self, File as Rendered, export},
 };
 
 /// After this time something is shown that moves.
@@ -103,6 +103,12 @@ fn write_reports(profile: &Profile, options: &Options) -> anyhow::Result<()> {
         for rendered in render::FILES {
             let path = directory.join(rendered.name);
             if let Err(error) = write_file(&path, profile, *rendered, form) {
+                failed.push(format!("{}: {error}", path.display()));
+            }
+        }
+        for format in &options.exports {
+            let path = directory.join(format.file);
+            if let Err(error) = replace(&path, |file| export::write(profile, *format, options.measure, file)) {
                 failed.push(format!("{}: {error}", path.display()));
             }
         }

@@ -8,6 +8,7 @@ mod frames;
 mod health;
 mod hooks;
 mod loading;
+mod mapped;
 mod observe;
 mod own_child;
 mod preflight;

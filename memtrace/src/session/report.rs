@@ -13,7 +13,7 @@ use rustix::termios::tcgetwinsize;
 
 use super::{
     budget::Budget, collector::Collector, description::Description, frames::Interner, health::health, hooks::Hooked,
-    tracer::Tracer,
+    mapped, tracer::Tracer,
 };
 use crate::{
     clock::now_ns,
@@ -265,6 +265,12 @@ impl Reporter {
             })
             .collect();
         let target = self.target(&raw);
+        // A live table has no use for them, and they cost reading.
+        let modules = if raw.end.is_some() {
+            mapped::modules(&raw)
+        } else {
+            Vec::new()
+        };
         let whole: Vec<bool> = raw
             .snapshot
             .stacks
@@ -310,6 +316,7 @@ impl Reporter {
             settings: self.settings.clone(),
             totals: raw.snapshot.totals,
             frames: frames.all,
+            modules,
             stacks,
             sites,
             health,
