@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The columns that hold numbers, before the texts.
-const NUMBERS: [(&str, fn(&Profile, &Site) -> Option<u64>); 17] = [
+const NUMBERS: [(&str, fn(&Profile, &Site) -> Option<u64>); 16] = [
     ("live_bytes", |_, site| Some(site.live.bytes)),
     ("live_count", |_, site| Some(site.live.count)),
     ("allocated_bytes", |_, site| Some(site.allocated.bytes)),
@@ -44,12 +44,12 @@ const NUMBERS: [(&str, fn(&Profile, &Site) -> Option<u64>); 17] = [
     ("allocated_error_bytes", |profile, site| {
         profile.error(site, site.allocated)
     }),
-    ("oldest_seconds", |_, site| site.oldest.map(|age| age.as_secs())),
 ];
 
 /// Columns before the numbers, and behind them.
 const WORDS: [&str; 4] = ["op", "class", "group", "verdict"];
-const PLACES: [&str; 7] = [
+const PLACES: [&str; 8] = [
+    "oldest_seconds",
     "growth_bytes_per_second",
     "leaf",
     "function",
@@ -72,6 +72,8 @@ pub(super) fn write(profile: &Profile, _: Measure, out: &mut dyn Write) -> io::R
             let number = number(profile, site).map(|number| number.to_string());
             rows.write_field(number.unwrap_or_default())?;
         }
+        let oldest = site.oldest.map(|age| age.as_secs_f64().to_string());
+        rows.write_field(oldest.unwrap_or_default())?;
         // A number of ours, however it begins.
         rows.write_field(site.growth_bytes_per_second.to_string())?;
         for place in places(profile, site) {
@@ -102,7 +104,7 @@ fn words<'a>(profile: &'a Profile, site: &Site) -> [Cow<'a, str>; 4] {
     ]
 }
 
-/// As [`PLACES`] names them, but for the first: the leaf, then the first frame above the allocator, then all, root first.
+/// As [`PLACES`] names them, but for the numbers: the leaf, then the first frame above the allocator, then all, root first.
 fn places(profile: &Profile, site: &Site) -> [String; 6] {
     let calling = profile.calling_stack(site);
     let caller = calling.first();

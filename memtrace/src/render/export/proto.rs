@@ -114,15 +114,13 @@ pub(super) struct Line {
     pub(super) line: i64,
 }
 
-/// A function.
+/// A function. It gets no name of the linker's: pprof takes a name that equals that for a mangled one, and shortens it.
 #[derive(Clone, Copy, PartialEq, Message)]
 pub(super) struct Function {
     #[prost(uint64, tag = "1")]
     pub(super) id: u64,
     #[prost(int64, tag = "2")]
     pub(super) name: i64,
-    #[prost(int64, tag = "3")]
-    pub(super) system_name: i64,
     #[prost(int64, tag = "4")]
     pub(super) filename: i64,
 }

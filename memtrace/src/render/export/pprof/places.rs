@@ -114,12 +114,7 @@ impl<'a> Places<'a> {
             .collect();
         let functions = (1_u64..)
             .zip(functions.all())
-            .map(|(id, &(name, filename))| Function {
-                id,
-                name,
-                system_name: name,
-                filename,
-            })
+            .map(|(id, &(name, filename))| Function { id, name, filename })
             .collect();
         let mappings = (1_u64..)
             .zip(&ranges)
