@@ -53,6 +53,19 @@ pub fn hostile() -> Profile {
     profile
 }
 
+/// Fails unless a document keeps the published schema.
+pub fn assert_keeps_schema(document: &Value) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/profile.schema.json");
+    let schema = fs::read(path).expect("the schema is in the tree");
+    let schema = serde_json::from_slice(&schema).expect("the schema is JSON");
+    let validator = jsonschema::draft202012::new(&schema).expect("the schema is one");
+    let errors: Vec<_> = validator
+        .iter_errors(document)
+        .map(|error| format!("{}: {error}", error.instance_path()))
+        .collect();
+    assert!(errors.is_empty(), "{errors:#?}");
+}
+
 /// The profile as its own JSON has it.
 pub fn document(profile: &Profile) -> Value {
     let mut bytes = Vec::new();
@@ -94,7 +107,7 @@ pub fn names(site: &Value) -> Vec<String> {
 }
 
 /// A sum over sites: `live` or `allocated`, `bytes` or `count`.
-pub fn sum<'a>(sites: impl IntoIterator<Item = &'a Value>, amount: &str, unit: &str) -> u64 {
+pub fn sum<'a, I: IntoIterator<Item = &'a Value>>(sites: I, amount: &str, unit: &str) -> u64 {
     let sites = sites.into_iter();
     sites.map(|site| site[amount][unit].as_u64().expect("a number")).sum()
 }

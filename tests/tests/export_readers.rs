@@ -9,7 +9,7 @@ use std::{
 
 use memtrace::render::escape;
 use memtrace_tests::{
-    exported::{document, file, hostile, memory_sites, names, sum},
+    exported::{assert_keeps_schema, document, file, hostile, memory_sites, names, sum},
     programs, require, require_tool,
 };
 use serde_json::Value;
@@ -228,6 +228,7 @@ fn tables_are_read_row_by_row() {
     let rows = printed(Command::new("python3").arg(reader("csv_rows.py")).arg(path));
     let rows: Vec<Value> = serde_json::from_str(&rows).expect("rows");
     let document = document(&profile);
+    assert_keeps_schema(&document);
     let sites = document["sites"].as_array().expect("sites");
     assert_eq!(rows.len(), sites.len());
     // What could be a formula has an apostrophe in front.
@@ -254,9 +255,10 @@ fn tables_are_read_row_by_row() {
             .as_str()
             .and_then(|stack| stack.split_once(';'))
             .expect("a group and more");
-        match stack.is_empty() {
-            true => assert!(shown.starts_with("[no stack"), "{shown}"),
-            false => assert_eq!(shown, stack.join(";")),
+        if stack.is_empty() {
+            assert!(shown.starts_with("[no stack"), "{shown}");
+        } else {
+            assert_eq!(shown, stack.join(";"));
         }
         assert_eq!(
             row["leaf"],
@@ -267,14 +269,4 @@ fn tables_are_read_row_by_row() {
         rows.iter()
             .any(|row| row["stack"].as_str().is_some_and(|stack| stack.contains("'=HYPERLINK")))
     );
-}
-
-#[test]
-fn look() {
-    let profile = hostile();
-    let folder = TempDir::new().expect("");
-    for f in ["pprof", "firefox", "speedscope", "heapprofile", "csv"] {
-        let path = file(&profile, f, &folder);
-        fs::copy(&path, Path::new("/tmp/exp/out").join(path.file_name().expect("x"))).expect("x");
-    }
 }

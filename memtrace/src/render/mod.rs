@@ -13,6 +13,8 @@ mod health;
 pub mod json;
 mod json_lines;
 mod json_process;
+#[cfg(test)]
+mod json_schema;
 mod label;
 mod layout;
 pub mod leaks;

@@ -16,8 +16,11 @@ use crate::{
     render::{Measure, escape, label},
 };
 
+/// A cell that is a number, or empty.
+type Number = fn(&Profile, &Site) -> Option<u64>;
+
 /// The columns that hold numbers, before the texts.
-const NUMBERS: [(&str, fn(&Profile, &Site) -> Option<u64>); 16] = [
+const NUMBERS: [(&str, Number); 16] = [
     ("live_bytes", |_, site| Some(site.live.bytes)),
     ("live_count", |_, site| Some(site.live.count)),
     ("allocated_bytes", |_, site| Some(site.allocated.bytes)),

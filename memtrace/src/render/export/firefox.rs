@@ -55,7 +55,7 @@ struct Document<'a> {
     libs: Vec<tables::Lib>,
     pages: [(); 0],
     shared: Shared<'a>,
-    threads: [Thread; 2],
+    threads: [ThreadFields; 2],
 }
 
 #[derive(Serialize)]
@@ -131,7 +131,7 @@ impl<'a> Meta<'a> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Thread {
+struct ThreadFields {
     process_type: &'static str,
     process_startup_time: f64,
     process_shutdown_time: Option<f64>,
@@ -182,9 +182,9 @@ struct Markers {
     length: usize,
 }
 
-fn thread(profile: &Profile, measure: Measure, weight: Vec<u64>, stack: Vec<Option<usize>>) -> Thread {
+fn thread(profile: &Profile, measure: Measure, weight: Vec<u64>, stack: Vec<Option<usize>>) -> ThreadFields {
     let milliseconds = profile.observed.as_secs_f64() * 1e3;
-    Thread {
+    ThreadFields {
         process_type: "default",
         process_startup_time: 0.0,
         process_shutdown_time: Some(milliseconds),

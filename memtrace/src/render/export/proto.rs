@@ -66,6 +66,7 @@ pub(super) struct Label {
 }
 
 /// A file in memory.
+#[expect(clippy::struct_excessive_bools, reason = "the fields are those of the format")]
 #[derive(Clone, Copy, PartialEq, Message)]
 pub(super) struct Mapping {
     #[prost(uint64, tag = "1")]

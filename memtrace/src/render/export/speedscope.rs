@@ -93,7 +93,7 @@ struct Document<'a> {
     #[serde(rename = "activeProfileIndex")]
     active_profile_index: usize,
     shared: Shared<'a>,
-    profiles: [Samples<'a>; SUMS.len()],
+    profiles: [ListFields<'a>; SUMS.len()],
 }
 
 #[derive(Serialize)]
@@ -111,7 +111,7 @@ struct FrameFields<'a> {
 }
 
 #[derive(Serialize)]
-struct Samples<'a> {
+struct ListFields<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
     name: &'static str,
@@ -152,9 +152,9 @@ fn frame(shown: &Shown) -> FrameFields<'_> {
     }
 }
 
-fn samples<'a>(sums: &Sums, stacks: &'a [(&'a Site, Vec<usize>)]) -> Samples<'a> {
+fn samples<'a>(sums: &Sums, stacks: &'a [(&'a Site, Vec<usize>)]) -> ListFields<'a> {
     let weights = stacks.iter().map(|(site, _)| (sums.of)(site));
-    Samples {
+    ListFields {
         kind: "sampled",
         name: sums.name,
         unit: sums.unit,
