@@ -13,7 +13,7 @@ use serde_json::Value;
 fn an_observation_writes_files_for_other_tools() {
     require_root!();
     let options = ["--export", "pprof,speedscope,firefox", "--export", "heapprofile,csv"];
-    let (report, truth) = Memtrace::traced(Program::start("hooks", &[]), &options);
+    let (report, truth) = Memtrace::traced(Program::start("hooks", &["1", "200"]), &options);
     report.assert_exact(&truth);
     assert_keeps_schema(&report.profile);
     let live = sum(memory_sites(&report.profile), "live", "bytes");
