@@ -16,7 +16,7 @@ use memtrace_common::{
 use crate::{
     cli::{ReportArgs, ScopeArgs, Stack, Step},
     profile::Settings,
-    render::Measure,
+    render::{Measure, export::Format},
 };
 
 /// Age from which a block can be suspected, unless asked for otherwise.
@@ -73,7 +73,9 @@ pub struct Options {
     pub settings: Settings,
     /// Directory for the reports; exists and can be written to.
     pub output: Option<PathBuf>,
-    /// What the flame graph measures.
+    /// Formats of other tools that are written there too.
+    pub exports: Vec<Format>,
+    /// What the flame graph measures, and what other tools show first.
     pub measure: Measure,
     /// How call stacks are found.
     pub unwinding: Unwinding,
@@ -122,6 +124,7 @@ impl Options {
             min_age,
             min_size,
             output,
+            export,
             flame,
             stack,
             ring_size,
@@ -181,6 +184,7 @@ impl Options {
                 min_size: min_size.as_u64(),
             },
             output,
+            exports: export,
             measure: flame.into(),
             unwinding: match stack {
                 Stack::Auto => Unwinding::Auto,

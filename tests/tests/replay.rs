@@ -12,7 +12,7 @@ use memtrace::{
     render,
     session::{Lookup, Part, Reading},
 };
-use memtrace_tests::Truth;
+use memtrace_tests::{Truth, exported::assert_keeps_schema};
 use serde_json::Value;
 
 fn path(name: &str) -> PathBuf {
@@ -88,6 +88,7 @@ fn check(name: &str) {
     golden(&format!("{name}.json"), &json);
 
     let json: Value = serde_json::from_str(&json).expect("the report is JSON");
+    assert_keeps_schema(&json);
     let truth = fs::read_to_string(path(&format!("{name}.truth.json"))).expect("the truth is in the tree");
     let truth = Truth::from_line(truth.trim());
     assert!(!truth.sites.is_empty());

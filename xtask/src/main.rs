@@ -14,6 +14,7 @@ mod demo;
 mod dist;
 mod ebpf;
 mod lint;
+mod npm;
 mod packages;
 mod privilege;
 mod steps;

@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 
 use crate::{
     command::Cmd,
-    ebpf, lint, packages,
+    ebpf, lint, npm, packages,
     privilege::{self, Root},
     steps::Steps,
     tools,
@@ -28,12 +28,13 @@ pub(crate) struct Options {
 /// tests must not look like one that passed them.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let mut steps = Steps::default();
-    let mut wanted = packages::COMPILER.to_vec();
+    let mut wanted = [packages::COMPILER, packages::READERS].concat();
     if !options.no_live {
         wanted.extend(packages::LIVE_TESTS);
     }
     steps.run("packages", || packages::ensure(&wanted));
     steps.run("test runner", || tools::NEXTEST.ensure());
+    steps.run("readers of exports", npm::ensure_readers);
     if !options.no_lint {
         lint::add_steps(&mut steps);
     }

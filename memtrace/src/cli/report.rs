@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::Args;
 
-use super::{Flame, output, part_args::PartArgs};
+use super::{Flame, output, part_args::PartArgs, report_args::export_format};
 use crate::{
     exit::Exit,
     options,
-    render::{self, Measure},
+    render::{self, Measure, export::Format},
     session,
 };
 
@@ -21,7 +21,10 @@ pub(super) struct ReportVerb {
     /// Write the reports into this directory, as `attach` does. It is made when it does not exist
     #[arg(short, long, value_name = "DIR")]
     output: Option<PathBuf>,
-    /// What the flame graph and the folded stacks show
+    /// Write files for other tools into the output directory too, for example pprof,speedscope
+    #[arg(long, value_name = "FORMAT", value_delimiter = ',', value_parser = export_format(), requires = "output")]
+    export: Vec<Format>,
+    /// What the flame graph and the folded stacks show, and other tools first
     #[arg(long, value_enum, default_value_t = Flame::Live)]
     flame: Flame,
 }
@@ -32,7 +35,7 @@ impl ReportVerb {
             options::try_directory(directory)?;
         }
         let (_, profile) = self.part.read()?;
-        session::write_reports(&profile, self.output.as_deref(), self.flame.into())?;
+        session::write_reports(&profile, self.output.as_deref(), &self.export, self.flame.into())?;
         Ok(Exit::Success)
     }
 }

@@ -3,11 +3,14 @@
 use std::{path::PathBuf, time::Duration};
 
 use bytesize::ByteSize;
-use clap::{Args, ValueEnum};
+use clap::{
+    Args, ValueEnum,
+    builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
+};
 
 use memtrace_common::limits::RING_BYTES;
 
-use crate::render::Measure;
+use crate::render::{Measure, export::Format};
 
 /// What to observe for how long, and what to report.
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
@@ -34,7 +37,10 @@ pub struct ReportArgs {
     /// stacks.folded. It is made when it does not exist
     #[arg(short, long, value_name = "DIR")]
     pub output: Option<PathBuf>,
-    /// What the flame graph and the folded stacks show
+    /// Write files for other tools into the output directory too, for example pprof,speedscope
+    #[arg(long, value_name = "FORMAT", value_delimiter = ',', value_parser = export_format(), requires = "output")]
+    pub export: Vec<Format>,
+    /// What the flame graph and the folded stacks show, and other tools first
     #[arg(long, value_enum, default_value_t = Flame::Live)]
     pub flame: Flame,
     /// How call stacks are found
@@ -107,6 +113,14 @@ pub enum Stack {
     Auto,
     /// By frame pointer alone: for programs built with frame pointers throughout
     Fp,
+}
+
+/// The formats by name, each with who reads it.
+pub(super) fn export_format() -> impl TypedValueParser<Value = Format> {
+    let names = Format::ALL
+        .iter()
+        .map(|format| PossibleValue::new(format.name).help(format.about));
+    PossibleValuesParser::new(names).try_map(|name| Format::named(&name).ok_or("there is no such format"))
 }
 
 /// Ages are compared in whole seconds, so a fraction would promise what is not kept.

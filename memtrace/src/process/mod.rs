@@ -13,7 +13,7 @@ mod others;
 mod space;
 
 pub use self::{
-    build_id::build_id,
+    build_id::{build_id, build_id_digits},
     file_bytes::FileBytes,
     location::Location,
     module::{FileIdentity, Module},

@@ -179,10 +179,15 @@ impl Module {
 
     /// The last part of the name.
     pub fn short_name(&self) -> &str {
-        Path::new(&self.name)
+        Self::short(&self.name)
+    }
+
+    /// The last part of such a name.
+    pub fn short(name: &str) -> &str {
+        Path::new(name)
             .file_name()
-            .and_then(|name| name.to_str())
-            .unwrap_or(&self.name)
+            .and_then(|last| last.to_str())
+            .unwrap_or(name)
     }
 }
 

@@ -9,6 +9,7 @@ pub mod accuracy;
 pub(crate) mod fixture;
 pub mod growth;
 pub mod leak;
+pub mod modules;
 mod plumbing;
 mod process;
 mod query;
@@ -20,6 +21,7 @@ use memtrace_common::op::{Class, Op};
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    modules::Module,
     process::{Process, SameHooks},
     sampling::{Budget, Sampling, StepTime},
 };
@@ -37,6 +39,8 @@ pub struct Profile {
     pub totals: Totals,
     /// Distinct frames; stacks refer to them by index.
     pub frames: Vec<Frame>,
+    /// The files that frames are in, as far as they are known; frames refer to them by name.
+    pub modules: Vec<Module>,
     /// Distinct stacks, each leaf first.
     pub stacks: Vec<Vec<FrameIndex>>,
     /// Names of what sites are kept apart by (processes, containers, programs); none when they are not.

@@ -44,6 +44,8 @@
 //!                    keep within it), and every counter of `profile::Health`
 //! ```
 //!
+//! `docs/profile.schema.json` is the same for programs; a test validates every fixture by it.
+//!
 //! Strings are exact: what must not reach a terminal is written as `\uXXXX` and read back as it was.
 
 use std::{
@@ -152,6 +154,7 @@ fn document(profile: &Profile, sites: Sites) -> Document<'_> {
         settings,
         totals,
         frames: _,
+        modules: _,
         stacks: _,
         groups,
         sites: all,

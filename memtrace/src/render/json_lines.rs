@@ -92,21 +92,34 @@ impl Formatter for Lines {
     }
 
     fn write_string_fragment<W: ?Sized + Write>(&mut self, out: &mut W, fragment: &str) -> io::Result<()> {
-        for part in fragment.split_inclusive(escape::is_unsafe) {
-            let last = part
-                .chars()
-                .next_back()
-                .filter(|&character| escape::is_unsafe(character));
-            out.write_all(&part.as_bytes()[..part.len() - last.map_or(0, char::len_utf8)])?;
-            for unit in last
-                .iter()
-                .flat_map(|character| character.encode_utf16(&mut [0; 2]).to_vec())
-            {
-                write!(out, "\\u{unit:04x}")?;
-            }
-        }
-        Ok(())
+        write_fragment(out, fragment)
     }
+}
+
+/// Without blanks and line breaks, for documents that no person reads; with the same escapes.
+pub(super) struct Compact;
+
+impl Formatter for Compact {
+    fn write_string_fragment<W: ?Sized + Write>(&mut self, out: &mut W, fragment: &str) -> io::Result<()> {
+        write_fragment(out, fragment)
+    }
+}
+
+fn write_fragment<W: ?Sized + Write>(out: &mut W, fragment: &str) -> io::Result<()> {
+    for part in fragment.split_inclusive(escape::is_unsafe) {
+        let last = part
+            .chars()
+            .next_back()
+            .filter(|&character| escape::is_unsafe(character));
+        out.write_all(&part.as_bytes()[..part.len() - last.map_or(0, char::len_utf8)])?;
+        for unit in last
+            .iter()
+            .flat_map(|character| character.encode_utf16(&mut [0; 2]).to_vec())
+        {
+            write!(out, "\\u{unit:04x}")?;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

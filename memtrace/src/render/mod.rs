@@ -5,6 +5,7 @@
 //! [`FILES`].
 
 pub mod escape;
+pub mod export;
 pub mod flamegraph;
 pub mod folded;
 mod header;
@@ -12,6 +13,8 @@ mod health;
 pub mod json;
 mod json_lines;
 mod json_process;
+#[cfg(test)]
+mod json_schema;
 mod label;
 mod layout;
 pub mod leaks;

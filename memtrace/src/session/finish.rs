@@ -21,7 +21,10 @@ use super::{
 use crate::{
     options::Options,
     profile::{End, Profile},
-    render::{self, File as Rendered, Measure},
+    render::{
+        self, File as Rendered, Measure,
+        export::{self, Format},
+    },
 };
 
 /// After this time something is shown that moves.
@@ -66,7 +69,7 @@ pub(super) async fn finish(
     let settings = options.clone();
     let report = move || -> anyhow::Result<()> {
         let profile = reporter.finish(raw, recorder)?;
-        write_reports(&profile, settings.output.as_deref(), settings.measure)
+        write_reports(&profile, settings.output.as_deref(), &settings.exports, settings.measure)
     };
     let reported = tokio::spawn(async move {
         // A live table that is being made, or waits for a terminal that is stopped, comes first. It is waited for here, where
@@ -112,13 +115,24 @@ async fn with_progress(mut reported: JoinHandle<anyhow::Result<()>>, signals: &m
 ///
 /// # Errors
 /// What could not be written.
-pub fn write_reports(profile: &Profile, output: Option<&Path>, measure: Measure) -> anyhow::Result<()> {
+pub fn write_reports(
+    profile: &Profile,
+    output: Option<&Path>,
+    exports: &[Format],
+    measure: Measure,
+) -> anyhow::Result<()> {
     let mut failed = Vec::new();
     if let Some(directory) = output {
         let form = render::Options { measure };
         for rendered in render::FILES {
             let path = directory.join(rendered.name);
             if let Err(error) = write_file(&path, profile, *rendered, form) {
+                failed.push(format!("{}: {error}", path.display()));
+            }
+        }
+        for format in exports {
+            let path = directory.join(format.file);
+            if let Err(error) = replace(&path, |file| export::write(profile, *format, measure, file)) {
                 failed.push(format!("{}: {error}", path.display()));
             }
         }

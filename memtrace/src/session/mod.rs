@@ -9,6 +9,7 @@ mod health;
 mod hooks;
 mod listed;
 mod loading;
+mod mapped;
 mod observe;
 mod own_child;
 mod preflight;

@@ -12,6 +12,7 @@ use rustix::system::uname;
 use super::{
     collector::Collector,
     listed::{Listed, listed},
+    mapped::facts,
     report::{Raw, cost},
     tracer::Tracer,
 };
@@ -19,10 +20,10 @@ use crate::{
     ledger::Ledger,
     message,
     options::{Options, Recording, Unwinding},
-    process::{FileBytes, Module, build_id},
+    process::Module,
     profile::{self, Cost},
     store::{
-        Contents, End, FileWriter, ModuleFacts, Pace, Series, Start,
+        Contents, End, FileWriter, Pace, Series, Start,
         content::{self, Sums},
         frames::FrameWriter,
         names,
@@ -270,17 +271,6 @@ fn start(target: &profile::Target, tracer: &Tracer, options: &Options) -> Start 
         counters: Counter::ALL.iter().map(|counter| counter.name().to_owned()).collect(),
         by_tables: options.unwinding == Unwinding::Auto,
         sampling: tracer.sampling(options),
-    }
-}
-
-/// What is kept of a module.
-fn facts(module: &Module) -> ModuleFacts {
-    let file = module.file();
-    let build_id = file.and_then(|file| build_id(&FileBytes::new(file)));
-    ModuleFacts {
-        name: module.name.clone(),
-        build_id: build_id.map(|id| id.iter().map(|byte| format!("{byte:02x}")).collect()),
-        size: file.and_then(|file| Some(file.metadata().ok()?.len())),
     }
 }
 

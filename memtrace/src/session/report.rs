@@ -16,6 +16,7 @@ use super::{
     frames::Interner,
     health::health,
     listed::{Listed, listed, without_mark},
+    mapped,
     recorder::Recorder,
     tracer::Tracer,
 };
@@ -26,6 +27,7 @@ use crate::{
     process::Module,
     profile::{self, Allocator, Cost, End, FrameIndex, Profile, Settings, Site, Target},
     render,
+    store::ModuleFacts,
     symbolize::Symbolizer,
     target::TargetInfo,
 };
@@ -37,6 +39,8 @@ const COLUMNS: usize = 80;
 pub(super) struct Raw {
     pub(super) snapshot: Snapshot,
     pub(super) modules: Vec<Arc<Module>>,
+    /// The modules as a recording has them, where it is one.
+    pub(super) recorded: Vec<ModuleFacts>,
     /// Who the processes of the snapshot are and what is hooked in them, in its order; their sums are not in it yet.
     pub(super) processes: Vec<profile::Process>,
     /// Times at which probes had to be put on anew.
@@ -94,6 +98,7 @@ impl Raw {
             groups: collector.processes.groups().to_vec(),
             snapshot,
             modules: collector.processes.modules().all(),
+            recorded: Vec::new(),
             notes,
             cost: cost(&counters),
             counters,
@@ -229,6 +234,12 @@ impl Reporter {
             })
             .collect();
         let target = self.target(&raw);
+        // A live table has no use for them, and they cost reading.
+        let modules = if raw.end.is_some() {
+            mapped::modules(&raw)
+        } else {
+            Vec::new()
+        };
         let whole: Vec<bool> = raw
             .snapshot
             .stacks
@@ -274,6 +285,7 @@ impl Reporter {
             settings: self.settings.clone(),
             totals: raw.snapshot.totals,
             frames: frames.all,
+            modules,
             stacks,
             sites,
             health,

@@ -58,6 +58,12 @@ const RULES: &[Rule] = &[
         because: "only render/flamegraph names inferno",
     },
     Rule {
+        within: &["memtrace/src/"],
+        except: &["memtrace/src/render/export/"],
+        forbidden: &["csv", "prost"],
+        because: "only render/export/ names csv and prost",
+    },
+    Rule {
         within: &PURE,
         except: &[],
         forbidden: &[
@@ -186,6 +192,7 @@ mod tests {
             ("memtrace/src/symbolize/mod.rs", "use gimli::EhFrame;"),
             ("memtrace/src/options.rs", "#[derive(clap::Args)] struct A;"),
             ("memtrace/src/render/text.rs", "use inferno::flamegraph;"),
+            ("memtrace/src/render/json.rs", "use prost::Message;"),
             ("memtrace/src/render/text.rs", "use std::{fmt, fs::File, io};"),
             ("memtrace/src/ledger/mod.rs", "let now = std::time::Instant::now();"),
             ("memtrace/src/ledger/mod.rs", "use std::time::{Duration, Instant};"),

@@ -301,6 +301,7 @@ impl<R: Read + Seek> Reading<R> {
             seen: sums.seen,
             gaps: sums.gaps,
             modules: Vec::new(),
+            recorded: state.modules.clone(),
             notes,
             counters,
             events,

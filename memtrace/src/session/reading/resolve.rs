@@ -10,7 +10,7 @@ use std::{
 use rustc_hash::FxHashSet;
 
 use crate::{
-    process::{FileBytes, Location, Module, build_id},
+    process::{Location, Module, build_id_digits},
     profile::Frame,
     store::{ModuleFacts, Names, content::NamedFrame},
     symbolize::Symbolizer,
@@ -100,9 +100,7 @@ fn same(path: &Path, wanted: &str) -> Option<File> {
         return None;
     }
     let file = File::open(path).ok()?;
-    let found = build_id(&FileBytes::new(&file))?;
-    let found: String = found.iter().map(|byte| format!("{byte:02x}")).collect();
-    (found == wanted).then_some(file)
+    (build_id_digits(&file)? == wanted).then_some(file)
 }
 
 /// The cache with the debug file of a module, which a server had.
