@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     process::Location,
-    profile::{Amount, Spread, Totals},
+    profile::{Amount, Moment, Spread, Totals},
 };
 
 /// One site.
@@ -102,6 +102,8 @@ pub struct Snapshot {
     /// Sums over all sites. The peak is of what was live at once, so it can be less than what is live when all processes have
     /// ended, which is what each left.
     pub totals: Totals,
+    /// The same at the moments of the histories.
+    pub timeline: Vec<Moment>,
     /// The programs of all processes, in the order in which they began.
     pub processes: Vec<ProcessFacts>,
     /// Those that have ended and are not listed.
@@ -178,6 +180,15 @@ impl Ledger {
         }
         Snapshot {
             totals: self.totals(&sites),
+            timeline: (self.moments.sums())
+                .map(|(time_ns, sums)| Moment {
+                    at: since_start(time_ns),
+                    live_bytes: sums.live_bytes,
+                    allocated_bytes: Some(sums.allocated_bytes),
+                    resident_bytes: None,
+                    lost: sums.lost,
+                })
+                .collect(),
             sites,
             stacks: stacks.all,
             processes: self.process_facts(),

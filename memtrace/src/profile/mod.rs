@@ -9,10 +9,12 @@ pub mod accuracy;
 pub(crate) mod fixture;
 pub mod growth;
 pub mod leak;
+mod measure;
 mod plumbing;
 mod process;
 mod query;
 mod sampling;
+mod timeline;
 
 use std::time::Duration;
 
@@ -20,8 +22,10 @@ use memtrace_common::op::{Class, Op};
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    measure::Measure,
     process::{Process, SameHooks},
     sampling::{Budget, Sampling, StepTime},
+    timeline::Moment,
 };
 
 /// Where the live bytes of one or more processes were allocated, over one observation.
@@ -33,8 +37,12 @@ pub struct Profile {
     pub observed: Duration,
     /// What the report was asked to show.
     pub settings: Settings,
+    /// What sites were chosen by, a clause each; none when all are there.
+    pub filter: Vec<String>,
     /// Sums over all sites, those not shown included.
     pub totals: Totals,
+    /// Sums at moments of the observation, in order of time: those of the sites' histories.
+    pub timeline: Vec<Moment>,
     /// Distinct frames; stacks refer to them by index.
     pub frames: Vec<Frame>,
     /// Distinct stacks, each leaf first.
@@ -122,7 +130,7 @@ pub struct Totals {
     pub live: Amount,
     /// Memory ever allocated: heap and mapped.
     pub allocated: Amount,
-    /// The largest live bytes at any moment, heap and mapped.
+    /// The largest live bytes at any moment, heap and mapped; behind a filter the largest at a moment of the histories, so at least that.
     pub peak_live_bytes: u64,
     /// Live amounts of each class, files and reserved address space included.
     pub live_by_class: Vec<(Class, Amount)>,
@@ -145,6 +153,8 @@ pub struct Site {
     pub unknown: Amount,
     /// Ever allocated.
     pub allocated: Amount,
+    /// Live at the moment of the most live bytes of all sites, where that was kept.
+    pub at_peak: Option<Amount>,
     /// How its allocations are spread.
     pub spread: Spread,
     /// Live and at least [`Settings::min_age`] old.

@@ -9,7 +9,7 @@ use crate::{
 
 use super::{
     escape,
-    label::{self, fact},
+    label::{self, fact, fitting_fact},
     layout::{COLUMNS, elide, wrap},
     processes,
 };
@@ -26,6 +26,10 @@ pub(super) fn write(profile: &Profile, title: &str, out: &mut dyn Write) -> io::
         writeln!(out, "{}", elide(&line, COLUMNS))?;
     }
     writeln!(out)?;
+    if !profile.filter.is_empty() {
+        let clauses: Vec<_> = profile.filter.iter().map(|clause| escape::text(clause)).collect();
+        writeln!(out, "{}", fitting_fact("only sites", &clauses.join(", ")))?;
+    }
     if profile.is_of_many() {
         // Executables and allocators are those of each process: in the part on health.
         return Ok(());

@@ -21,36 +21,8 @@ pub mod text;
 
 use std::io::{self, Write};
 
-use crate::profile::{Profile, Site};
-pub use crate::units;
-
-/// What flame graphs and folded stacks measure.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum Measure {
-    /// Bytes that are not yet freed.
-    #[default]
-    Live,
-    /// Bytes ever allocated.
-    Allocated,
-}
-
-impl Measure {
-    /// The bytes of a site under this measure.
-    pub const fn bytes(self, site: &Site) -> u64 {
-        match self {
-            Self::Live => site.live.bytes,
-            Self::Allocated => site.allocated.bytes,
-        }
-    }
-
-    /// The word for it in titles.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Live => "live",
-            Self::Allocated => "allocated",
-        }
-    }
-}
+use crate::profile::Profile;
+pub use crate::{profile::Measure, units};
 
 /// What can be chosen of the files' form.
 #[derive(Clone, Copy, Debug, Default)]

@@ -351,11 +351,12 @@ impl Collector {
         Ok(())
     }
 
-    /// Notes the live bytes of every site, for its history.
-    pub(super) fn sample(&mut self, now_ns: u64) {
+    /// Notes the live bytes of every site, for its history; `lost` records have not come since the start.
+    pub(super) fn sample(&mut self, now_ns: u64, lost: u64) {
         if let Some(recording) = &mut self.recording {
-            recording.sample(now_ns);
+            recording.sample(now_ns, lost);
         }
+        self.ledger.set_lost(lost);
         self.ledger.sample(now_ns);
     }
 

@@ -250,7 +250,8 @@ impl Loop<'_> {
             self.sampled_at = Instant::now();
             self.collector.sweep(now_ns().saturating_sub(YOUNG_NS))?;
             self.drain();
-            self.collector.sample(now_ns());
+            let lost = report::lost(&self.tracer.counters());
+            self.collector.sample(now_ns(), lost);
             let processes = &self.collector.processes;
             let state = self.tracer.state();
             state.forget_all_but(|incarnation| processes.description(incarnation).is_some());

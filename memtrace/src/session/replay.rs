@@ -44,6 +44,7 @@ pub fn replay(recording: &[u8], settings: Settings) -> anyhow::Result<Profile> {
             }
             Frame::End { incarnation, now_ns } => ledger.end(incarnation, now_ns),
             Frame::LostFree(key, free) => ledger.apply_lost_free(key, free),
+            Frame::Lost(lost) => ledger.set_lost(lost),
             Frame::Sample(now_ns) => ledger.sample(now_ns),
             Frame::Forget { after_look, .. } => ledger.forget_blocks(after_look),
             Frame::Break {

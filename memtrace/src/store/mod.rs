@@ -11,6 +11,7 @@
 //! | `L` | a lost free that was applied: key and value as in the map |
 //! | `B` | a program that was there at the start: pid, incarnation (`u32`), and its program break (`u64`), 0 for none |
 //! | `P` | a moment at which live bytes were noted: kernel time (`u64`, nanoseconds) |
+//! | `N` | so many records had never come by the moment that follows: `u64`; left out where it is none |
 //! | `U` | blocks that were known are not any more, because they may be freed unseen: kernel time (`u64`, nanoseconds), 1 after a look at the allocator (`u32`) |
 //! | `F` | [`Final`] as JSON, the last frame |
 //!

@@ -45,6 +45,8 @@ pub enum Frame<'a> {
     },
     /// A lost free.
     LostFree(LostKey, LostFree),
+    /// How many records had never come by then.
+    Lost(u64),
     /// A moment at which live bytes were noted, in nanoseconds.
     Sample(u64),
     /// From here on blocks that were known are not, because they may be freed unseen.
@@ -189,6 +191,7 @@ fn frame(tag: u8, content: &[u8]) -> Option<Frame<'_>> {
             incarnation: small(&mut rest)?,
             address: number(&mut rest)?,
         },
+        b'N' => Frame::Lost(number(&mut rest)?),
         b'P' => Frame::Sample(number(&mut rest)?),
         b'U' => Frame::Forget {
             now_ns: number(&mut rest)?,

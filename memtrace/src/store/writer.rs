@@ -107,8 +107,11 @@ impl Writer {
         self.frame(b'U', &content);
     }
 
-    /// A moment at which live bytes were noted.
-    pub fn sample(&mut self, now_ns: u64) {
+    /// A moment at which live bytes were noted; `lost` records had never come by then.
+    pub fn sample(&mut self, now_ns: u64, lost: u64) {
+        if lost > 0 {
+            self.frame(b'N', &lost.to_le_bytes());
+        }
         self.frame(b'P', &now_ns.to_le_bytes());
     }
 
@@ -149,7 +152,8 @@ mod tests {
         writer.group(2, 9);
         writer.end(2, 10);
         writer.program_break(1, 2, 11);
-        writer.sample(12);
+        writer.sample(11, 0);
+        writer.sample(12, 3);
         writer.forget_blocks(13, true);
         writer.file.flush().unwrap();
         let bytes = std::fs::read(file.path()).unwrap();
@@ -175,6 +179,8 @@ mod tests {
                 incarnation: 2,
                 address: 11,
             },
+            Frame::Sample(11),
+            Frame::Lost(3),
             Frame::Sample(12),
             Frame::Forget {
                 now_ns: 13,
