@@ -18,6 +18,7 @@ pub mod leaks;
 pub mod live;
 mod processes;
 pub mod text;
+pub mod tree;
 
 use std::io::{self, Write};
 
