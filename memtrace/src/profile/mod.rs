@@ -10,6 +10,7 @@ pub mod filter;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod growth;
+pub mod histogram;
 pub mod leak;
 mod measure;
 mod plumbing;

@@ -4,11 +4,13 @@
 //! files or read a clock. The same profile gives the same bytes. A new format is a module and a row in
 //! [`FILES`].
 
+mod bars;
 pub mod escape;
 pub mod flamegraph;
 pub mod folded;
 mod header;
 mod health;
+pub mod histogram;
 pub mod json;
 mod json_lines;
 mod json_process;
@@ -18,6 +20,7 @@ pub mod leaks;
 pub mod live;
 mod processes;
 pub mod text;
+pub mod timeline;
 pub mod tree;
 
 use std::io::{self, Write};
