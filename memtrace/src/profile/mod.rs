@@ -6,6 +6,7 @@
 
 pub mod accuracy;
 pub mod calltree;
+pub mod diff;
 pub mod filter;
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -77,6 +78,9 @@ pub struct Target {
     pub command: String,
     /// Path of the executable as the target sees it.
     pub executable: String,
+    /// The executable's build id in hexadecimal digits, where it has one and one process was meant.
+    #[serde(default)]
+    pub build_id: Option<String>,
     /// Allocators that were hooked; of several processes those of any.
     pub allocators: Vec<Allocator>,
     /// Why the observation ended, or `None` while it goes on.

@@ -6,7 +6,8 @@
 //! ```text
 //! memtrace_version   version of memtrace
 //! format_version     version of this schema
-//! target             selection (in words), pid, command, executable, allocators[{name, path, hooks[]}],
+//! target             selection (in words), pid, command, executable, build_id (hexadecimal, or null),
+//!                    allocators[{name, path, hooks[]}],
 //!                    end: null | {reason: "duration" | "interrupted" | "exited", status}
 //! observed_seconds   length of the observation
 //! settings           top, min_age_seconds, min_size

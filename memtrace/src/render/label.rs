@@ -76,6 +76,11 @@ pub(super) fn stack(profile: &Profile, site: &Site, indent: usize, most: usize) 
     if frames.is_empty() {
         return vec![format!("{:indent$}{}", "", no_stack(profile, site))];
     }
+    self::frames(&frames, indent, most)
+}
+
+/// The same of frames, of which the first is the interesting one.
+pub(super) fn frames(frames: &[&Frame], indent: usize, most: usize) -> Vec<String> {
     // One line more is no worse than a line that says so.
     let shown = if frames.len() <= most + 1 { frames.len() } else { most };
     let mut lines: Vec<String> = frames[..shown]

@@ -5,6 +5,7 @@
 //! [`FILES`].
 
 mod bars;
+pub mod diff;
 pub mod escape;
 pub mod flamegraph;
 pub mod folded;

@@ -169,6 +169,7 @@ impl Reporter {
             pid: first.map_or(0, |first| first.pid),
             command: first.map(|first| first.command.clone()).unwrap_or_default(),
             executable: first.map(|first| without_mark(&first.executable)).unwrap_or_default(),
+            build_id: first.and_then(|first| first.build_id.clone()),
             allocators: Vec::new(),
             end: None,
         };

@@ -3,6 +3,7 @@
 //! Sizes in the tooltips are in readable units, which inferno does not offer: its titles are rewritten on the way out.
 
 mod colour;
+pub mod diff;
 
 use std::io::{self, Write};
 
@@ -30,11 +31,24 @@ pub fn write(profile: &Profile, measure: Measure, out: &mut dyn Write) -> io::Re
         return empty(profile, measure, out);
     }
     let mut palette = palette(profile);
-    let mut options = Options::default();
-    options.title = title(profile, measure);
-    options.subtitle = Some(subtitle(profile));
-    options.bgcolors = Some(BackgroundColor::Flat(BACKGROUND));
+    let mut options = options_of(title(profile, measure), subtitle(profile), measure);
     options.palette_map = Some(&mut palette);
+    let shift = excess_bits(total);
+    options.factor = 2_f64.powi(shift);
+    let lines: Vec<String> = folded
+        .iter()
+        .rev()
+        .map(|(stack, bytes)| format!("{} {}", stack.join(";"), bytes >> shift))
+        .collect();
+    draw(&mut options, &lines, measure, out)
+}
+
+/// What all pictures have in common.
+fn options_of<'a>(title: String, subtitle: String, measure: Measure) -> Options<'a> {
+    let mut options = Options::default();
+    options.title = title;
+    options.subtitle = Some(subtitle);
+    options.bgcolors = Some(BackgroundColor::Flat(BACKGROUND));
     options.hash = true;
     count_name(measure).clone_into(&mut options.count_name);
     options.name_type = String::new();
@@ -44,16 +58,13 @@ pub fn write(profile: &Profile, measure: Measure, out: &mut dyn Write) -> io::Re
     // characters of the line, where a blank in a name parts them. Only its flame chart keeps the order, from
     // last to first.
     options.flame_chart = true;
+    options
+}
 
-    let shift = excess_bits(total);
-    options.factor = 2_f64.powi(shift);
-    let lines: Vec<String> = folded
-        .iter()
-        .rev()
-        .map(|(stack, bytes)| format!("{} {}", stack.join(";"), bytes >> shift))
-        .collect();
+/// Draws folded stacks, which come from last to first.
+fn draw(options: &mut Options<'_>, lines: &[String], measure: Measure, out: &mut dyn Write) -> io::Result<()> {
     let mut svg = Vec::new();
-    flamegraph::from_lines(&mut options, lines.iter().map(String::as_str), &mut svg)?;
+    flamegraph::from_lines(options, lines.iter().map(String::as_str), &mut svg)?;
     readable_titles(&String::from_utf8_lossy(&svg), measure, out)?;
     writeln!(out)
 }
@@ -123,11 +134,12 @@ fn empty(profile: &Profile, measure: Measure, out: &mut dyn Write) -> io::Result
         }
         (None, Measure::Peak | Measure::PeakBlocks) => "Nothing was live at any moment of the observation.".to_owned(),
     };
-    let lines = [
-        (36, 17, title(profile, measure)),
-        (60, 12, subtitle(profile)),
-        (110, 14, nothing),
-    ];
+    picture_of(&title(profile, measure), &subtitle(profile), &nothing, out)
+}
+
+/// A picture with nothing but text.
+fn picture_of(title: &str, subtitle: &str, nothing: &str, out: &mut dyn Write) -> io::Result<()> {
+    let lines = [(36, 17, title), (60, 12, subtitle), (110, 14, nothing)];
     writeln!(out, r#"<?xml version="1.0" encoding="UTF-8"?>"#)?;
     writeln!(
         out,
