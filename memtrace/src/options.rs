@@ -174,6 +174,7 @@ impl Options {
             measure: match flame {
                 Flame::Live => Measure::Live,
                 Flame::Allocated => Measure::Allocated,
+                Flame::Temporary => Measure::Temporary,
             },
             unwinding: match stack {
                 Stack::Auto => Unwinding::Auto,

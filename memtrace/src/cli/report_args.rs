@@ -28,11 +28,11 @@ pub struct ReportArgs {
     /// A site with fewer suspected bytes than this is not in the leak report, for example 64KiB
     #[arg(long, value_name = "SIZE", default_value = "0")]
     pub min_size: ByteSize,
-    /// Write the reports into this directory: summary.txt, leaks.txt, leaks.json, profile.json, flamegraph.svg,
-    /// stacks.folded. It is made when it does not exist
+    /// Write the reports into this directory: summary.txt, leaks.txt, leaks.json, profile.json, tree.txt, histogram.txt,
+    /// timeline.txt, flamegraph.svg, stacks.folded. It is made when it does not exist
     #[arg(short, long, value_name = "DIR")]
     pub output: Option<PathBuf>,
-    /// What the flame graph and the folded stacks show
+    /// What the flame graph, the folded stacks and the tree show
     #[arg(long, value_enum, default_value_t = Flame::Live)]
     pub flame: Flame,
     /// How call stacks are found
@@ -77,6 +77,8 @@ pub enum Flame {
     Live,
     /// Bytes ever allocated
     Allocated,
+    /// Bytes allocated and freed while it was observed
+    Temporary,
 }
 
 /// How much is observed under a budget.

@@ -5,6 +5,7 @@
 //! Sizes are bytes, times are as their names say.
 
 pub mod accuracy;
+pub mod annotate;
 pub mod calltree;
 pub mod diff;
 pub mod filter;

@@ -4,6 +4,7 @@
 //! files or read a clock. The same profile gives the same bytes. A new format is a module and a row in
 //! [`FILES`].
 
+pub mod annotate;
 mod bars;
 pub mod diff;
 pub mod escape;
@@ -32,7 +33,7 @@ pub use crate::{profile::Measure, units};
 /// What can be chosen of the files' form.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
-    /// What the flame graph and the folded stacks measure.
+    /// What the flame graph, the folded stacks and the tree measure.
     pub measure: Measure,
 }
 
@@ -80,6 +81,27 @@ pub const FILES: &[File] = &[
         render: |profile, _, out| json::write(profile, json::Sites::All, out),
     },
     File {
+        name: "tree.txt",
+        about: "call paths as a tree",
+        render: |profile, options, out| {
+            let tree = tree::Options {
+                measure: options.measure,
+                ..tree::Options::default()
+            };
+            tree::write(profile, &tree, out)
+        },
+    },
+    File {
+        name: "histogram.txt",
+        about: "sizes and lifetimes of blocks",
+        render: |profile, _, out| histogram::write(profile, None, &histogram::Options::default(), out),
+    },
+    File {
+        name: "timeline.txt",
+        about: "memory over time",
+        render: |profile, _, out| timeline::write(profile, &timeline::Options::default(), out),
+    },
+    File {
         name: "flamegraph.svg",
         about: "flame graph: open it in a browser",
         render: |profile, options, out| flamegraph::write(profile, options.measure, out),
@@ -107,7 +129,7 @@ mod tests {
     fn every_file_of_every_profile_is_clean_and_always_the_same() {
         for (profile_name, profile) in fixture::all() {
             for file in FILES {
-                for measure in [Measure::Live, Measure::Allocated] {
+                for measure in Measure::ALL {
                     let render = || rendered(|out| file.render(&profile, Options { measure }, out));
                     let content = render();
                     assert_eq!(content, render(), "{} of {profile_name}", file.name);
