@@ -285,7 +285,7 @@ mod tests {
             });
             let profile = fixture::profile(sites);
             for options in [Options::default(), callers()] {
-                let text = text(&profile, &Options { columns, min_share, depth, ..options });
+                let text = text(&profile, &Options { depth, min_share, columns, ..options });
                 for line in text.lines() {
                     prop_assert!(line.width() <= columns, "{line}");
                     prop_assert_eq!(line.trim_end(), line);

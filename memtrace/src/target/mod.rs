@@ -5,7 +5,7 @@ pub mod container;
 pub mod launch;
 pub mod select;
 
-use std::{fs, io};
+use std::{fmt::Write as _, fs, io};
 
 use memtrace_common::config::PidNamespace;
 use rustix::process::geteuid;
@@ -146,8 +146,13 @@ pub fn check(pid: u32) -> Result<TargetInfo, TargetError> {
         .into_owned();
     let file = fs::File::open(format!("/proc/{pid}/exe")).map_err(failed)?;
     check_architecture(pid, &file)?;
-    let build_id =
-        build_id(&FileBytes::new(&file)).map(|id| id.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+    let build_id = build_id(&FileBytes::new(&file)).map(|id| {
+        id.iter().fold(String::new(), |mut digits, byte| {
+            // Writing to a string cannot fail.
+            let _written = write!(digits, "{byte:02x}");
+            digits
+        })
+    });
     let pid_namespace = match numbered(pid).map_err(failed)? {
         Numbered::Globally => PidNamespace::default(),
         Numbered::In(namespace) => namespace,

@@ -7,17 +7,16 @@ use super::super::{Amount, Moment, Profile, Site, Totals};
 /// Makes totals and timeline those of the sites.
 pub(super) fn add_up(profile: &mut Profile) {
     let sum = |amounts: &mut dyn Iterator<Item = Amount>| amounts.fold(Amount::default(), Amount::plus);
-    let of_class = |class: Class| sum(&mut of_class(&profile.sites, class).map(|site| site.live));
-    let live_by_class: Vec<_> = profile.totals.live_by_class.iter().map(|&(class, _)| class).collect();
+    let by_class = profile.totals.live_by_class.iter().map(|&(class, _)| {
+        let live = sum(&mut of_class(&profile.sites, class).map(|site| site.live));
+        (class, live)
+    });
     let live = sum(&mut profile.memory_sites().map(|site| site.live));
     let totals = Totals {
         live,
         allocated: sum(&mut profile.memory_sites().map(|site| site.allocated)),
         peak_live_bytes: peak(profile).max(live.bytes),
-        live_by_class: live_by_class
-            .into_iter()
-            .map(|class| (class, of_class(class)))
-            .collect(),
+        live_by_class: by_class.collect(),
     };
     profile.timeline = timeline(profile);
     profile.totals = totals;

@@ -66,8 +66,9 @@ pub fn write(
     let mut view = View { options, out };
     view.say(&escape::text(&annotation.file))?;
     let through = &annotation.total;
+    let unit = if options.blocks { " blocks" } else { "" };
     view.say(&format!(
-        "{} live, {} allocated through this file",
+        "{}{unit} live, {}{unit} allocated through this file",
         view.amount(through.live),
         view.amount(through.allocated)
     ))?;

@@ -52,9 +52,12 @@ pub(super) fn columns(moments: &[Moment], width: usize) -> Vec<Column> {
             }
             found.lost = known.lost.saturating_sub(lost);
             lost = known.lost;
-            found.allocated_per_second = allocated_at(moments, to)
-                .zip(allocated_at(moments, from))
-                .map(|(after, before)| whole((after - before) / (to - from).as_secs_f64().max(f64::MIN_POSITIVE)));
+            found.allocated_per_second =
+                allocated_at(moments, to)
+                    .zip(allocated_at(moments, from))
+                    .map(|(after, before)| {
+                        whole((after - before) / to.saturating_sub(from).as_secs_f64().max(f64::MIN_POSITIVE))
+                    });
             found
         })
         .collect()
@@ -140,11 +143,11 @@ mod tests {
             prop_assert_eq!(found.len(), width);
             let lost: u64 = found.iter().map(|column| column.lost).sum();
             prop_assert_eq!(lost, last.lost - first.lost);
-            let seconds = (last.at - first.at).as_secs_f64() / width as f64;
+            let seconds = last.at.saturating_sub(first.at).as_secs_f64() / width as f64;
             let allocated: f64 = found.iter().map(|column| column.allocated_per_second.unwrap() as f64 * seconds).sum();
             let truth = (last.allocated_bytes.unwrap() - first.allocated_bytes.unwrap()) as f64;
             // Each column is rounded to a byte a second, and its ends to a nanosecond.
-            prop_assert!((allocated - truth).abs() <= truth * 1e-3 + (last.at - first.at).as_secs_f64(), "{allocated} {truth}");
+            prop_assert!((allocated - truth).abs() <= truth * 1e-3 + last.at.saturating_sub(first.at).as_secs_f64(), "{allocated} {truth}");
             prop_assert_eq!(found[width - 1].live_bytes >= last.live_bytes, true);
             let highest = moments.iter().map(|moment| moment.live_bytes).max();
             prop_assert_eq!(found.iter().map(|column| column.live_bytes).max(), highest);
