@@ -55,6 +55,23 @@ pub fn duration(duration: Duration) -> String {
     }
 }
 
+/// `0 s`, `1.0 us`, `4.2 ms`, `17.2 s`: a short time with one decimal, from a minute on as [`duration`].
+pub fn precise(time: Duration) -> String {
+    match time.as_nanos() {
+        0 => "0 s".into(),
+        nanoseconds @ 1..1_000 => format!("{nanoseconds} ns"),
+        nanoseconds @ 1_000..1_000_000 => tenths(nanoseconds, 1_000, "us"),
+        nanoseconds @ 1_000_000..1_000_000_000 => tenths(nanoseconds, 1_000_000, "ms"),
+        nanoseconds @ 1_000_000_000..60_000_000_000 => tenths(nanoseconds, 1_000_000_000, "s"),
+        _ => duration(time),
+    }
+}
+
+/// A number of units with one decimal; what is cut off is never rounded up.
+fn tenths(value: u128, unit: u128, name: &str) -> String {
+    format!("{}.{} {name}", value / unit, value % unit * 10 / unit)
+}
+
 /// `1,234,567`.
 pub fn count(count: u64) -> String {
     let digits = count.to_string();
@@ -152,6 +169,22 @@ mod tests {
         ];
         for (milliseconds, text) in cases {
             assert_eq!(duration(Duration::from_millis(milliseconds)), text);
+        }
+    }
+
+    #[test]
+    fn short_times_have_a_decimal() {
+        let cases = [
+            (0, "0 s"),
+            (999, "999 ns"),
+            (1_024, "1.0 us"),
+            (999_999, "999.9 us"),
+            (4_194_304, "4.1 ms"),
+            (17_179_869_184, "17.1 s"),
+            (274_877_906_944, "4 min 34 s"),
+        ];
+        for (nanoseconds, text) in cases {
+            assert_eq!(precise(Duration::from_nanos(nanoseconds)), text);
         }
     }
 

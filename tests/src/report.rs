@@ -174,6 +174,9 @@ impl Report {
             "profile.json",
             "flamegraph.svg",
             "stacks.folded",
+            "tree.txt",
+            "histogram.txt",
+            "timeline.txt",
         ] {
             let size = self.file(name).metadata().map_or(0, |metadata| metadata.len());
             println!("{name}: {size} bytes");

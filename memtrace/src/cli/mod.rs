@@ -11,6 +11,7 @@ mod report;
 mod report_args;
 mod run;
 mod target_args;
+mod view_args;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
@@ -19,6 +20,7 @@ use crate::{exit::Exit, render::escape};
 pub use self::{
     report_args::{Flame, ReportArgs, Stack, Step},
     target_args::{ScopeArgs, Split},
+    view_args::{AnnotateArgs, DiffArgs, FilterArgs, HistogramArgs, MeasureArg, TimelineArgs, TreeArgs},
 };
 
 const EXAMPLES: &str = "\

@@ -33,14 +33,14 @@ pub struct ReportArgs {
     /// A site with fewer suspected bytes than this is not in the leak report, for example 64KiB
     #[arg(long, value_name = "SIZE", default_value = "0")]
     pub min_size: ByteSize,
-    /// Write the reports into this directory: summary.txt, leaks.txt, leaks.json, profile.json, flamegraph.svg,
-    /// stacks.folded. It is made when it does not exist
+    /// Write the reports into this directory: summary.txt, leaks.txt, leaks.json, profile.json, tree.txt, histogram.txt,
+    /// timeline.txt, flamegraph.svg, stacks.folded. It is made when it does not exist
     #[arg(short, long, value_name = "DIR")]
     pub output: Option<PathBuf>,
     /// Write files for other tools into the output directory too, for example pprof,speedscope
     #[arg(long, value_name = "FORMAT", value_delimiter = ',', value_parser = export_format(), requires = "output")]
     pub export: Vec<Format>,
-    /// What the flame graph and the folded stacks show, and other tools first
+    /// What the flame graph, the folded stacks and the tree show, and other tools first
     #[arg(long, value_enum, default_value_t = Flame::Live)]
     pub flame: Flame,
     /// How call stacks are found
@@ -82,6 +82,8 @@ pub enum Flame {
     Live,
     /// Bytes ever allocated
     Allocated,
+    /// Bytes allocated and freed while it was observed
+    Temporary,
 }
 
 impl From<Flame> for Measure {
@@ -89,6 +91,7 @@ impl From<Flame> for Measure {
         match flame {
             Flame::Live => Self::Live,
             Flame::Allocated => Self::Allocated,
+            Flame::Temporary => Self::Temporary,
         }
     }
 }

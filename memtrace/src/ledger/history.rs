@@ -3,10 +3,21 @@
 /// Moments kept; when there are twice as many, every second one goes.
 const MOMENTS: usize = 32;
 
+/// The sums over all memory at a moment.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) struct Sums {
+    pub(super) live_bytes: u64,
+    pub(super) allocated_bytes: u64,
+    /// What was lost up to then, as far as the ledger was told.
+    pub(super) lost: u64,
+}
+
 /// The moments that all sites share, in nanoseconds of kernel time.
 #[derive(Debug, Default)]
 pub(super) struct Moments {
     times: Vec<u64>,
+    /// Of each; what is missing at the end is to be noted yet.
+    sums: Vec<Sums>,
     /// Of how many samples one is kept.
     stride: u64,
     seen: u64,
@@ -38,11 +49,26 @@ impl Moments {
                 even = !even;
                 even
             });
+            let mut even = false;
+            self.sums.retain(|_| {
+                even = !even;
+                even
+            });
             thin();
             self.stride *= 2;
         }
         self.times.push(now_ns);
         Sample::Note(self.times.len() - 1)
+    }
+
+    /// Notes the sums of the last moment.
+    pub(super) fn note(&mut self, sums: Sums) {
+        self.sums.push(sums);
+    }
+
+    /// The moments so far with their sums.
+    pub(super) fn sums(&self) -> impl Iterator<Item = (u64, Sums)> {
+        self.times.iter().copied().zip(self.sums.iter().copied())
     }
 
     /// The moments so far.
@@ -116,6 +142,11 @@ mod tests {
         for (now, &value) in (0..).zip(values) {
             if let Sample::Note(index) = moments.sample(now, || history.thin()) {
                 history.note(index, value);
+                moments.note(Sums {
+                    live_bytes: value,
+                    allocated_bytes: now,
+                    lost: 0,
+                });
             }
             assert!(moments.times().len() <= 2 * MOMENTS && history.changes.len() <= 2 * MOMENTS);
         }
@@ -126,6 +157,15 @@ mod tests {
             .map(|&now| values[usize::try_from(now).unwrap()])
             .collect();
         assert_eq!(kept, wanted);
+        let sums = moments
+            .sums()
+            .map(|(now, sums)| (now, sums.live_bytes, sums.allocated_bytes));
+        let wanted = moments
+            .times()
+            .iter()
+            .zip(&wanted)
+            .map(|(&now, &value)| (now, value, now));
+        assert!(sums.eq(wanted));
         let gaps: Vec<u64> = moments.times().windows(2).map(|pair| pair[1] - pair[0]).collect();
         assert!(gaps.iter().all(|gap| *gap == gaps[0]), "{:?}", moments.times());
     }

@@ -44,7 +44,7 @@ use self::{
     aside::Aside,
     blocks::Taken,
     ended::Ended,
-    history::{Moments, Sample},
+    history::{Moments, Sample, Sums},
     identities::Known,
     inherit::Copies,
     lifecycle::Kept,
@@ -74,6 +74,8 @@ pub struct Ledger {
     limits: Limits,
     sites: Sites,
     moments: Moments,
+    /// Records that never came, as far as the ledger was told.
+    lost: u64,
     /// Calls of [`Ledger::sample`].
     samples: u64,
     processes: Processes,
@@ -100,6 +102,7 @@ impl Ledger {
             limits,
             sites: Sites::default(),
             moments: Moments::default(),
+            lost: 0,
             samples: 0,
             processes: Processes::default(),
             last: None,
@@ -266,12 +269,22 @@ impl Ledger {
         self.processes.alive()
     }
 
+    /// So many records never came, from the start up to now. It changes no sum: moments say how many it were.
+    pub const fn set_lost(&mut self, lost: u64) {
+        self.lost = lost;
+    }
+
     /// Notes the live bytes of every site at a moment, in nanoseconds of kernel time, and gives back memory that a peak or
     /// ended processes have left behind.
     pub fn sample(&mut self, now_ns: u64) {
         let sites = &mut self.sites;
         if let Sample::Note(index) = self.moments.sample(now_ns, || sites.thin()) {
             sites.note(index);
+            self.moments.note(Sums {
+                live_bytes: sites.live_bytes,
+                allocated_bytes: sites.allocated_bytes(),
+                lost: self.lost,
+            });
         }
         self.drop_kept();
         let mut aside = 0;

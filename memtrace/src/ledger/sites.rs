@@ -367,6 +367,12 @@ impl Sites {
             .map(|(site, ((key, sums), history))| (site, *key, sums, history))
     }
 
+    /// What was ever allocated of memory.
+    pub(super) fn allocated_bytes(&self) -> u64 {
+        let memory = self.sums.iter().filter(|sums| sums.counts == Counts::Memory);
+        memory.fold(0, |sum, sums| sum.saturating_add(sums.allocated.bytes))
+    }
+
     /// How many indices there are.
     pub(super) fn indices(&self) -> usize {
         self.keys.len()

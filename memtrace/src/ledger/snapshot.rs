@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     process::Location,
-    profile::{Amount, Spread, Totals},
+    profile::{Amount, Moment, Spread, Totals},
 };
 
 /// One site.
@@ -41,6 +41,8 @@ pub struct SiteFacts {
     pub unknown: Amount,
     /// Age that the oldest of these would have.
     pub exit_oldest: Option<Duration>,
+    /// Live when the most memory was, where that is known.
+    pub at_peak: Option<Amount>,
     /// How the allocations are spread.
     pub spread: Spread,
     /// Live bytes at the moments of the observation.
@@ -103,6 +105,8 @@ pub struct Snapshot {
     /// Sums over all sites. The peak is of what was live at once, so it can be less than what is live when all processes have
     /// ended, which is what each left.
     pub totals: Totals,
+    /// The same at the moments of the histories.
+    pub timeline: Vec<Moment>,
     /// The programs of all processes, in the order in which they began.
     pub processes: Vec<ProcessFacts>,
     /// Those that have ended and are not listed.
@@ -165,6 +169,7 @@ impl Ledger {
                 oldest: (live.count > 0).then(|| Duration::from_nanos(ages.oldest)),
                 at_exit: left.amount,
                 unknown: left.unknown,
+                at_peak: None,
                 exit_oldest: (left.amount.count > 0).then_some(exit_age),
                 spread: Spread {
                     temporary: matches!(key.op.class(), Class::Heap).then(|| temporary(sums, left)),
@@ -179,6 +184,15 @@ impl Ledger {
         }
         Snapshot {
             totals: self.totals(&sites),
+            timeline: (self.moments.sums())
+                .map(|(time_ns, sums)| Moment {
+                    at: since_start(time_ns),
+                    live_bytes: sums.live_bytes,
+                    allocated_bytes: Some(sums.allocated_bytes),
+                    resident_bytes: None,
+                    lost: sums.lost,
+                })
+                .collect(),
             sites,
             stacks: stacks.all,
             processes: self.process_facts(),

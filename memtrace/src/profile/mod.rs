@@ -5,15 +5,22 @@
 //! Sizes are bytes, times are as their names say.
 
 pub mod accuracy;
+pub mod annotate;
+pub mod calltree;
+pub mod diff;
+pub mod filter;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod growth;
+pub mod histogram;
 pub mod leak;
 pub mod modules;
+mod measure;
 mod plumbing;
 mod process;
 mod query;
 mod sampling;
+mod timeline;
 
 use std::time::Duration;
 
@@ -22,8 +29,10 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     modules::Module,
+    measure::Measure,
     process::{Process, SameHooks},
     sampling::{Budget, Sampling, StepTime},
+    timeline::Moment,
 };
 
 /// Where the live bytes of one or more processes were allocated, over one observation.
@@ -35,8 +44,12 @@ pub struct Profile {
     pub observed: Duration,
     /// What the report was asked to show.
     pub settings: Settings,
+    /// What sites were chosen by, a clause each; none when all are there.
+    pub filter: Vec<String>,
     /// Sums over all sites, those not shown included.
     pub totals: Totals,
+    /// Sums at moments of the observation, in order of time: those of the sites' histories.
+    pub timeline: Vec<Moment>,
     /// Distinct frames; stacks refer to them by index.
     pub frames: Vec<Frame>,
     /// The files that frames are in, as far as they are known; frames refer to them by name.
@@ -70,6 +83,9 @@ pub struct Target {
     pub command: String,
     /// Path of the executable as the target sees it.
     pub executable: String,
+    /// The executable's build id in hexadecimal digits, where it has one and one process was meant.
+    #[serde(default)]
+    pub build_id: Option<String>,
     /// Allocators that were hooked; of several processes those of any.
     pub allocators: Vec<Allocator>,
     /// Why the observation ended, or `None` while it goes on.
@@ -128,7 +144,7 @@ pub struct Totals {
     pub live: Amount,
     /// Memory ever allocated: heap and mapped.
     pub allocated: Amount,
-    /// The largest live bytes at any moment, heap and mapped.
+    /// The largest live bytes at any moment, heap and mapped; behind a filter the largest at a moment of the histories, so at least that.
     pub peak_live_bytes: u64,
     /// Live amounts of each class, files and reserved address space included.
     pub live_by_class: Vec<(Class, Amount)>,
@@ -151,6 +167,8 @@ pub struct Site {
     pub unknown: Amount,
     /// Ever allocated.
     pub allocated: Amount,
+    /// Live at the moment of the most live bytes of all sites, where that was kept.
+    pub at_peak: Option<Amount>,
     /// How its allocations are spread.
     pub spread: Spread,
     /// Live and at least [`Settings::min_age`] old.

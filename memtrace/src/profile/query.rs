@@ -38,6 +38,13 @@ impl Profile {
         self.sites.iter().filter(|site| site.op.class().is_memory())
     }
 
+    /// The site with a number in the summary's table, from 1 on; those that it does not list follow.
+    pub fn row(&self, number: usize) -> Option<&Site> {
+        let listed = self.memory_sites().filter(|site| site.live.count > 0);
+        let others = self.memory_sites().filter(|site| site.live.count == 0);
+        listed.chain(others).nth(number.checked_sub(1)?)
+    }
+
     /// Suspected sites, strongest verdict first, then most suspected bytes.
     pub fn suspects(&self) -> impl Iterator<Item = (&Site, &Suspicion)> {
         let mut found: Vec<_> = self

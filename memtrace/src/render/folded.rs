@@ -1,4 +1,4 @@
-//! Folded stacks: a line a stack, root first, frames parted by `;`, then a blank and bytes. The leaf is the
+//! Folded stacks: a line a stack, root first, frames parted by `;`, then a blank and bytes or blocks. The leaf is the
 //! allocator's function as it is in the stack.
 
 use std::{
@@ -26,9 +26,9 @@ pub fn write(profile: &Profile, measure: Measure, out: &mut dyn Write) -> io::Re
 /// are added up.
 pub(super) fn fold(profile: &Profile, measure: Measure) -> BTreeMap<Vec<String>, u64> {
     let mut folded = BTreeMap::new();
-    for site in profile.memory_sites().filter(|site| measure.bytes(site) > 0) {
+    for site in profile.memory_sites().filter(|site| measure.value(site) > 0) {
         let sum: &mut u64 = folded.entry(names(profile, site)).or_default();
-        *sum = sum.saturating_add(measure.bytes(site));
+        *sum = sum.saturating_add(measure.value(site));
     }
     folded
 }

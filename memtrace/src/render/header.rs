@@ -9,7 +9,7 @@ use crate::{
 
 use super::{
     escape,
-    label::{self, fact},
+    label::{self, fact, fitting_fact},
     layout::{COLUMNS, elide, wrap},
     processes,
 };
@@ -26,6 +26,10 @@ pub(super) fn write(profile: &Profile, title: &str, out: &mut dyn Write) -> io::
         writeln!(out, "{}", elide(&line, COLUMNS))?;
     }
     writeln!(out)?;
+    if !profile.filter.is_empty() {
+        let clauses: Vec<_> = profile.filter.iter().map(|clause| escape::text(clause)).collect();
+        writeln!(out, "{}", fitting_fact("only sites", &clauses.join(", ")))?;
+    }
     if profile.is_of_many() {
         // Executables and allocators are those of each process: in the part on health.
         return Ok(());
@@ -46,6 +50,21 @@ pub(super) fn write(profile: &Profile, title: &str, out: &mut dyn Write) -> io::
         )?;
     }
     Ok(())
+}
+
+/// The same in a few lines, for what shows one thing: what was observed, which sites are left, and how far it can be trusted.
+pub(super) fn short(profile: &Profile, title: &str, columns: usize, out: &mut dyn Write) -> io::Result<()> {
+    let observed = duration(profile.observed);
+    let mut lines = vec![format!("{title}{}, {observed} observed", label::subject(profile))];
+    if !profile.filter.is_empty() {
+        let clauses: Vec<_> = profile.filter.iter().map(|clause| escape::text(clause)).collect();
+        lines.push(format!("only sites {}", clauses.join(", ")));
+    }
+    lines.push(profile.health.accuracy().summary);
+    for line in lines.iter().flat_map(|line| wrap(line, columns)) {
+        writeln!(out, "{}", elide(&line, columns))?;
+    }
+    writeln!(out)
 }
 
 /// A path in the column of values.

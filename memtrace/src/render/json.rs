@@ -6,11 +6,15 @@
 //! ```text
 //! memtrace_version   version of memtrace
 //! format_version     version of this schema
-//! target             selection (in words), pid, command, executable, allocators[{name, path, hooks[]}],
+//! target             selection (in words), pid, command, executable, build_id (hexadecimal, or null),
+//!                    allocators[{name, path, hooks[]}],
 //!                    end: null | {reason: "duration" | "interrupted" | "moment" (of a recording) | "exited", status}
 //! observed_seconds   length of the observation
 //! settings           top, min_age_seconds, min_size
+//! filter[]           what sites were chosen by, a clause each; empty when all are there
 //! totals             live{bytes, count}, allocated{bytes, count}, peak_live_bytes, live_by_class{class: {bytes, count}}
+//! timeline[]         sums at moments: at_seconds, live_bytes, allocated_bytes (up to then; null behind a filter),
+//!                    resident_bytes (of the targets, null where it was not looked at), lost (records up to then)
 //! groups[]           names of what sites are kept apart by; empty when they are not
 //! processes[]        pid, command, executable, container, allocators[], unhooked[],
 //!                    parent                   pid, when it was forked while that was observed, else null
@@ -26,6 +30,7 @@
 //!                    verdict                  null, "leaked", "growing" or "still_live"
 //!                    reasons[]                why it is suspected, strongest first
 //!                    live, allocated, aged    {bytes, count}: not yet freed, ever, live and at least min_age old
+//!                    at_peak                  {bytes, count}: live at the moment of the most live bytes; null where it was not kept
 //!                    temporary                {bytes, count}: allocated and freed while observed; null for mappings
 //!                    sizes[[bytes, count]]    allocations by size: from so many bytes on, up to the next class (four to each
 //!                                             power of two; sizes below 8 by themselves)
@@ -57,7 +62,7 @@ use std::{
 use serde::Serialize;
 use serde_json::Serializer;
 
-use crate::profile::{Amount, Frame, Health, Profile, Site, Target, Verdict, accuracy::Accuracy};
+use crate::profile::{Amount, Frame, Health, Moment, Profile, Site, Target, Verdict, accuracy::Accuracy};
 
 use super::{
     json_lines::Lines,
@@ -93,7 +98,9 @@ struct Document<'a> {
     target: &'a Target,
     observed_seconds: f64,
     settings: SettingsFields,
+    filter: &'a [String],
     totals: TotalsFields,
+    timeline: Vec<MomentFields>,
     groups: &'a [String],
     processes: Vec<ProcessFields<'a>>,
     processes_dropped: u64,
@@ -117,6 +124,15 @@ struct TotalsFields {
 }
 
 #[derive(Serialize)]
+struct MomentFields {
+    at_seconds: f64,
+    live_bytes: u64,
+    allocated_bytes: Option<u64>,
+    resident_bytes: Option<u64>,
+    lost: u64,
+}
+
+#[derive(Serialize)]
 struct SiteFields<'a> {
     op: &'static str,
     class: &'static str,
@@ -126,6 +142,7 @@ struct SiteFields<'a> {
     live: Amount,
     allocated: Amount,
     aged: Amount,
+    at_peak: Option<Amount>,
     temporary: Option<Amount>,
     sizes: &'a [(u64, u64)],
     lifetimes: Vec<(f64, u64)>,
@@ -152,7 +169,9 @@ fn document(profile: &Profile, sites: Sites) -> Document<'_> {
         target,
         observed,
         settings,
+        filter,
         totals,
+        timeline,
         frames: _,
         modules: _,
         stacks: _,
@@ -172,6 +191,7 @@ fn document(profile: &Profile, sites: Sites) -> Document<'_> {
             min_age_seconds: settings.min_age.as_secs_f64(),
             min_size: settings.min_size,
         },
+        filter,
         totals: TotalsFields {
             live: totals.live,
             allocated: totals.allocated,
@@ -182,6 +202,7 @@ fn document(profile: &Profile, sites: Sites) -> Document<'_> {
                 .map(|(class, live)| (class.name(), *live))
                 .collect(),
         },
+        timeline: timeline.iter().map(moment_fields).collect(),
         groups,
         processes: processes.iter().map(process_fields).collect(),
         processes_dropped: *processes_dropped,
@@ -193,6 +214,16 @@ fn document(profile: &Profile, sites: Sites) -> Document<'_> {
             accuracy: health.accuracy(),
             health,
         },
+    }
+}
+
+const fn moment_fields(moment: &Moment) -> MomentFields {
+    MomentFields {
+        at_seconds: moment.at.as_secs_f64(),
+        live_bytes: moment.live_bytes,
+        allocated_bytes: moment.allocated_bytes,
+        resident_bytes: moment.resident_bytes,
+        lost: moment.lost,
     }
 }
 
@@ -209,6 +240,7 @@ fn site_fields<'a>(profile: &'a Profile, site: &'a Site) -> SiteFields<'a> {
         live: site.live,
         allocated: site.allocated,
         aged: site.aged,
+        at_peak: site.at_peak,
         temporary: site.spread.temporary,
         sizes: &site.spread.sizes,
         lifetimes: (site

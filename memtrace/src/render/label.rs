@@ -76,6 +76,11 @@ pub(super) fn stack(profile: &Profile, site: &Site, indent: usize, most: usize) 
     if frames.is_empty() {
         return vec![format!("{:indent$}{}", "", no_stack(profile, site))];
     }
+    self::frames(&frames, indent, most)
+}
+
+/// The same of frames, of which the first is the interesting one.
+pub(super) fn frames(frames: &[&Frame], indent: usize, most: usize) -> Vec<String> {
     // One line more is no worse than a line that says so.
     let shown = if frames.len() <= most + 1 { frames.len() } else { most };
     let mut lines: Vec<String> = frames[..shown]
@@ -94,13 +99,18 @@ pub(super) fn stack(profile: &Profile, site: &Site, indent: usize, most: usize) 
 
 /// Why there are no frames.
 pub(super) fn no_stack(profile: &Profile, site: &Site) -> &'static str {
+    no_stack_of(profile, site.stack.is_some())
+}
+
+/// The same for sites of which a stack was taken, or was not.
+pub(super) fn no_stack_of(profile: &Profile, taken: bool) -> &'static str {
     let stacks = &profile.health.stacks;
-    match (site.stack, stacks.lost > 0, stacks.overflow > 0) {
-        (Some(_), ..) => "[no stack: not one frame could be read]",
-        (None, true, false) => "[no stack: ring was full]",
-        (None, false, true) => "[no stack: stack table was full]",
-        (None, true, true) => "[no stack: ring or stack table was full]",
-        (None, false, false) => "[no stack: it was not taken]",
+    match (taken, stacks.lost > 0, stacks.overflow > 0) {
+        (true, ..) => "[no stack: not one frame could be read]",
+        (false, true, false) => "[no stack: ring was full]",
+        (false, false, true) => "[no stack: stack table was full]",
+        (false, true, true) => "[no stack: ring or stack table was full]",
+        (false, false, false) => "[no stack: it was not taken]",
     }
 }
 

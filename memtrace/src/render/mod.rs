@@ -4,12 +4,16 @@
 //! files or read a clock. The same profile gives the same bytes. A new format is a module and a row in
 //! [`FILES`].
 
+pub mod annotate;
+mod bars;
+pub mod diff;
 pub mod escape;
 pub mod export;
 pub mod flamegraph;
 pub mod folded;
 mod header;
 mod health;
+pub mod histogram;
 pub mod json;
 mod json_lines;
 mod json_process;
@@ -21,44 +25,18 @@ pub mod leaks;
 pub mod live;
 mod processes;
 pub mod text;
+pub mod timeline;
+pub mod tree;
 
 use std::io::{self, Write};
 
-use crate::profile::{Profile, Site};
-pub use crate::units;
-
-/// What flame graphs and folded stacks measure.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum Measure {
-    /// Bytes that are not yet freed.
-    #[default]
-    Live,
-    /// Bytes ever allocated.
-    Allocated,
-}
-
-impl Measure {
-    /// The bytes of a site under this measure.
-    pub const fn bytes(self, site: &Site) -> u64 {
-        match self {
-            Self::Live => site.live.bytes,
-            Self::Allocated => site.allocated.bytes,
-        }
-    }
-
-    /// The word for it in titles.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Live => "live",
-            Self::Allocated => "allocated",
-        }
-    }
-}
+use crate::profile::Profile;
+pub use crate::{profile::Measure, units};
 
 /// What can be chosen of the files' form.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
-    /// What the flame graph and the folded stacks measure.
+    /// What the flame graph, the folded stacks and the tree measure.
     pub measure: Measure,
 }
 
@@ -106,6 +84,27 @@ pub const FILES: &[File] = &[
         render: |profile, _, out| json::write(profile, json::Sites::All, out),
     },
     File {
+        name: "tree.txt",
+        about: "call paths as a tree",
+        render: |profile, options, out| {
+            let tree = tree::Options {
+                measure: options.measure,
+                ..tree::Options::default()
+            };
+            tree::write(profile, &tree, out)
+        },
+    },
+    File {
+        name: "histogram.txt",
+        about: "sizes and lifetimes of blocks",
+        render: |profile, _, out| histogram::write(profile, None, &histogram::Options::default(), out),
+    },
+    File {
+        name: "timeline.txt",
+        about: "memory over time",
+        render: |profile, _, out| timeline::write(profile, &timeline::Options::default(), out),
+    },
+    File {
         name: "flamegraph.svg",
         about: "flame graph: open it in a browser",
         render: |profile, options, out| flamegraph::write(profile, options.measure, out),
@@ -133,7 +132,7 @@ mod tests {
     fn every_file_of_every_profile_is_clean_and_always_the_same() {
         for (profile_name, profile) in fixture::all() {
             for file in FILES {
-                for measure in [Measure::Live, Measure::Allocated] {
+                for measure in Measure::ALL {
                     let render = || rendered(|out| file.render(&profile, Options { measure }, out));
                     let content = render();
                     assert_eq!(content, render(), "{} of {profile_name}", file.name);

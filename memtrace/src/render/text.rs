@@ -32,6 +32,13 @@ pub fn write(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out)?;
     if profile.is_of_many() && !profile.processes.is_empty() {
         processes::write(profile, out)?;
+        if !profile.filter.is_empty() {
+            writeln!(out)?;
+            writeln!(
+                out,
+                "Sums of a process are of all its sites, also of those that are not chosen."
+            )?;
+        }
         writeln!(out)?;
     }
     sites(profile, out)?;
@@ -76,7 +83,13 @@ fn totals(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
             )
         )
     )?;
-    writeln!(out, "{}", fact("peak", &bytes(totals.peak_live_bytes)))?;
+    // Behind a filter it is that of a few moments.
+    let least = if profile.filter.is_empty() { "" } else { "at least " };
+    writeln!(
+        out,
+        "{}",
+        fact("peak", &format!("{least}{}", bytes(totals.peak_live_bytes)))
+    )?;
     let allocated = plural(totals.allocated.count, "allocation");
     writeln!(
         out,

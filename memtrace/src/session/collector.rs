@@ -362,11 +362,12 @@ impl Collector {
         self.min_age
     }
 
-    /// Notes the live bytes of every site, for its history.
-    pub(super) fn sample(&mut self, now_ns: u64) {
+    /// Notes the live bytes of every site, for its history; `lost` records have not come since the start.
+    pub(super) fn sample(&mut self, now_ns: u64, lost: u64) {
         if let Some(recording) = &mut self.recording {
-            recording.moment(now_ns);
+            recording.moment(now_ns, lost);
         }
+        self.ledger.set_lost(lost);
         self.ledger.sample(now_ns);
     }
 

@@ -268,7 +268,8 @@ impl Loop<'_> {
             self.collector.sweep(now_ns().saturating_sub(YOUNG_NS))?;
             self.drain();
             let now_ns = now_ns();
-            self.collector.sample(now_ns);
+            let lost = report::lost(&self.tracer.counters());
+            self.collector.sample(now_ns, lost);
             if let Some(recorder) = &mut self.recorder {
                 recorder.tick(&mut self.collector, &self.tracer, now_ns)?;
             }

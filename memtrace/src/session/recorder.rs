@@ -62,9 +62,9 @@ impl EventLog {
     }
 
     /// A moment has come, in nanoseconds of kernel time.
-    pub(super) fn moment(&mut self, now_ns: u64) {
+    pub(super) fn moment(&mut self, now_ns: u64, lost: u64) {
         self.time_ns = now_ns;
-        self.frames.sample(now_ns);
+        self.frames.sample(now_ns, lost);
     }
 }
 

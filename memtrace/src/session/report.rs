@@ -71,7 +71,7 @@ impl Raw {
     pub(super) fn take(collector: &mut Collector, tracer: &Tracer, options: &Options, end: Option<End>) -> Self {
         let now_ns = now_ns();
         let counters = tracer.counters();
-        collector.sample(now_ns);
+        collector.sample(now_ns, lost(&counters));
         let mut snapshot = collector
             .ledger
             .snapshot(tracer.started_ns(), now_ns, options.settings.min_age);
@@ -112,6 +112,17 @@ impl Raw {
             budget: tracer.budget.as_ref().map(Budget::facts),
         }
     }
+}
+
+/// Records that never came, by the BPF side's count.
+pub(super) fn lost(counters: &[u64; Counter::COUNT]) -> u64 {
+    let all = [
+        Counter::LostAllocations,
+        Counter::LostPairs,
+        Counter::ForgottenFrees,
+        Counter::LostOther,
+    ];
+    all.iter().map(|&counter| counters[counter as usize]).sum()
 }
 
 /// What this process has used so far, and what the programs have, as far as they timed themselves.
@@ -155,6 +166,7 @@ impl Reporter {
             pid: first.map_or(0, |first| first.pid),
             command: first.map(|first| first.command.clone()).unwrap_or_default(),
             executable: first.map(|first| without_mark(&first.executable)).unwrap_or_default(),
+            build_id: first.and_then(|first| first.build_id.clone()),
             allocators: Vec::new(),
             end: None,
         };
@@ -257,6 +269,7 @@ impl Reporter {
                 stack: site.stack,
                 live: site.live,
                 allocated: site.allocated,
+                at_peak: site.at_peak,
                 spread: site.spread,
                 aged: site.aged,
                 live_variance: site.live_variance,
@@ -283,7 +296,9 @@ impl Reporter {
             processes_dropped: raw.snapshot.processes_dropped.count,
             observed: Duration::from_nanos(raw.now_ns.saturating_sub(raw.started_ns)),
             settings: self.settings.clone(),
+            filter: Vec::new(),
             totals: raw.snapshot.totals,
+            timeline: raw.snapshot.timeline,
             frames: frames.all,
             modules,
             stacks,

@@ -11,6 +11,7 @@
 //! | `L` | a lost free that was applied: key and value as in the map |
 //! | `B` | a program that was there at the start: pid, incarnation (`u32`), and its program break (`u64`), 0 for none |
 //! | `P` | a moment at which live bytes were noted: kernel time (`u64`, nanoseconds) |
+//! | `N` | so many records had never come by the moment that follows: `u64`; left out where it is none |
 //! | `U` | blocks that were known are not any more, because they may be freed unseen: kernel time (`u64`, nanoseconds), 1 after a look at the allocator (`u32`) |
 //!
 //! Addresses are placed when a stack arrives, from mappings that only the live process has; hence `S`.
@@ -58,6 +59,8 @@ pub enum Frame<'a> {
     },
     /// A lost free.
     LostFree(LostKey, LostFree),
+    /// How many records had never come by then.
+    Lost(u64),
     /// A moment at which live bytes were noted, in nanoseconds.
     Sample(u64),
     /// From here on blocks that were known are not, because they may be freed unseen.
@@ -160,6 +163,7 @@ fn frame(tag: u8, content: &[u8]) -> Option<Frame<'_>> {
             incarnation: small(&mut rest)?,
             address: number(&mut rest)?,
         },
+        b'N' => Frame::Lost(number(&mut rest)?),
         b'P' => Frame::Sample(number(&mut rest)?),
         b'U' => Frame::Forget {
             now_ns: number(&mut rest)?,
@@ -274,8 +278,11 @@ impl FrameWriter {
         self.frame(b'U', &content);
     }
 
-    /// A moment at which live bytes were noted.
-    pub fn sample(&mut self, now_ns: u64) {
+    /// A moment at which live bytes were noted; `lost` records had never come by then.
+    pub fn sample(&mut self, now_ns: u64, lost: u64) {
+        if lost > 0 {
+            self.frame(b'N', &lost.to_le_bytes());
+        }
         self.frame(b'P', &now_ns.to_le_bytes());
     }
 }
@@ -300,7 +307,8 @@ mod tests {
         writer.group(2, 9);
         writer.end(2, 10);
         writer.program_break(1, 2, 11);
-        writer.sample(12);
+        writer.sample(11, 0);
+        writer.sample(12, 3);
         writer.forget_blocks(13, true);
         let bytes = writer.take();
         assert!(writer.is_empty());
@@ -326,6 +334,8 @@ mod tests {
                 incarnation: 2,
                 address: 11,
             },
+            Frame::Sample(11),
+            Frame::Lost(3),
             Frame::Sample(12),
             Frame::Forget {
                 now_ns: 13,

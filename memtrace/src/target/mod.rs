@@ -11,7 +11,10 @@ use memtrace_common::config::PidNamespace;
 use rustix::process::geteuid;
 use thiserror::Error;
 
-use crate::process::namespace::{Numbered, numbered};
+use crate::process::{
+    build_id_digits,
+    namespace::{Numbered, numbered},
+};
 
 /// What is known of a process before it is touched.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -22,6 +25,8 @@ pub struct TargetInfo {
     pub command: String,
     /// Path of the executable as the process sees it.
     pub executable: String,
+    /// Its build id in hexadecimal digits, when it has one.
+    pub build_id: Option<String>,
     /// The PID namespace in which it has this number; all zero is the machine's first one.
     pub pid_namespace: PidNamespace,
     /// The strictest seccomp mode of its threads: 0 off, 1 strict, 2 filter (proc(5)).
@@ -139,7 +144,9 @@ pub fn check(pid: u32) -> Result<TargetInfo, TargetError> {
         .map_err(failed)?
         .to_string_lossy()
         .into_owned();
-    check_architecture(pid, &fs::File::open(format!("/proc/{pid}/exe")).map_err(failed)?)?;
+    let file = fs::File::open(format!("/proc/{pid}/exe")).map_err(failed)?;
+    check_architecture(pid, &file)?;
+    let build_id = build_id_digits(&file);
     let pid_namespace = match numbered(pid).map_err(failed)? {
         Numbered::Globally => PidNamespace::default(),
         Numbered::In(namespace) => namespace,
@@ -150,6 +157,7 @@ pub fn check(pid: u32) -> Result<TargetInfo, TargetError> {
         pid_namespace,
         command,
         executable,
+        build_id,
         seccomp: seccomp(pid).max(field("Seccomp").parse().unwrap_or(0)),
     })
 }

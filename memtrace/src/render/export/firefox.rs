@@ -28,13 +28,13 @@ const GECKO_VERSION: u32 = 32;
 pub(super) fn write(profile: &Profile, measure: Measure, out: &mut dyn Write) -> io::Result<()> {
     let mut tables = Tables::new(profile);
     let stacks: Vec<_> = profile.memory_sites().map(|site| (site, tables.stack(site))).collect();
-    let measures = match measure {
-        Measure::Live => [Measure::Live, Measure::Allocated],
-        Measure::Allocated => [Measure::Allocated, Measure::Live],
-    };
+    let mut measures = [Measure::Live, Measure::Allocated];
+    if measure == Measure::Allocated {
+        measures.reverse();
+    }
     let threads = measures.map(|measure| {
-        let sites = stacks.iter().filter(|(site, _)| measure.bytes(site) > 0);
-        let (weight, stack): (Vec<_>, Vec<_>) = sites.map(|&(site, stack)| (measure.bytes(site), stack)).unzip();
+        let sites = stacks.iter().filter(|(site, _)| measure.value(site) > 0);
+        let (weight, stack): (Vec<_>, Vec<_>) = sites.map(|&(site, stack)| (measure.value(site), stack)).unzip();
         thread(profile, measure, weight, stack)
     });
     let remarks = remarks(profile);
@@ -196,10 +196,7 @@ fn thread(profile: &Profile, measure: Measure, weight: Vec<u64>, stack: Vec<Opti
         is_main_thread: true,
         pid: profile.target.pid.to_string(),
         // Threads are told apart by it.
-        tid: match measure {
-            Measure::Live => 1,
-            Measure::Allocated => 2,
-        },
+        tid: if measure == Measure::Live { 1 } else { 2 },
         samples: Samples {
             weight_type: "samples",
             ..Samples::default()

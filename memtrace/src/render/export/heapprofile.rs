@@ -25,7 +25,7 @@ pub(super) fn write(profile: &Profile, measure: Measure, out: &mut dyn Write) ->
     let mut shown = Vec::new();
     let mut tree = Tree::default();
     let mut sizes: BTreeMap<usize, u64> = BTreeMap::new();
-    for site in profile.memory_sites().filter(|site| measure.bytes(site) > 0) {
+    for site in profile.memory_sites().filter(|site| measure.value(site) > 0) {
         let keys = levels(profile, site).into_iter().map(|level| {
             let (number, new) = by_level.add(level);
             if new {
@@ -35,7 +35,7 @@ pub(super) fn write(profile: &Profile, measure: Measure, out: &mut dyn Write) ->
         });
         if let Some(node) = tree.path(keys) {
             let size = sizes.entry(node).or_default();
-            *size = size.saturating_add(measure.bytes(site));
+            *size = size.saturating_add(measure.value(site));
         }
     }
     let mut children = vec![Vec::new(); tree.nodes().len() + 1];

@@ -56,10 +56,7 @@ pub(super) fn write(profile: &Profile, measure: Measure, out: &mut dyn Write) ->
     };
     let sample_type = VALUES.map(&mut value_type);
     let space = value_type(("space", "bytes"));
-    let default = match measure {
-        Measure::Live => sample_type[3],
-        Measure::Allocated => sample_type[1],
-    };
+    let default = sample_type[if measure == Measure::Live { 3 } else { 1 }];
     let comment = remarks(profile).iter().map(|remark| strings.number(remark)).collect();
     let period = profile.health.sampling.as_ref().map_or(1, |sampling| {
         sampling.interval_bytes.saturating_mul(u64::from(sampling.times))

@@ -71,10 +71,7 @@ pub(super) fn write(profile: &Profile, measure: Measure, out: &mut dyn Write) ->
         schema: "https://www.speedscope.app/file-format-schema.json",
         exporter: exporter(),
         name: title(profile),
-        active_profile_index: match measure {
-            Measure::Live => 0,
-            Measure::Allocated => 1,
-        },
+        active_profile_index: usize::from(measure != Measure::Live),
         shared: Shared {
             frames: frames.all().iter().map(frame).collect(),
         },

@@ -3,6 +3,7 @@
 //! Sizes in the tooltips are in readable units, which inferno does not offer: its titles are rewritten on the way out.
 
 mod colour;
+pub mod diff;
 
 use std::io::{self, Write};
 
@@ -14,7 +15,9 @@ use self::colour::{BACKGROUND, palette};
 use super::{Measure, folded, label, layout::truncate};
 
 /// What is counted, as inferno writes it into every title; [`readable_titles`] looks for it.
-const COUNT_NAME: &str = "bytes";
+const fn count_name(measure: Measure) -> &'static str {
+    if measure.is_count() { "blocks" } else { "bytes" }
+}
 
 /// Writes the flame graph. A profile without bytes gives a picture that says so.
 ///
@@ -28,21 +31,8 @@ pub fn write(profile: &Profile, measure: Measure, out: &mut dyn Write) -> io::Re
         return empty(profile, measure, out);
     }
     let mut palette = palette(profile);
-    let mut options = Options::default();
-    options.title = title(profile, measure);
-    options.subtitle = Some(subtitle(profile));
-    options.bgcolors = Some(BackgroundColor::Flat(BACKGROUND));
+    let mut options = options_of(title(profile, measure), subtitle(profile), measure);
     options.palette_map = Some(&mut palette);
-    options.hash = true;
-    COUNT_NAME.clone_into(&mut options.count_name);
-    options.name_type = String::new();
-    options.text_truncate_direction = TextTruncateDirection::Right;
-    options.frame_height = 18;
-    // Lines come in the order of their frames, which keeps equal frames together; inferno would sort by the
-    // characters of the line, where a blank in a name parts them. Only its flame chart keeps the order, from
-    // last to first.
-    options.flame_chart = true;
-
     let shift = excess_bits(total);
     options.factor = 2_f64.powi(shift);
     let lines: Vec<String> = folded
@@ -50,9 +40,32 @@ pub fn write(profile: &Profile, measure: Measure, out: &mut dyn Write) -> io::Re
         .rev()
         .map(|(stack, bytes)| format!("{} {}", stack.join(";"), bytes >> shift))
         .collect();
+    draw(&mut options, &lines, measure, out)
+}
+
+/// What all pictures have in common.
+fn options_of<'a>(title: String, subtitle: String, measure: Measure) -> Options<'a> {
+    let mut options = Options::default();
+    options.title = title;
+    options.subtitle = Some(subtitle);
+    options.bgcolors = Some(BackgroundColor::Flat(BACKGROUND));
+    options.hash = true;
+    count_name(measure).clone_into(&mut options.count_name);
+    options.name_type = String::new();
+    options.text_truncate_direction = TextTruncateDirection::Right;
+    options.frame_height = 18;
+    // Lines come in the order of their frames, which keeps equal frames together; inferno would sort by the
+    // characters of the line, where a blank in a name parts them. Only its flame chart keeps the order, from
+    // last to first.
+    options.flame_chart = true;
+    options
+}
+
+/// Draws folded stacks, which come from last to first.
+fn draw(options: &mut Options<'_>, lines: &[String], measure: Measure, out: &mut dyn Write) -> io::Result<()> {
     let mut svg = Vec::new();
-    flamegraph::from_lines(&mut options, lines.iter().map(String::as_str), &mut svg)?;
-    readable_titles(&String::from_utf8_lossy(&svg), out)?;
+    flamegraph::from_lines(options, lines.iter().map(String::as_str), &mut svg)?;
+    readable_titles(&String::from_utf8_lossy(&svg), measure, out)?;
     writeln!(out)
 }
 
@@ -64,16 +77,8 @@ fn excess_bits(total: u128) -> i32 {
 }
 
 fn title(profile: &Profile, measure: Measure) -> String {
-    let total = match measure {
-        Measure::Live => profile.totals.live.bytes,
-        Measure::Allocated => profile.totals.allocated.bytes,
-    };
-    format!(
-        "{}: {} {}",
-        label::subject(profile),
-        units::bytes(total),
-        measure.name()
-    )
+    let total = measure.total(profile).map_or(0, |total| measure.of(total));
+    format!("{}: {}", label::subject(profile), measure.named(total))
 }
 
 /// The verdict and what the colours mean.
@@ -94,11 +99,11 @@ const VERDICT_COLUMNS: usize = 100;
 
 /// Copies an SVG with `(1,234,567 bytes, 5.00%)` at the end of each title made `(1.2 MiB, 5.00%)`. Text in an
 /// SVG is escaped, so no name can hold a tag and be taken for the end of a title.
-fn readable_titles(svg: &str, out: &mut dyn Write) -> io::Result<()> {
+fn readable_titles(svg: &str, measure: Measure, out: &mut dyn Write) -> io::Result<()> {
     let mut rest = svg;
     while let Some(end) = rest.find("</title>") {
         let (head, tail) = rest.split_at(end);
-        match readable_title(head) {
+        match readable_title(head, measure) {
             Some((before, size, after)) => write!(out, "{before}({size}{after}")?,
             None => out.write_all(head.as_bytes())?,
         }
@@ -109,24 +114,32 @@ fn readable_titles(svg: &str, out: &mut dyn Write) -> io::Result<()> {
 }
 
 /// What comes before the size of a title, the size, and what comes after it.
-fn readable_title(title: &str) -> Option<(&str, String, &str)> {
+fn readable_title(title: &str, measure: Measure) -> Option<(&str, String, &str)> {
     let (before, details) = title.rsplit_once('(')?;
     let (number, after) = details.split_once(' ')?;
-    let bytes: u64 = number.replace(',', "").parse().ok()?;
-    Some((before, units::bytes(bytes), after.strip_prefix(COUNT_NAME)?))
+    let value: u64 = number.replace(',', "").parse().ok()?;
+    let after = after.strip_prefix(count_name(measure))?;
+    let unit = if measure.is_count() { " blocks" } else { "" };
+    Some((before, format!("{}{unit}", measure.text(value)), after))
 }
 
 /// The picture of nothing; inferno's is an error message.
 fn empty(profile: &Profile, measure: Measure, out: &mut dyn Write) -> io::Result<()> {
-    let nothing = match measure {
-        Measure::Live => "Nothing was live at the end of the observation.",
-        Measure::Allocated => "Nothing was allocated during the observation.",
+    let nothing = match (measure.unknown(profile), measure) {
+        (Some(why), _) => format!("Nothing can be shown: {why}."),
+        (None, Measure::Live | Measure::LiveBlocks) => "Nothing was live at the end of the observation.".to_owned(),
+        (None, Measure::Allocated | Measure::Allocations) => "Nothing was allocated during the observation.".to_owned(),
+        (None, Measure::Temporary | Measure::TemporaryBlocks) => {
+            "Nothing was freed that was allocated during the observation.".to_owned()
+        }
+        (None, Measure::Peak | Measure::PeakBlocks) => "Nothing was live at any moment of the observation.".to_owned(),
     };
-    let lines = [
-        (36, 17, title(profile, measure)),
-        (60, 12, subtitle(profile)),
-        (110, 14, nothing.to_owned()),
-    ];
+    picture_of(&title(profile, measure), &subtitle(profile), &nothing, out)
+}
+
+/// A picture with nothing but text.
+fn picture_of(title: &str, subtitle: &str, nothing: &str, out: &mut dyn Write) -> io::Result<()> {
+    let lines = [(36, 17, title), (60, 12, subtitle), (110, 14, nothing)];
     writeln!(out, r#"<?xml version="1.0" encoding="UTF-8"?>"#)?;
     writeln!(
         out,

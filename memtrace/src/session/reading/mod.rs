@@ -15,7 +15,6 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use memtrace_common::Counter;
-use rustc_hash::FxHashMap;
 
 use self::{
     replay::{Replayed, Told, replay},
@@ -25,11 +24,11 @@ pub use self::{
     resolve::Lookup,
     when::{Span, When},
 };
-use super::report::{Raw, Reporter};
+use super::report::{Raw, Reporter, lost};
 use crate::{
     ledger::{Snapshot, Tally},
     profile::{self, Cost, Process, Profile, Settings, Target},
-    store::{Outline, Session, State},
+    store::{Known, Outline, Session, State, content::Sums},
     symbolize::Symbolizer,
     units,
 };
@@ -135,11 +134,15 @@ impl<R: Read + Seek> Reading<R> {
             None => None,
         };
         let chosen = chosen(&self.session.outline, from_ns.unwrap_or(0), to_ns);
+        let peak_ns = highest(&self.session.outline, from_ns.unwrap_or(0), to_ns);
         let mut histories = Histories::default();
         let mut next = chosen.iter().peekable();
         let state = self.session.state_at(to_ns, |state| {
             if next.next_if(|&&time_ns| time_ns == state.time_ns).is_some() {
                 histories.note(state);
+            }
+            if state.time_ns == peak_ns {
+                histories.note_peak(state);
             }
         });
         let Some(state) = state.with_context(failed)? else {
@@ -177,10 +180,7 @@ impl<R: Read + Seek> Reading<R> {
         Ok(match moment {
             Moment::End => last_ns(outline),
             Moment::At(when) => self.time_ns(when)?,
-            Moment::Peak => {
-                let highest = outline.moments.iter().rev().max_by_key(|moment| moment.sums.live.bytes);
-                highest.map_or(outline.start.started_ns, |moment| moment.time_ns)
-            }
+            Moment::Peak => highest(outline, 0, u64::MAX),
         })
     }
 
@@ -276,15 +276,7 @@ impl<R: Read + Seek> Reading<R> {
         let at_end = outline.moments.last().is_some_and(|last| last.time_ns == state.time_ns);
         let end = outline.end.as_ref().filter(|_| at_end);
         let sums = &state.totals;
-        let mut counters = [0; Counter::COUNT];
-        let numbers: FxHashMap<&str, u64> = sums
-            .counters
-            .iter()
-            .filter_map(|&(number, value)| Some((outline.start.counters.get(usize::from(number))?.as_str(), value)))
-            .collect();
-        for &counter in Counter::ALL {
-            counters[counter as usize] = numbers.get(counter.name()).copied().unwrap_or(0);
-        }
+        let counters = counters(outline, sums);
         let who = snapshot.processes.iter().map(|facts| {
             state.who.get(&facts.incarnation).cloned().unwrap_or_else(|| Process {
                 pid: facts.pid,
@@ -315,7 +307,10 @@ impl<R: Read + Seek> Reading<R> {
                 bpf_seconds: end.map_or(0.0, |end| end.bpf_seconds),
                 hits: counters[Counter::Hits as usize],
             },
-            snapshot,
+            snapshot: Snapshot {
+                timeline: timeline(outline, from_ns.unwrap_or(outline.start.started_ns), state.time_ns),
+                ..snapshot
+            },
         }
     }
 }
@@ -334,6 +329,38 @@ fn last_ns(outline: &Outline) -> u64 {
 
 fn since_start(outline: &Outline, time_ns: u64) -> Duration {
     Duration::from_nanos(time_ns.saturating_sub(outline.start.started_ns))
+}
+
+/// The first of the moments at which the most memory was live.
+fn highest(outline: &Outline, from_ns: u64, to_ns: u64) -> u64 {
+    let inside = outline.moments.iter().filter(|moment| (from_ns..=to_ns).contains(&moment.time_ns));
+    let highest = inside.rev().max_by_key(|moment| moment.sums.live.bytes);
+    highest.map_or(outline.start.started_ns, |moment| moment.time_ns)
+}
+
+/// The sums over all sites at the moments of a part, since `start_ns`.
+fn timeline(outline: &Outline, start_ns: u64, to_ns: u64) -> Vec<profile::Moment> {
+    let inside = outline.moments.iter().filter(|moment| (start_ns..=to_ns).contains(&moment.time_ns));
+    let moment = |moment: &Known| profile::Moment {
+        at: Duration::from_nanos(moment.time_ns.saturating_sub(start_ns)),
+        live_bytes: moment.sums.live.bytes,
+        allocated_bytes: Some(moment.sums.allocated.bytes),
+        resident_bytes: None,
+        lost: lost(&counters(outline, &moment.sums)),
+    };
+    inside.map(moment).collect()
+}
+
+/// The counters by this memtrace's own numbers.
+fn counters(outline: &Outline, sums: &Sums) -> [u64; Counter::COUNT] {
+    let mut counters = [0; Counter::COUNT];
+    for &(number, value) in &sums.counters {
+        let name = outline.start.counters.get(usize::from(number));
+        if let Some(&counter) = name.and_then(|name| Counter::ALL.iter().find(|counter| counter.name() == name)) {
+            counters[counter as usize] = value;
+        }
+    }
+    counters
 }
 
 /// The moments of which histories are made: evenly chosen, the last among them.

@@ -117,6 +117,7 @@ fn tell(frame: Frame<'_>, told: Told, replayed: &mut Replayed, at: &mut impl FnM
         }
         Frame::End { incarnation, now_ns } => ledger.end(incarnation, now_ns),
         Frame::LostFree(key, free) => ledger.apply_lost_free(key, free),
+        Frame::Lost(lost) => ledger.set_lost(lost),
         Frame::Sample(now_ns) => {
             if told.until_ns.is_some_and(|until_ns| now_ns > until_ns) {
                 return false;

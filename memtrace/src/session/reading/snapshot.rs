@@ -20,6 +20,8 @@ pub(super) struct Histories {
     /// Kernel time of the moments in nanoseconds.
     times: Vec<u64>,
     changes: Vec<Vec<(u32, u64)>>,
+    /// What was live when the most memory was.
+    peak: Vec<Amount>,
 }
 
 impl Histories {
@@ -33,6 +35,11 @@ impl Histories {
                 changes.push((moment, sums.live.bytes));
             }
         }
+    }
+
+    /// Notes what was live when the most memory was. Sites that came later had nothing then.
+    pub(super) fn note_peak(&mut self, state: &State) {
+        self.peak = state.site_sums().map(|sums| sums.live).collect();
     }
 
     fn series(&self, site: usize, start_ns: u64) -> Vec<(Duration, u64)> {
@@ -86,6 +93,7 @@ pub(super) fn snapshot(state: &State, base: Option<&State>, histories: &Historie
             oldest: detail.oldest_ns.filter(|_| live.count > 0).map(age),
             at_exit: minus(sums.left, before.left),
             unknown: sums.unknown,
+            at_peak: Some(histories.peak.get(site).copied().unwrap_or_default()),
             exit_oldest: detail.left_oldest_ns.filter(|_| sums.left.count > 0).map(age),
             spread: Spread {
                 temporary: matches!(key.op.class(), Class::Heap).then(|| minus(temporary(&sums), temporary(&before))),
@@ -109,6 +117,7 @@ pub(super) fn snapshot(state: &State, base: Option<&State>, histories: &Historie
     }
     Snapshot {
         totals: totals(&sites, state),
+        timeline: Vec::new(),
         sites,
         stacks: stacks.all,
         processes,
