@@ -2,6 +2,7 @@
 
 mod attach;
 mod canary;
+mod diff;
 mod doctor;
 mod generate;
 mod output;
@@ -12,6 +13,7 @@ mod report_args;
 mod run;
 mod target_args;
 mod view_args;
+mod views;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
@@ -65,7 +67,13 @@ enum Command {
     Record(record::RecordArgs),
     Report(report::ReportVerb),
     Leaks(report::LeaksVerb),
-    Flamegraph(report::FlamegraphVerb),
+    Flamegraph(views::FlamegraphVerb),
+    Tree(views::TreeVerb),
+    Timeline(views::TimelineVerb),
+    Histogram(views::HistogramVerb),
+    Diff(diff::DiffVerb),
+    Annotate(views::AnnotateVerb),
+    Export(views::ExportVerb),
     Doctor(doctor::DoctorArgs),
     Generate(generate::GenerateArgs),
     #[command(name = canary::TRIAL, hide = true)]
@@ -88,6 +96,12 @@ impl Cli {
             Command::Report(args) => args.run(),
             Command::Leaks(args) => args.run(),
             Command::Flamegraph(args) => args.run(),
+            Command::Tree(args) => args.run(),
+            Command::Timeline(args) => args.run(),
+            Command::Histogram(args) => args.run(),
+            Command::Diff(args) => args.run(),
+            Command::Annotate(args) => args.run(),
+            Command::Export(args) => args.run(),
             Command::Doctor(args) => args.run(),
             Command::Generate(args) => args.run(),
             Command::Trial => canary::trial(),

@@ -1,13 +1,20 @@
 //! Where the verbs write: standard output, which may be closed early, or a file.
 
 use std::{
-    io::{self, Write},
+    io::{self, IsTerminal as _, Write},
     path::Path,
 };
 
 use anyhow::Context as _;
+use rustix::termios::tcgetwinsize;
 
-use crate::session::replace;
+use crate::{exit::Exit, session::replace};
+
+/// Columns where there is no terminal.
+const COLUMNS: usize = 80;
+
+/// Fewer are no use: lines are wider than that then.
+const LEAST_COLUMNS: usize = 40;
 
 /// Whoever reads our output may stop reading (`| head`): that is not an error.
 pub(super) fn ignore_closed_pipe(result: io::Result<()>) -> io::Result<()> {
@@ -17,22 +24,31 @@ pub(super) fn ignore_closed_pipe(result: io::Result<()>) -> io::Result<()> {
     }
 }
 
+/// Width of what is written to: a terminal's own.
+pub(super) fn columns() -> usize {
+    let out = io::stdout();
+    let width = out.is_terminal().then(|| tcgetwinsize(&out).ok()).flatten();
+    width.map_or(COLUMNS, |size| usize::from(size.ws_col).max(LEAST_COLUMNS))
+}
+
 /// Writes a text to standard output.
-pub(super) fn to_stdout(text: &[u8]) -> anyhow::Result<()> {
-    ignore_closed_pipe(io::stdout().lock().write_all(text)).context("failed to write to standard output")
+pub(super) fn to_stdout(text: &[u8]) -> anyhow::Result<Exit> {
+    ignore_closed_pipe(io::stdout().lock().write_all(text)).context("failed to write to standard output")?;
+    Ok(Exit::Success)
 }
 
 /// Writes into a file, which is whole or not there, or to standard output.
 pub(super) fn to_file_or_stdout(
     path: Option<&Path>,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Exit> {
     match path {
-        Some(path) => replace(path, write).with_context(|| format!("failed to write {}", path.display())),
+        Some(path) => replace(path, write).with_context(|| format!("failed to write {}", path.display()))?,
         None => {
             let mut out = io::BufWriter::new(io::stdout().lock());
             let written = write(&mut out).and_then(|()| out.flush());
-            ignore_closed_pipe(written).context("failed to write to standard output")
+            ignore_closed_pipe(written).context("failed to write to standard output")?;
         }
     }
+    Ok(Exit::Success)
 }

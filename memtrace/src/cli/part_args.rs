@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use bytesize::ByteSize;
 use clap::Args;
 
-use super::report_args::whole_seconds;
+use super::{report_args::whole_seconds, view_args::FilterArgs};
 use crate::{
     profile::{Profile, Settings},
     session::{Lookup, Moment, Part, Reading, When},
@@ -15,16 +15,18 @@ use crate::{
 #[derive(Clone, Debug, Args)]
 pub(super) struct PartArgs {
     /// A recording, made by `memtrace record`
-    #[arg(value_name = "FILE")]
+    #[arg(value_name = "RECORDING")]
     file: PathBuf,
     #[command(flatten)]
-    part: PartFlags,
+    moments: MomentArgs,
+    #[command(flatten)]
+    reading: ReadingArgs,
 }
 
-/// What of a recording.
+/// What part of a recording.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Part of the recording")]
-pub(super) struct PartFlags {
+struct MomentArgs {
     /// What was live at this moment: a time of day (12:03:05), a date with it (2026-11-21T12:03:05, with Z for UTC), or a time since
     /// the start (90s)
     #[arg(long, value_name = "MOMENT", conflicts_with_all = ["peak", "range"])]
@@ -38,6 +40,12 @@ pub(super) struct PartFlags {
     /// Only what this thread allocated; the recording must have been made with --events
     #[arg(long, value_name = "TID")]
     thread: Option<u32>,
+}
+
+/// How a recording is read.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Reading")]
+pub(super) struct ReadingArgs {
     /// Rows in tables
     #[arg(long, value_name = "N", default_value_t = 10)]
     top: usize,
@@ -53,31 +61,45 @@ pub(super) struct PartFlags {
     /// Ask debuginfod servers for what has no name (`DEBUGINFOD_URLS`; needs debuginfod-find of elfutils)
     #[arg(long)]
     debuginfod: bool,
+    #[command(flatten)]
+    filter: FilterArgs,
 }
 
 impl PartArgs {
     /// Opens the recording, and makes the profile of the part.
     pub(super) fn read(&self) -> anyhow::Result<(Reading, Profile)> {
         let mut reading = Reading::open(&self.file)?;
-        let profile = self.part.profile(&mut reading)?;
-        Ok((reading, profile))
-    }
-}
-
-impl PartFlags {
-    /// The profile of the part.
-    pub(super) fn profile(&self, reading: &mut Reading) -> anyhow::Result<Profile> {
-        anyhow::ensure!(self.top > 0, "--top 0 would show nothing");
-        let (from, to) = self.range.unwrap_or_default();
-        let to = match (self.peak, self.at.or(to)) {
+        let MomentArgs {
+            at,
+            peak,
+            range,
+            thread,
+        } = self.moments;
+        let (from, to) = range.unwrap_or_default();
+        let to = match (peak, at.or(to)) {
             (true, _) => Moment::Peak,
             (false, Some(when)) => Moment::At(when),
             (false, None) => Moment::End,
         };
+        let profile = self.reading.profile(&mut reading, from, to, thread)?;
+        Ok((reading, profile))
+    }
+}
+
+impl ReadingArgs {
+    /// The profile of a part.
+    pub(super) fn profile(
+        &self,
+        reading: &mut Reading,
+        from: Option<When>,
+        to: Moment,
+        thread: Option<u32>,
+    ) -> anyhow::Result<Profile> {
+        anyhow::ensure!(self.top > 0, "--top 0 would show nothing");
         let part = Part {
             from,
             to,
-            thread: self.thread,
+            thread,
             min_age: self.min_age,
         };
         let settings = Settings {
@@ -89,7 +111,12 @@ impl PartFlags {
             directories: self.debug_dir.clone(),
             debuginfod: self.debuginfod,
         };
-        reading.profile(&part, settings, &lookup)
+        let filter = self.filter.filter()?;
+        let profile = reading.profile(&part, settings, &lookup)?;
+        if filter.is_all() {
+            return Ok(profile);
+        }
+        Ok(filter.apply(&profile)?)
     }
 }
 

@@ -1,4 +1,4 @@
-//! `memtrace report`, `memtrace leaks`, `memtrace flamegraph`: a recording as a live observation would have told it.
+//! `memtrace report`, `memtrace leaks`: a recording as a live observation would have told it.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use super::{Flame, output, part_args::PartArgs, report_args::export_format};
 use crate::{
     exit::Exit,
     options,
-    render::{self, Measure, export::Format},
+    render::{self, export::Format},
     session,
 };
 
@@ -60,31 +60,6 @@ impl LeaksVerb {
             render::leaks::write(&profile, &mut text)
         }
         .context("failed to make the leak report")?;
-        output::to_stdout(&text)?;
-        Ok(Exit::Success)
-    }
-}
-
-/// Draw a flame graph of a recording
-#[derive(Debug, Args)]
-pub(super) struct FlamegraphVerb {
-    #[command(flatten)]
-    part: PartArgs,
-    /// What it shows
-    #[arg(long, value_enum, default_value_t = Flame::Live)]
-    flame: Flame,
-    /// The file to write; standard output when it is left out
-    #[arg(short, long, value_name = "FILE")]
-    output: Option<PathBuf>,
-}
-
-impl FlamegraphVerb {
-    pub(super) fn run(self) -> anyhow::Result<Exit> {
-        let (_, profile) = self.part.read()?;
-        let measure = Measure::from(self.flame);
-        output::to_file_or_stdout(self.output.as_deref(), |out| {
-            render::flamegraph::write(&profile, measure, out)
-        })?;
-        Ok(Exit::Success)
+        output::to_stdout(&text)
     }
 }
