@@ -135,6 +135,14 @@ fn pprof_reads_what_was_written() {
         let total = format!("of {}B total", sum(sites.iter().copied(), amount, "bytes"));
         assert!(top.contains(&total), "{total} is not in {top}");
     }
+    // What is shown of one operation alone.
+    let top = pprof(&["-top", "-unit=b", "-tagfocus=op=mmap"]);
+    let mapped = sites.iter().copied().filter(|site| site["op"] == "mmap");
+    let wanted = format!("accounting for {}B", sum(mapped, "live", "bytes"));
+    assert!(
+        top.contains(&wanted) && top.starts_with("File: hooks\n"),
+        "{wanted} is not in {top}"
+    );
     let traces = pprof(&["-traces"]);
     assert!(traces.contains("a\\u{202e}b\\u0041\\ 24"), "{traces}");
 }

@@ -34,6 +34,14 @@ struct Range {
     start: Option<u64>,
 }
 
+/// The modules that locations are in.
+struct Modules<'a> {
+    names: Table<&'a str>,
+    ranges: Vec<Range>,
+    /// The number of each location's module, if it has one.
+    of_location: Vec<Option<usize>>,
+}
+
 impl<'a> Places<'a> {
     pub(super) fn new(profile: &'a Profile) -> Self {
         Self {
@@ -64,32 +72,12 @@ impl<'a> Places<'a> {
 
     /// All that the samples refer to.
     pub(super) fn finish(self, strings: &mut Strings) -> (Vec<Mapping>, Vec<Location>, Vec<Function>) {
-        let mut modules = Table::new();
+        let Modules {
+            names,
+            ranges,
+            of_location,
+        } = self.modules();
         let mut functions = Table::new();
-        let mut ranges: Vec<Range> = Vec::new();
-        let of_location: Vec<Option<usize>> = self
-            .locations
-            .all()
-            .iter()
-            .map(|calls| {
-                let frame = self.own(calls)?;
-                let (number, new) = modules.add(&frame.module);
-                if new {
-                    ranges.push(Range {
-                        name: label::module(frame),
-                        first: frame.offset,
-                        last: frame.offset,
-                        start: None,
-                    });
-                }
-                let range = &mut ranges[number];
-                range.first = range.first.min(frame.offset);
-                range.last = range.last.max(frame.offset);
-                Some(number)
-            })
-            .collect();
-        lay_out(&mut ranges);
-
         let locations = (1_u64..)
             .zip(self.locations.all())
             .zip(&of_location)
@@ -118,10 +106,43 @@ impl<'a> Places<'a> {
             .collect();
         let mappings = (1_u64..)
             .zip(&ranges)
-            .zip(modules.all())
+            .zip(names.all())
             .map(|((id, range), module)| range.mapping(id, self.profile, module, strings))
             .collect();
         (mappings, locations, functions)
+    }
+
+    /// The modules that locations are in, that of the program first: readers take the first for it.
+    fn modules(&self) -> Modules<'a> {
+        let mut names = Table::new();
+        let mut ranges: Vec<Range> = Vec::new();
+        let mut number = |frame: &'a Frame| {
+            let (number, new) = names.add(frame.module.as_str());
+            if new {
+                ranges.push(Range {
+                    name: label::module(frame),
+                    first: frame.offset,
+                    last: frame.offset,
+                    start: None,
+                });
+            }
+            let range = &mut ranges[number];
+            range.first = range.first.min(frame.offset);
+            range.last = range.last.max(frame.offset);
+            number
+        };
+        let frames = || self.locations.all().iter().map(|calls| self.own(calls));
+        let program = self.profile.target.executable.rsplit('/').next();
+        if let Some(frame) = frames().flatten().find(|frame| Some(frame.module.as_str()) == program) {
+            number(frame);
+        }
+        let of_location = frames().map(|frame| frame.map(&mut number)).collect();
+        lay_out(&mut ranges);
+        Modules {
+            names,
+            ranges,
+            of_location,
+        }
     }
 
     /// The frame that has code of its own at a location.
