@@ -15,7 +15,7 @@ use memtrace_common::{
 
 use crate::{
     cli::{Flame, ReportArgs, ScopeArgs, Stack, Step},
-    profile::Settings,
+    profile::{Settings, suppress::Suppressions},
     render::Measure,
 };
 
@@ -110,6 +110,9 @@ impl Options {
             top,
             min_age,
             min_size,
+            suppressions,
+            no_default_suppressions,
+            fail_over,
             output,
             flame,
             stack,
@@ -169,6 +172,8 @@ impl Options {
                 top,
                 min_age: min_age.unwrap_or_else(|| default_min_age(duration)),
                 min_size: min_size.as_u64(),
+                suppressions: read_suppressions(&suppressions, !no_default_suppressions)?,
+                fail_over: fail_over.map(|size| size.as_u64()),
             },
             output,
             measure: match flame {
@@ -215,6 +220,21 @@ fn sampling_interval(asked: u64) -> anyhow::Result<u64> {
         1..=MAX_INTERVAL => Ok(asked.next_power_of_two()),
         _ => bail!("--sample {asked} is too large: 1GiB is the most"),
     }
+}
+
+fn read_suppressions(files: &[PathBuf], with_default: bool) -> anyhow::Result<Suppressions> {
+    let mut all = if with_default {
+        Suppressions::of_the_runtime()
+    } else {
+        Suppressions::default()
+    };
+    for file in files {
+        let name = file.display().to_string();
+        let text = fs::read_to_string(file).with_context(|| format!("failed to read the suppressions of {name}"))?;
+        all.add(&name, &text)
+            .with_context(|| format!("failed to understand the suppressions of {name}"))?;
+    }
+    Ok(all)
 }
 
 /// Makes a directory where there is none, and writes and removes a file in it.

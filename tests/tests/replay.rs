@@ -3,7 +3,7 @@
 use std::{fs, path::PathBuf, time::Duration};
 
 use memtrace::{
-    profile::{Profile, Settings},
+    profile::{Profile, Settings, suppress::Suppressions},
     render, session,
 };
 use memtrace_tests::Truth;
@@ -18,6 +18,8 @@ fn settings() -> Settings {
         top: 10,
         min_age: Duration::from_secs(1),
         min_size: 0,
+        suppressions: Suppressions::default(),
+        fail_over: None,
     }
 }
 
