@@ -10,7 +10,7 @@ use super::{
     survival::{self, Survival},
 };
 use crate::{
-    profile::{Amount, Profile, Site},
+    profile::{Amount, Profile, Site, growth::History},
     units::whole,
 };
 
@@ -47,8 +47,8 @@ const SECONDS_A_DAY: f64 = 86_400.0;
 pub struct Evidence {
     /// Whether live bytes keep growing.
     pub growth: f64,
-    /// Which share of the suspected bytes is older than nearly all that were ever freed; or 1 where blocks are replaced by larger
-    /// ones.
+    /// Which share of the suspected bytes is older than nearly all that were ever freed, or which part of the growth such blocks
+    /// explain, whichever is more; or 1 where blocks are replaced by larger ones.
     pub survival: f64,
     /// Which share of the suspected bytes was allocated after the first quarter of the observation.
     pub lateness: f64,
@@ -87,9 +87,17 @@ pub(super) fn find(profile: &Profile, site: &Site, suspected: Amount, exited: bo
         profile.settings.min_age
     };
     let error = profile.live_error(site, site.live).unwrap_or(0);
-    let growth = Growth::of(&site.history, error);
-    let survival = survival::survival(site, least_age);
     let enlarging = enlarging(site);
+    let growth = if enlarging > 0.0 {
+        Growth::of(&between_moves(&site.history), error)
+    } else {
+        Growth::of(&site.history, error)
+    };
+    let mut survival = survival::survival(site, least_age);
+    if let Some(reach) = survival.reach {
+        let explained = survival::explained(site, least_age, reach, growth.span, growth.bytes_per_second);
+        survival.share = survival.share.max(explained);
+    }
     let enlarged = enlarging > survival.share;
     let growing = growth.strength >= 0.5;
     let bytes_per_day = growing.then(|| whole(growth.bytes_per_second.max(0.0) * SECONDS_A_DAY));
@@ -133,6 +141,12 @@ pub(super) fn enlarging(site: &Site) -> f64 {
     } else {
         0.0
     }
+}
+
+/// A block that is being replaced is nowhere for a moment: the old one has been freed, and the new one is too young to have been told
+/// of. A site that had such blocks only seems to have none then.
+fn between_moves(history: &History) -> Vec<(Duration, u64)> {
+    history.iter().copied().filter(|&(_, bytes)| bytes > 0).collect()
 }
 
 fn size(bytes: u64, share: f64, bytes_per_day: Option<u64>) -> f64 {

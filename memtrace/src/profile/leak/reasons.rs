@@ -11,6 +11,9 @@ use crate::{
     units,
 };
 
+/// Confidence below which it is said that a longer observation would tell more.
+const SURE: f64 = 0.9;
+
 /// All reasons of a suspected site, strongest first for its verdict. `old` is what is old enough, or was live at exit.
 pub(super) fn reasons(verdict: Verdict, site: &Site, settings: &Settings, exited: bool, found: &Findings) -> Vec<String> {
     let old = if exited { site.live } else { site.aged };
@@ -24,7 +27,7 @@ pub(super) fn reasons(verdict: Verdict, site: &Site, settings: &Settings, exited
         .map(|bytes| format!("at this rate it is {} more in a day", units::bytes(bytes)));
     let stays = stays(site, found, growing);
     let rests = if growing { None } else { rests(site, found) };
-    let short = (growing && found.evidence.confidence < 1.0).then(|| short(found, settings.min_age));
+    let short = (growing && found.evidence.confidence < SURE).then(|| short(found, settings.min_age));
     let reasons = match verdict {
         Verdict::Growing => [grows, daily, stays, freed, age, left, short, None],
         Verdict::Leaked => [left, age, freed, grows, daily, stays, None, None],

@@ -51,6 +51,21 @@ pub fn survival(site: &Site, least_age: Duration) -> Survival {
     Survival::default()
 }
 
+/// Which part of a growth is blocks that stay, from 0 to 1: a cache and what leaks beside it may be one site, and then most of what
+/// is old can be the cache's. Asked of what was allocated after the first quarter of `span` and is older than `reach`; 0 where
+/// too little time lies between.
+pub fn explained(site: &Site, least_age: Duration, reach: Duration, span: Duration, bytes_per_second: f64) -> f64 {
+    let later = span * 3 / 4;
+    let between = later.saturating_sub(reach);
+    if between < span / 4 || bytes_per_second <= 0.0 {
+        return 0.0;
+    }
+    let ages = Ages::of(site, least_age);
+    let older = |age| ages.older(age, |amount| amount.bytes);
+    let kept = older(reach) - older(later);
+    (kept / (bytes_per_second * between.as_secs_f64())).clamp(0.0, 1.0)
+}
+
 /// Share of the blocks of at least that age that were allocated after the first `warm_up` of the observation, by bytes: what a
 /// program allocates at its start and keeps is no leak.
 pub fn lateness(site: &Site, least_age: Duration, observed: Duration, warm_up: Duration) -> f64 {
@@ -89,7 +104,9 @@ impl Ages {
     fn of(site: &Site, least_age: Duration) -> Self {
         let oldest = site.oldest.unwrap_or(least_age);
         if site.ages.is_empty() {
-            return Self(vec![(least_age, oldest.max(least_age), site.aged)]);
+            // What processes left that ended before the last one: how old each block is was not kept.
+            let old = if least_age.is_zero() { site.live } else { site.aged };
+            return Self(vec![(least_age, oldest.max(least_age), old)]);
         }
         let ages = site.ages.iter().map(|&(least, amount)| {
             let end = least.saturating_mul(2).max(Duration::from_secs(1)).min(oldest);
@@ -161,6 +178,19 @@ mod tests {
         // What was freed after more than 275 s may have been of any age.
         let ancient = site(600, &[(512, 10)], &[(1 << 38, 100)]);
         assert_eq!(survival(&ancient, AGE), Survival::default());
+    }
+
+    #[test]
+    fn a_leak_beside_a_cache_explains_the_growth() {
+        let (reach, span) = (Duration::from_secs(16), Duration::from_secs(60));
+        // A block a second stays, beside a thousand that are not yet as old as those that are freed.
+        let both = site(60, &[(8, 1008), (16, 16), (32, 28)], &[(1 << 32, 3000)]);
+        let part = explained(&both, AGE, reach, span, 100.0);
+        assert!((0.9..=1.0).contains(&part), "{part}");
+        assert!(explained(&both, AGE, reach, span, 300.0) < 0.4, "most of the growth is something else");
+        let tables = site(60, &[(8, 1008), (32, 28)], &[(1 << 32, 3000)]);
+        assert!(explained(&tables, AGE, reach, Duration::from_secs(40), 100.0) <= 0.0, "made at the start");
+        assert!(explained(&both, AGE, Duration::from_secs(40), span, 100.0) <= 0.0, "too short to tell");
     }
 
     #[test]

@@ -132,7 +132,11 @@ impl Rule {
             Self::Name(name) => {
                 name.matches(function) || name.matches(&frame.module) || frame.file.as_deref().is_some_and(|file| name.matches(file))
             }
-            Self::Runtime(name) => is_of(&RUNTIME_MODULES, frame) && name.matches(function),
+            Self::Runtime(name) => {
+                // As debug information calls the C library's own copy of what it exports.
+                let function = function.strip_prefix("__GI_").unwrap_or(function);
+                is_of(&RUNTIME_MODULES, frame) && name.matches(function)
+            }
             Self::BeforeMain => false,
         }
     }

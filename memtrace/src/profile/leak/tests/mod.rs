@@ -1,4 +1,7 @@
-//! Verdicts and their reasons, one rule each.
+//! Verdicts and their reasons, one rule each, and all of them against lives of blocks that are known.
+
+mod lives;
+mod matrix;
 
 use memtrace_common::op::Op;
 
