@@ -23,7 +23,7 @@ impl Outcome {
 
     fn text(&self, name: &str) -> String {
         let path = self.directory.path().join(name);
-        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}: {:?}", path.display(), self.finished))
+        fs::read_to_string(path).expect("the report was written")
     }
 
     fn json(&self) -> Value {
@@ -33,7 +33,6 @@ impl Outcome {
 
 fn run(mode: &str, options: &[&str]) -> Outcome {
     let (finished, directory) = Memtrace::run(options, Command::new(programs::path("checked")).arg(mode)).end();
-    println!("{mode} {options:?}: {}\n{}", finished.status, finished.stdout);
     Outcome { finished, directory }
 }
 
@@ -43,10 +42,18 @@ fn a_program_that_frees_all_passes() {
     let outcome = run("clean", &["--fail-over", "0"]);
     assert_eq!(outcome.status().code(), Some(0), "{}", outcome.text("leaks.txt"));
     let json = outcome.json();
-    assert_eq!((&json["check"]["failed"], &json["check"]["found"]), (&Value::from(false), &Value::from(0)));
+    assert_eq!(
+        (&json["check"]["failed"], &json["check"]["found"]),
+        (&Value::from(false), &Value::from(0))
+    );
     // What the C library keeps is told, not hidden.
     let suppressions = json["suppressions"].as_array().expect("a list");
-    assert!(suppressions.iter().any(|one| one["pattern"] == "^_IO_file_doallocate$" && one["sites"] == 1), "{suppressions:?}");
+    assert!(
+        suppressions
+            .iter()
+            .any(|one| one["pattern"] == "^_IO_file_doallocate$" && one["sites"] == 1),
+        "{suppressions:?}"
+    );
     assert!(outcome.text("leaks.txt").contains("Suppressions: "));
     let shown = run("clean", &["--fail-over", "0", "--no-default-suppressions"]);
     assert_eq!(shown.status().code(), Some(1), "nothing is suppressed then");
@@ -60,8 +67,16 @@ fn what_is_live_at_exit_fails() {
     assert_eq!(outcome.status().code(), Some(1), "{}", outcome.text("leaks.txt"));
     let json = outcome.json();
     let check = &json["check"];
-    assert_eq!((&check["limit"], &check["found"], &check["sites"]), (&Value::from(0), &Value::from(3000), &Value::from(1)));
-    assert!(outcome.finished.stdout.contains("failed: 2.9 KiB in 1 site leaked or growing"));
+    assert_eq!(
+        (&check["limit"], &check["found"], &check["sites"]),
+        (&Value::from(0), &Value::from(3000), &Value::from(1))
+    );
+    assert!(
+        outcome
+            .finished
+            .stdout
+            .contains("failed: 2.9 KiB in 1 site leaked or growing")
+    );
     assert_eq!(run("leak", &["--fail-over", "2999"]).status().code(), Some(1));
     assert_eq!(run("leak", &["--fail-over", "3000"]).status().code(), Some(0));
     assert_eq!(run("leak", &[]).status().code(), Some(0), "nobody asked");
@@ -89,15 +104,23 @@ fn what_is_known_is_suppressed_and_named() {
     let json = outcome.json();
     let of = |pattern: &str| {
         let all = json["suppressions"].as_array().expect("a list");
-        all.iter().find(|one| one["pattern"] == pattern).unwrap_or_else(|| panic!("{pattern} is not in {all:?}"))
+        all.iter()
+            .find(|one| one["pattern"] == pattern)
+            .expect("it is in the list")
     };
-    assert_eq!((&of("^site_leak$")["sites"], &of("^site_leak$")["amount"]["bytes"]), (&Value::from(1), &Value::from(3000)));
+    assert_eq!(
+        (&of("^site_leak$")["sites"], &of("^site_leak$")["amount"]["bytes"]),
+        (&Value::from(1), &Value::from(3000))
+    );
     assert_eq!(of("^site_leak$")["place"], format!("{name}:2"));
     assert_eq!(of("no_such_function")["sites"], 0);
 
     fs::write(&file, "leak:a\nrace:b\n").expect("a file");
     let missing = here.path().join("missing.supp").to_string_lossy().into_owned();
-    for (file, words) in [(&name, ["known.supp", "line 2"]), (&missing, ["missing.supp", "no such file"])] {
+    for (file, words) in [
+        (&name, ["known.supp", "line 2"]),
+        (&missing, ["missing.supp", "no such file"]),
+    ] {
         Memtrace::finished(["run", "--suppressions", file, "--", "true"]).assert_refused(&words);
     }
 }

@@ -8,19 +8,18 @@ const SECOND_NS: u64 = 1_000_000_000;
 
 /// How much is live of each class of age. Most sites have a few classes, so only those that there are take memory.
 #[derive(Clone, Debug, Default)]
-pub(super) struct AgeClasses(Vec<(u8, Amount)>);
+pub(super) struct AgeClasses(Vec<(u32, Amount)>);
 
 /// The class of an age: the first holds all below a second, the others one power of two of seconds each.
-const fn class(age_ns: u64) -> u8 {
+const fn class(age_ns: u64) -> u32 {
     match age_ns / SECOND_NS {
         0 => 0,
-        // At most 34: 64 bits of nanoseconds are 2^34 seconds.
-        seconds => seconds.ilog2() as u8 + 1,
+        seconds => seconds.ilog2() + 1,
     }
 }
 
 /// The least age of a class.
-const fn least(class: u8) -> Duration {
+const fn least(class: u32) -> Duration {
     match class {
         0 => Duration::ZERO,
         class => Duration::from_secs(1 << (class - 1)),
@@ -38,9 +37,12 @@ impl AgeClasses {
     }
 
     /// The classes that there are with their least ages, youngest first.
-    pub(super) fn to_profile(mut self) -> Vec<(Duration, Amount)> {
+    pub(super) fn into_profile(mut self) -> Vec<(Duration, Amount)> {
         self.0.sort_unstable_by_key(|&(class, _)| class);
-        self.0.into_iter().map(|(class, amount)| (least(class), amount)).collect()
+        self.0
+            .into_iter()
+            .map(|(class, amount)| (least(class), amount))
+            .collect()
     }
 }
 
@@ -68,8 +70,12 @@ mod tests {
         }
         let at = Duration::from_secs;
         assert_eq!(
-            ages.to_profile(),
-            [(at(0), one(1)), (at(1), one(2)), (at(8), Amount { bytes: 30, count: 2 })]
+            ages.into_profile(),
+            [
+                (at(0), one(1)),
+                (at(1), one(2)),
+                (at(8), Amount { bytes: 30, count: 2 })
+            ]
         );
     }
 }

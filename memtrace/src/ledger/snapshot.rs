@@ -166,7 +166,7 @@ impl Ledger {
                 aged: ages.aged,
                 live_variance: (!all_ended || left.amount.count == 0).then_some(ages.variance),
                 oldest: (live.count > 0).then(|| Duration::from_nanos(ages.oldest)),
-                ages: ages.classes.to_profile(),
+                ages: ages.classes.into_profile(),
                 at_exit: left.amount,
                 unknown: left.unknown,
                 exit_oldest: (left.amount.count > 0).then_some(exit_age),

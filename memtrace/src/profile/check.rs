@@ -60,8 +60,18 @@ mod tests {
     };
 
     fn profile(limit: Option<u64>, end: End) -> Profile {
-        let site = |name: &str| SiteSpec::new(Op::Malloc).stack([frame(name, "app")]).live(100, 1).aged(100, 1).oldest(50);
-        let mut profile = fixture::profile([site("old"), site("growing").history(&[0, 25, 50, 75, 100]), site("known")]);
+        let site = |name: &str| {
+            SiteSpec::new(Op::Malloc)
+                .stack([frame(name, "app")])
+                .live(100, 1)
+                .aged(100, 1)
+                .oldest(50)
+        };
+        let mut profile = fixture::profile([
+            site("old"),
+            site("growing").history(&[0, 25, 50, 75, 100]),
+            site("known"),
+        ]);
         profile.settings.fail_over = limit;
         profile.settings.suppressions.add("f", "leak:known").unwrap();
         profile.target.end = Some(end);
@@ -72,14 +82,30 @@ mod tests {
     fn what_has_grown_old_does_not_count_and_what_grows_does() {
         assert_eq!(profile(None, End::Duration).check(), None);
         let failed = profile(Some(99), End::Duration).check().unwrap();
-        assert_eq!(failed, Check { limit: 99, found: 100, sites: 1, failed: true });
+        assert_eq!(
+            failed,
+            Check {
+                limit: 99,
+                found: 100,
+                sites: 1,
+                failed: true
+            }
+        );
         assert!(!profile(Some(100), End::Duration).check().unwrap().failed);
     }
 
     #[test]
     fn at_exit_all_counts_but_what_is_suppressed() {
         let failed = profile(Some(0), End::Exited(None)).check().unwrap();
-        assert_eq!(failed, Check { limit: 0, found: 200, sites: 2, failed: true });
+        assert_eq!(
+            failed,
+            Check {
+                limit: 0,
+                found: 200,
+                sites: 2,
+                failed: true
+            }
+        );
         assert!(!profile(Some(200), End::Exited(None)).check().unwrap().failed);
     }
 }

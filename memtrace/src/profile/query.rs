@@ -26,8 +26,9 @@ impl Profile {
 
     fn suppress(&self, suspicions: &mut [Option<Suspicion>]) {
         let suspected = self.sites.iter().zip(suspicions);
-        let (sites, suspicions): (Vec<_>, Vec<_>) =
-            suspected.filter_map(|(site, suspicion)| Some((site, suspicion.as_mut()?))).unzip();
+        let (sites, suspicions): (Vec<_>, Vec<_>) = suspected
+            .filter_map(|(site, suspicion)| Some((site, suspicion.as_mut()?)))
+            .unzip();
         for (suspicion, patterns) in suspicions.into_iter().zip(self.suppressing(&sites)) {
             suspicion.suppressed_by = patterns;
         }

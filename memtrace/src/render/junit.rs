@@ -1,4 +1,4 @@
-//! `leaks.xml`: the check for CI, in the form that JUnit's Ant task began and that Jenkins, GitLab and others read.
+//! `leaks.xml`: the check for CI, in the form that `JUnit`'s Ant task began and that Jenkins, GitLab and others read.
 //!
 //! A test case is named by the functions of its site, so that it is the same one in the next run. Cases of sites fail when the whole
 //! does, by what they are part of it; what does not count is skipped, with its reason.
@@ -46,17 +46,29 @@ pub fn write(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
     let Some(check) = profile.check() else { return Ok(()) };
     let mut names = BTreeMap::new();
     let mut cases = vec![total(profile, check)];
-    let suspected = profile.sites.iter().filter_map(|site| Some((site, site.suspicion.as_ref()?)));
+    let suspected = profile
+        .sites
+        .iter()
+        .filter_map(|site| Some((site, site.suspicion.as_ref()?)));
     for (site, suspicion) in suspected {
         cases.push(case(profile, check, site, suspicion, &mut names));
     }
     let count = |wanted: fn(&Outcome) -> bool| cases.iter().filter(|case| wanted(&case.outcome)).count().to_string();
-    let (tests, failures) = (cases.len().to_string(), count(|outcome| matches!(outcome, Outcome::Failed)));
+    let (tests, failures) = (
+        cases.len().to_string(),
+        count(|outcome| matches!(outcome, Outcome::Failed)),
+    );
     let skipped = count(|outcome| matches!(outcome, Outcome::Skipped(_)));
     let seconds = format!("{:.3}", profile.observed.as_secs_f64());
     let mut xml = Writer::new_with_indent(&mut *out, b' ', 2);
     xml.write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))?;
-    let sums = [("name", NAME), ("tests", &tests), ("failures", &failures), ("errors", "0"), ("time", &seconds)];
+    let sums = [
+        ("name", NAME),
+        ("tests", &tests),
+        ("failures", &failures),
+        ("errors", "0"),
+        ("time", &seconds),
+    ];
     xml.write_event(Event::Start(BytesStart::new("testsuites").with_attributes(sums)))?;
     let suite = BytesStart::new("testsuite").with_attributes(sums);
     xml.write_event(Event::Start(suite.with_attributes([("skipped", skipped.as_str())])))?;
@@ -82,7 +94,9 @@ impl Case {
             Outcome::Failed => ("failure", Some(self.message.as_str())),
             Outcome::Skipped(reason) => ("skipped", Some(reason.as_str())),
         };
-        let case = xml.create_element("testcase").with_attributes([("classname", NAME), ("name", &self.name)]);
+        let case = xml
+            .create_element("testcase")
+            .with_attributes([("classname", NAME), ("name", &self.name)]);
         case.write_inner_content(|xml| {
             let mut inner = xml.create_element(tag);
             if let Some(message) = message {
@@ -109,13 +123,23 @@ fn total(profile: &Profile, check: Check) -> Case {
     }
 }
 
-fn case(profile: &Profile, check: Check, site: &Site, suspicion: &Suspicion, names: &mut BTreeMap<String, u32>) -> Case {
+fn case(
+    profile: &Profile,
+    check: Check,
+    site: &Site,
+    suspicion: &Suspicion,
+    names: &mut BTreeMap<String, u32>,
+) -> Case {
     let amount = label::amount(suspicion.amount);
     let verdict = label::verdict(suspicion.verdict);
     let first = suspicion.suppressed_by.first();
     let outcome = if let Some(pattern) = first.and_then(|&index| profile.settings.suppressions.patterns().get(index)) {
         let place = pattern.place.as_deref().unwrap_or("memtrace's own, for the C library");
-        Outcome::Skipped(format!("suppressed by {} ({})", escape::text(&pattern.text), escape::text(place)))
+        Outcome::Skipped(format!(
+            "suppressed by {} ({})",
+            escape::text(&pattern.text),
+            escape::text(place)
+        ))
     } else if !suspicion.verdict.counts() {
         Outcome::Skipped("still live without growing: nothing tells it from what is needed".to_owned())
     } else if check.failed {
@@ -124,7 +148,12 @@ fn case(profile: &Profile, check: Check, site: &Site, suspicion: &Suspicion, nam
         Outcome::Passed
     };
     let mut text = String::from("\n");
-    for line in suspicion.reasons.iter().cloned().chain(label::stack(profile, site, 0, FRAMES)) {
+    for line in suspicion
+        .reasons
+        .iter()
+        .cloned()
+        .chain(label::stack(profile, site, 0, FRAMES))
+    {
         text.push_str(&line);
         text.push('\n');
     }
@@ -136,7 +165,7 @@ fn case(profile: &Profile, check: Check, site: &Site, suspicion: &Suspicion, nam
     }
 }
 
-/// "malloc: read_config < main"; sites that would have the same name are numbered.
+/// `malloc: read_config < main`; sites that would have the same name are numbered.
 fn name(profile: &Profile, site: &Site, names: &mut BTreeMap<String, u32>) -> String {
     let frames = profile.calling_stack(site);
     let functions: Vec<_> = frames.into_iter().take(NAMED).map(label::function).collect();
@@ -145,7 +174,9 @@ fn name(profile: &Profile, site: &Site, names: &mut BTreeMap<String, u32>) -> St
     } else {
         functions.join(" < ")
     };
-    let group = profile.group(site).map_or_else(String::new, |group| format!("[{}] ", label::command(group)));
+    let group = profile
+        .group(site)
+        .map_or_else(String::new, |group| format!("[{}] ", label::command(group)));
     let name = format!("{group}{}: {place}", site.op.name());
     let times = names.entry(name.clone()).and_modify(|times| *times += 1).or_insert(1);
     match times {
@@ -169,7 +200,11 @@ mod tests {
         for (name, mut profile) in [("exited", fixture::exited()), ("normal", fixture::normal())] {
             profile.settings.fail_over = Some(1 << 20);
             profile.settings.suppressions = Suppressions::of_the_runtime();
-            profile.settings.suppressions.add("known.supp", "leak:dictExpand").unwrap();
+            profile
+                .settings
+                .suppressions
+                .add("known.supp", "leak:dictExpand")
+                .unwrap();
             let profile = profile.finished();
             insta::assert_snapshot!(format!("junit_{name}"), rendered(|out| write(&profile, out)));
         }
@@ -194,10 +229,17 @@ mod tests {
                     _ => {}
                 }
             }
-            assert_eq!(cases, 1 + profile.sites.iter().filter(|site| site.suspicion.is_some()).count(), "{name}");
+            assert_eq!(
+                cases,
+                1 + profile.sites.iter().filter(|site| site.suspicion.is_some()).count(),
+                "{name}"
+            );
             let check = profile.check().unwrap();
             assert_eq!(failures, check.sites + u64::from(check.failed), "{name}");
-            assert!(text.contains(&format!("tests=\"{cases}\" failures=\"{failures}\"")), "{name}: {text}");
+            assert!(
+                text.contains(&format!("tests=\"{cases}\" failures=\"{failures}\"")),
+                "{name}: {text}"
+            );
         }
     }
 }

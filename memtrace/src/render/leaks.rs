@@ -127,7 +127,9 @@ fn rule(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
         } else {
             ""
         };
-        format!("Rule: a live block is suspected from an age of {age}, or when its site grows by replacing blocks by larger ones{or_left}")
+        format!(
+            "Rule: a live block is suspected from an age of {age}, or when its site grows by replacing blocks by larger ones{or_left}"
+        )
     };
     if profile.settings.min_size > 0 {
         rule = format!(

@@ -53,7 +53,10 @@ pub(super) fn foot(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
         ));
     }
     if !found.unused.is_empty() {
-        parts.push(format!("{} matched nothing", plural(found.unused.len() as u64, "pattern")));
+        parts.push(format!(
+            "{} matched nothing",
+            plural(found.unused.len() as u64, "pattern")
+        ));
     }
     if parts.is_empty() {
         return Ok(());
@@ -72,10 +75,15 @@ pub(super) fn foot(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-/// "  1.2 MiB in 3 sites      leak_cache (known.supp:4)"
+/// `  1.2 MiB in 3 sites      leak_cache (known.supp:4)`
 fn row(what: &str, pattern: &Pattern) -> String {
     let place = pattern.place.as_deref().unwrap_or("memtrace's own, for the C library");
-    let text = format!("{:INDENT$}{what:<24}  {} ({})", "", escape::text(&pattern.text), escape::text(place));
+    let text = format!(
+        "{:INDENT$}{what:<24}  {} ({})",
+        "",
+        escape::text(&pattern.text),
+        escape::text(place)
+    );
     elide(&text, COLUMNS).trim_end().to_owned()
 }
 
@@ -94,7 +102,8 @@ mod tests {
     };
 
     fn profile() -> Profile {
-        let site = |name: &str, module: &str, size| SiteSpec::new(Op::Malloc).stack([frame(name, module)]).live(size, 1);
+        let site =
+            |name: &str, module: &str, size| SiteSpec::new(Op::Malloc).stack([frame(name, module)]).live(size, 1);
         let mut profile = fixture::profile([
             site("cache_fill", "app", 1_258_291),
             site("_IO_file_doallocate", "libc.so.6", 1024),
@@ -114,7 +123,10 @@ mod tests {
         insta::assert_snapshot!("suppressed_leaks", rendered(|out| leaks::write(&profile, out)));
         insta::assert_snapshot!("suppressed_summary", rendered(|out| text::write(&profile, out)));
         for line in rendered(|out| leaks::write(&profile, out)).lines() {
-            assert!(unicode_width::UnicodeWidthStr::width(line) <= COLUMNS && !line.contains(escape::is_unsafe), "{line}");
+            assert!(
+                unicode_width::UnicodeWidthStr::width(line) <= COLUMNS && !line.contains(escape::is_unsafe),
+                "{line}"
+            );
         }
     }
 
@@ -124,7 +136,10 @@ mod tests {
         profile.settings.suppressions.add("all", "leak:*").unwrap();
         let profile = profile.finished();
         let text = rendered(|out| text::write(&profile, out));
-        assert!(text.contains("No suspected leaks: no site that is not suppressed had"), "{text}");
+        assert!(
+            text.contains("No suspected leaks: no site that is not suppressed had"),
+            "{text}"
+        );
         assert!(text.contains("3 sites: 1.2 MiB"), "{text}");
         assert!(text.contains("passed: 0 B in 0 sites"), "{text}");
     }

@@ -53,7 +53,7 @@ pub fn attach(selection: Selection, options: &Options) -> anyhow::Result<Exit> {
     let subject = Subject { selection, child: None };
     let runtime = runtime()?;
     let signals = listen(&runtime)?;
-    watch(runtime, ready, subject, signals, options).map(exit)
+    watch(runtime, ready, subject, signals, options).map(|observed| exit(&observed))
 }
 
 /// `memtrace run`: starts a program and observes it from its first allocation on.
@@ -72,11 +72,11 @@ pub fn run(command: &[OsString], options: &Options) -> anyhow::Result<Exit> {
         selection,
         child: Some(child),
     };
-    watch(runtime, ready, subject, signals, options).map(exit)
+    watch(runtime, ready, subject, signals, options).map(|observed| exit(&observed))
 }
 
 /// The program's status comes first: a test that failed has failed, whatever leaked.
-fn exit(observed: Observed) -> Exit {
+fn exit(observed: &Observed) -> Exit {
     match observed.status.map(exit_of) {
         None | Some(Exit::Program(0)) if observed.check_failed => Exit::CheckFailed,
         Some(program) => program,

@@ -213,14 +213,21 @@ mod tests {
 
     #[test]
     fn a_buffer_that_grows_is_told_from_blocks_that_stay() {
-        let site = |op, live: (u64, u64), all: (u64, u64)| SiteSpec::new(op).live(live.0, live.1).allocated(all.0, all.1).site;
+        let site =
+            |op, live: (u64, u64), all: (u64, u64)| SiteSpec::new(op).live(live.0, live.1).allocated(all.0, all.1).site;
         // 100, 200 ... 10,000 bytes.
         assert!(enlarging(&site(Op::Realloc, (10_000, 1), (505_000, 100))) >= 0.99);
         // Twenty connections whose buffers grow.
         assert!(enlarging(&site(Op::Realloc, (200_000, 20), (10_100_000, 2000))) >= 0.99);
         assert!(enlarging(&site(Op::Malloc, (200_000, 20), (10_100_000, 2000))) <= 0.0);
-        assert!(enlarging(&site(Op::Malloc, (100, 1), (10_000, 100))) <= 0.0, "the same size again");
-        assert!(enlarging(&site(Op::Malloc, (100, 1), (100, 1))) <= 0.0, "allocated once");
+        assert!(
+            enlarging(&site(Op::Malloc, (100, 1), (10_000, 100))) <= 0.0,
+            "the same size again"
+        );
+        assert!(
+            enlarging(&site(Op::Malloc, (100, 1), (100, 1))) <= 0.0,
+            "allocated once"
+        );
         assert!(enlarging(&site(Op::Malloc, (0, 0), (100, 1))) <= 0.0, "nothing is live");
     }
 

@@ -164,14 +164,16 @@ fn lasting(history: &History, floors: &[u64], rises: &[Duration]) -> f64 {
     if distinct(start) < LEAST_RISES || distinct(middle) < LEAST_LATE_RISES {
         return 0.0;
     }
-    let halfway = history.partition_point(|&(moment, _)| moment <= middle).saturating_sub(1);
+    let halfway = history
+        .partition_point(|&(moment, _)| moment <= middle)
+        .saturating_sub(1);
     let (first, last) = (floors[0], floors[floors.len() - 1]);
     let late = (last - floors[halfway]) as f64 / (last - first) as f64;
     let share = ramp(late / 0.5, LATE_SHARE);
     let mut before = start;
     let mut pause = Duration::ZERO;
     for &moment in rises {
-        pause = pause.max(moment - before);
+        pause = pause.max(moment.saturating_sub(before));
         before = moment;
     }
     let rest = end.saturating_sub(before).as_secs_f64() / pause.as_secs_f64();
@@ -232,7 +234,10 @@ mod tests {
         let filled: Vec<u64> = (0..40).map(|second: u64| second.min(15) * 100).collect();
         let found = Growth::of(&history(filled), 0);
         assert_eq!(found.stopped, Some(Duration::from_secs(14)));
-        assert_eq!(Growth::of(&history((0..40).map(|second| second * 100)), 0).stopped, None);
+        assert_eq!(
+            Growth::of(&history((0..40).map(|second| second * 100)), 0).stopped,
+            None
+        );
         assert_eq!(Growth::of(&history([5; 9]), 0).stopped, None);
     }
 

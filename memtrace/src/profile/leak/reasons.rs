@@ -15,7 +15,13 @@ use crate::{
 const SURE: f64 = 0.9;
 
 /// All reasons of a suspected site, strongest first for its verdict. `old` is what is old enough, or was live at exit.
-pub(super) fn reasons(verdict: Verdict, site: &Site, settings: &Settings, exited: bool, found: &Findings) -> Vec<String> {
+pub(super) fn reasons(
+    verdict: Verdict,
+    site: &Site,
+    settings: &Settings,
+    exited: bool,
+    found: &Findings,
+) -> Vec<String> {
     let old = if exited { site.live } else { site.aged };
     let left = if exited { Amount::default() } else { site.at_exit };
     let age = (old.count > 0).then(|| age(old, site.oldest, settings.min_age, exited));
@@ -57,7 +63,11 @@ fn growth_clause(site: &Site, found: &Findings) -> String {
 /// What becomes of blocks that get old, where that says something beside [`freed`].
 fn stays(site: &Site, found: &Findings, growing: bool) -> Option<String> {
     if found.enlarged && growing {
-        let count = if site.live.count == 1 { "a block is" } else { "blocks are" };
+        let count = if site.live.count == 1 {
+            "a block is"
+        } else {
+            "blocks are"
+        };
         let mean = site.allocated.bytes.checked_div(site.allocated.count).unwrap_or(0);
         let now = site.live.bytes.checked_div(site.live.count).unwrap_or(0);
         return Some(format!(
@@ -70,7 +80,9 @@ fn stays(site: &Site, found: &Findings, growing: bool) -> Option<String> {
         return None;
     }
     match found.survival.reach {
-        None if site.aged.count > 0 => Some("blocks that get as old are freed as well, later: more load or a cache looks the same".into()),
+        None if site.aged.count > 0 => {
+            Some("blocks that get as old are freed as well, later: more load or a cache looks the same".into())
+        }
         Some(reach) if growing && found.survival.bytes > 0 => Some(format!(
             "hardly any block was freed that had got older than {}",
             units::duration(reach)

@@ -28,7 +28,12 @@ pub fn mann_kendall(history: &History) -> Trend {
         }
     }
     let spread = |count: f64| count * (count - 1.0) * (2.0 * count + 5.0);
-    let ties: f64 = ties(history).map(|count| spread(count as f64)).sum();
+    let mut values: Vec<u64> = history.iter().map(|&(_, bytes)| bytes).collect();
+    values.sort_unstable();
+    let ties: f64 = values
+        .chunk_by(|a, b| a == b)
+        .map(|same| spread(same.len() as f64))
+        .sum();
     let variance = (spread(history.len() as f64) - ties) / 18.0;
     if variance <= 0.0 || all <= equal {
         return Trend::default();
@@ -39,14 +44,6 @@ pub fn mann_kendall(history: &History) -> Trend {
         tau: sum / (all * (all - equal)).sqrt(),
         z: nearer / variance.sqrt(),
     }
-}
-
-/// How many samples there are of each value.
-fn ties(history: &History) -> impl Iterator<Item = usize> {
-    let mut values: Vec<u64> = history.iter().map(|&(_, bytes)| bytes).collect();
-    values.sort_unstable();
-    let lengths: Vec<usize> = values.chunk_by(|a, b| a == b).map(<[u64]>::len).collect();
-    lengths.into_iter()
 }
 
 /// The median of the slopes of all pairs, in bytes per second (Theil, 1950; Sen, 1968); 0 without two samples at different times.

@@ -1,4 +1,4 @@
-//! Sites that are known, and not to be told as leaks: files in the syntax of LeakSanitizer, and the C library's own.
+//! Sites that are known, and not to be told as leaks: files in the syntax of `LeakSanitizer`, and the C library's own.
 //!
 //! What is suppressed is counted and named in the leak report: it does not vanish.
 
@@ -15,15 +15,29 @@ use super::{Amount, Frame, Profile, Site};
 const RUNTIME: &str = include_str!("runtime.supp");
 /// Beginnings of the files of the C and C++ runtimes.
 const RUNTIME_MODULES: [&str; 14] = [
-    "ld-linux", "ld-musl", "ld-2.", "libc.so", "libc-2.", "libc.musl", "libm.so", "libm-2.", "libpthread", "libdl", "libgcc_s.so",
-    "libstdc++.so", "libc++.so", "libc++abi.so",
+    "ld-linux",
+    "ld-musl",
+    "ld-2.",
+    "libc.so",
+    "libc-2.",
+    "libc.musl",
+    "libm.so",
+    "libm-2.",
+    "libpthread",
+    "libdl",
+    "libgcc_s.so",
+    "libstdc++.so",
+    "libc++.so",
+    "libc++abi.so",
 ];
 /// Of these those of the dynamic loader.
 const LOADERS: [&str; 3] = ["ld-linux", "ld-musl", "ld-2."];
 
 /// A line of a suppression file that is none.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
-#[error("line {line} is no suppression: {text:?} (a suppression is `leak:` and a part of the name of a function, a file or a module; a comment begins with #)")]
+#[error(
+    "line {line} is no suppression: {text:?} (a suppression is `leak:` and a part of the name of a function, a file or a module; a comment begins with #)"
+)]
 pub struct BadLine {
     /// Its number, from 1 on.
     pub line: usize,
@@ -130,7 +144,9 @@ impl Rule {
         let function = frame.function.as_deref().unwrap_or_default();
         match self {
             Self::Name(name) => {
-                name.matches(function) || name.matches(&frame.module) || frame.file.as_deref().is_some_and(|file| name.matches(file))
+                name.matches(function)
+                    || name.matches(&frame.module)
+                    || frame.file.as_deref().is_some_and(|file| name.matches(file))
             }
             Self::Runtime(name) => {
                 // As debug information calls the C library's own copy of what it exports.
@@ -155,11 +171,18 @@ impl Profile {
         }
         // Few frames are many stacks.
         let by_frame: Vec<Vec<usize>> = (self.frames.iter())
-            .map(|frame| (0..patterns.len()).filter(|&index| patterns[index].rule.is_about(frame)).collect())
+            .map(|frame| {
+                (0..patterns.len())
+                    .filter(|&index| patterns[index].rule.is_about(frame))
+                    .collect()
+            })
             .collect();
         let of_site = |site: &&Site| {
             let stack = site.stack.and_then(|stack| self.stacks.get(stack));
-            let frames = stack.into_iter().flatten().filter_map(|&frame| by_frame.get(frame as usize));
+            let frames = stack
+                .into_iter()
+                .flatten()
+                .filter_map(|&frame| by_frame.get(frame as usize));
             let mut found: BTreeSet<usize> = frames.flatten().copied().collect();
             if self.is_before_main(site) {
                 found.extend((0..patterns.len()).filter(|&index| matches!(patterns[index].rule, Rule::BeforeMain)));
@@ -172,7 +195,8 @@ impl Profile {
     /// Whether the dynamic loader, and no other code than the runtime's, led to an allocation. A stack that was cut ends elsewhere.
     fn is_before_main(&self, site: &Site) -> bool {
         let outermost = self.stack(site).next_back();
-        outermost.is_some_and(|frame| is_of(&LOADERS, frame)) && self.stack(site).all(|frame| is_of(&RUNTIME_MODULES, frame))
+        outermost.is_some_and(|frame| is_of(&LOADERS, frame))
+            && self.stack(site).all(|frame| is_of(&RUNTIME_MODULES, frame))
     }
 
     /// What is suppressed.

@@ -1,4 +1,4 @@
-//! A pattern of LeakSanitizer's: `*` stands for anything, `^` and `$` are the ends of the name, and without them the pattern may
+//! A pattern of `LeakSanitizer`'s: `*` stands for anything, `^` and `$` are the ends of the name, and without them the pattern may
 //! be anywhere in it.
 
 /// A pattern, taken apart.
@@ -11,7 +11,7 @@ pub(super) struct Template {
 }
 
 impl Template {
-    /// Of its text. A `^` counts at the beginning only, and what follows the first `$` does not count, as in LeakSanitizer.
+    /// Of its text. A `^` counts at the beginning only, and what follows the first `$` does not count, as in `LeakSanitizer`.
     pub(super) fn new(text: &str) -> Self {
         let (from_start, rest) = match text.strip_prefix('^') {
             Some(rest) => (true, rest),
@@ -24,7 +24,11 @@ impl Template {
         Self {
             from_start: from_start && !rest.starts_with('*'),
             to_end: to_end && !rest.ends_with('*'),
-            parts: rest.split('*').filter(|part| !part.is_empty()).map(str::to_owned).collect(),
+            parts: rest
+                .split('*')
+                .filter(|part| !part.is_empty())
+                .map(str::to_owned)
+                .collect(),
         }
     }
 

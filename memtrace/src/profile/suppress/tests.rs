@@ -25,7 +25,7 @@ fn app(function: &str) -> Frame {
     line(function, "app", "/src/app/main.c", 7)
 }
 
-fn libc(function: &str) -> Frame {
+fn clib(function: &str) -> Frame {
     frame(function, "libc.so.6")
 }
 
@@ -35,9 +35,16 @@ fn loader(function: &str) -> Frame {
 
 #[test]
 fn function_module_and_source_file_of_any_frame_count() {
-    let leak = [libc("malloc"), app("leak"), app("main")];
-    let other = [libc("malloc"), frame("parse", "libxml2.so.2"), frame("start", "other")];
-    for (pattern, bytes) in [("leak", 100), ("libxml2", 100), ("/src/app/", 100), ("main.c$", 100), ("^m", 200), ("none", 0)] {
+    let leak = [clib("malloc"), app("leak"), app("main")];
+    let other = [clib("malloc"), frame("parse", "libxml2.so.2"), frame("start", "other")];
+    for (pattern, bytes) in [
+        ("leak", 100),
+        ("libxml2", 100),
+        ("/src/app/", 100),
+        ("main.c$", 100),
+        ("^m", 200),
+        ("none", 0),
+    ] {
         let found = profile(&[&leak, &other], &format!("leak:{pattern}"), false).suppressed();
         assert_eq!(found.amount.bytes, bytes, "{pattern}");
     }
@@ -46,10 +53,18 @@ fn function_module_and_source_file_of_any_frame_count() {
 #[test]
 fn everything_is_counted_and_named() {
     let stacks: [&[Frame]; 3] = [&[app("one")], &[app("two")], &[app("three")]];
-    let profile = profile(&stacks, "# known\n\n  leak:one  \nleak:^t*\nleak:tw\nleak:gone\n", false);
+    let profile = profile(
+        &stacks,
+        "# known\n\n  leak:one  \nleak:^t*\nleak:tw\nleak:gone\n",
+        false,
+    );
     let found = profile.suppressed();
     assert_eq!((found.sites, found.amount), (3, Amount { bytes: 300, count: 3 }));
-    let by: Vec<_> = found.by_pattern.iter().map(|(pattern, sites, _)| (pattern.text.as_str(), *sites)).collect();
+    let by: Vec<_> = found
+        .by_pattern
+        .iter()
+        .map(|(pattern, sites, _)| (pattern.text.as_str(), *sites))
+        .collect();
     assert_eq!(by, [("one", 1), ("^t*", 2), ("tw", 1)]);
     let unused: Vec<_> = found.unused.iter().map(|pattern| pattern.place.as_deref()).collect();
     assert_eq!(unused, [Some("known.supp:6")]);
@@ -75,11 +90,29 @@ fn the_shipped_file_is_understood() {
 #[test]
 fn the_c_library_is_told_from_the_program() {
     let suppressed = |stack: &[Frame]| profile(&[stack], "", true).suppressed().sites == 1;
-    assert!(suppressed(&[libc("malloc"), libc("_IO_file_doallocate"), libc("puts"), app("main")]));
-    assert!(!suppressed(&[libc("malloc"), app("_IO_file_doallocate"), app("main")]), "the program's own function");
-    assert!(suppressed(&[libc("malloc"), frame("pool", "libstdc++.so.6"), loader("call_init"), loader("_dl_start_user")]));
-    assert!(!suppressed(&[libc("malloc"), frame("init", "libfoo.so.1"), loader("call_init"), loader("_dl_start_user")]));
-    assert!(!suppressed(&[libc("malloc")]), "whatever called it is not known");
-    assert!(!suppressed(&[libc("malloc"), libc("strdup"), app("main")]));
+    assert!(suppressed(&[
+        clib("malloc"),
+        clib("_IO_file_doallocate"),
+        clib("puts"),
+        app("main")
+    ]));
+    assert!(
+        !suppressed(&[clib("malloc"), app("_IO_file_doallocate"), app("main")]),
+        "the program's own function"
+    );
+    assert!(suppressed(&[
+        clib("malloc"),
+        frame("pool", "libstdc++.so.6"),
+        loader("call_init"),
+        loader("_dl_start_user")
+    ]));
+    assert!(!suppressed(&[
+        clib("malloc"),
+        frame("init", "libfoo.so.1"),
+        loader("call_init"),
+        loader("_dl_start_user")
+    ]));
+    assert!(!suppressed(&[clib("malloc")]), "whatever called it is not known");
+    assert!(!suppressed(&[clib("malloc"), clib("strdup"), app("main")]));
     assert!(!suppressed(&[]));
 }

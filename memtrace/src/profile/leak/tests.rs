@@ -1,7 +1,4 @@
-//! Verdicts and their reasons, one rule each, and all of them against lives of blocks that are known.
-
-mod lives;
-mod matrix;
+//! Verdicts and their reasons, one rule each.
 
 use memtrace_common::op::Op;
 
