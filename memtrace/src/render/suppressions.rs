@@ -29,12 +29,17 @@ pub(super) fn outcome(profile: &Profile, out: &mut dyn Write) -> io::Result<()> 
     }
     if let Some(check) = profile.check() {
         let verb = if check.failed { "failed" } else { "passed" };
-        let text = format!(
+        let mut text = format!(
             "{verb}: {} in {} leaked or growing, {} may be",
             bytes(check.found),
             plural(check.sites, "site"),
             bytes(check.limit)
         );
+        // A check that passes because something was not seen must not look like one that saw all.
+        let accuracy = profile.health.accuracy();
+        if !accuracy.exact {
+            text = format!("{text}; {}", accuracy.summary);
+        }
         writeln!(out, "{}", fact("check", &text))?;
     }
     Ok(())
@@ -128,6 +133,17 @@ mod tests {
                 "{line}"
             );
         }
+    }
+
+    #[test]
+    fn a_check_of_numbers_that_are_not_exact_says_so() {
+        let mut profile = profile();
+        profile.health.unhooked_processes = 1;
+        let text = rendered(|out| text::write(&profile, out)).replace("\n               ", " ");
+        assert!(
+            text.contains("may be; incomplete: 1 process not fully hooked"),
+            "{text}"
+        );
     }
 
     #[test]

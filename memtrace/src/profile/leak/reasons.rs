@@ -83,7 +83,8 @@ fn stays(site: &Site, found: &Findings, growing: bool) -> Option<String> {
         None if site.aged.count > 0 => {
             Some("blocks that get as old are freed as well, later: more load or a cache looks the same".into())
         }
-        Some(reach) if growing && found.survival.bytes > 0 => Some(format!(
+        // Of a millisecond and less nobody would say that it had got old.
+        Some(reach) if growing && found.survival.bytes > 0 && reach > Duration::from_millis(1) => Some(format!(
             "hardly any block was freed that had got older than {}",
             units::duration(reach)
         )),

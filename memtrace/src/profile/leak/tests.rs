@@ -1,5 +1,7 @@
 //! Verdicts and their reasons, one rule each.
 
+use std::time::Duration;
+
 use memtrace_common::op::Op;
 
 use super::*;
@@ -115,4 +117,86 @@ fn files_reserved_space_small_sites_and_freed_sites_are_not_suspected() {
         verdict(&SiteSpec::new(Op::Malloc).allocated(2048, 2), Some(&End::Exited(None))),
         None
     );
+}
+
+/// Sixty-one seconds of live bytes by the second.
+fn minute(bytes: impl Fn(u64) -> u64) -> Vec<u64> {
+    (0..=60).map(bytes).collect()
+}
+
+fn with_lifetimes(mut spec: SiteSpec, lifetimes: &[(u64, u64)]) -> SiteSpec {
+    let class = |&(nanoseconds, count): &(u64, u64)| (Duration::from_nanos(nanoseconds), count);
+    spec.site.spread.lifetimes = lifetimes.iter().map(class).collect();
+    spec
+}
+
+#[test]
+fn a_cache_that_is_full_says_when_it_stopped() {
+    let cache = old_site(Op::Malloc)
+        .allocated(9000, 9)
+        .history(&minute(|second| second.min(20) * 100));
+    let found = verdict(&with_lifetimes(cache, &[(1 << 34, 7)]), None).unwrap();
+    assert_eq!(found.verdict, Verdict::StillLive);
+    assert_eq!(
+        found.reasons[1],
+        "live bytes stopped growing 18 s after the start; since then about as much was freed as allocated"
+    );
+    let batches = old_site(Op::Malloc).history(&minute(|second| 100 + second % 10 * 50));
+    let found = verdict(&batches, None).unwrap();
+    assert_eq!(
+        found.reasons[1],
+        "live bytes come and go: they fell by as much as 450 B"
+    );
+}
+
+#[test]
+fn more_load_is_not_called_a_leak() {
+    let load = old_site(Op::Malloc)
+        .allocated(99_000, 99)
+        .history(&minute(|second| second * 100));
+    let leak = verdict(&load, None).unwrap();
+    let found = verdict(&with_lifetimes(load, &[(1 << 36, 90)]), None).unwrap();
+    assert_eq!((leak.verdict, found.verdict), (Verdict::Growing, Verdict::StillLive));
+    assert!(
+        leak.score > 80 && found.score < 10,
+        "{} and {}",
+        leak.score,
+        found.score
+    );
+    assert!(
+        found.reasons.iter().any(|reason| reason.contains("are freed as well")),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn a_buffer_that_grows_is_suspected_although_it_is_never_old() {
+    let buffer = SiteSpec::new(Op::Realloc)
+        .live(6000, 1)
+        .allocated(183_000, 61)
+        .oldest(1);
+    let found = verdict(&buffer.clone().history(&minute(|second| second * 100)), None).unwrap();
+    assert_eq!((found.verdict, found.amount.bytes), (Verdict::Growing, 6000));
+    assert!(
+        found.reasons[2].starts_with("a block is replaced by larger ones"),
+        "{found:?}"
+    );
+    let full = buffer.history(&minute(|second| second.min(20) * 300));
+    assert_eq!(verdict(&full, None), None, "it is as large as it gets");
+}
+
+#[test]
+fn growth_within_the_error_of_a_sample_is_none() {
+    let mut spec = old_site(Op::Malloc)
+        .live(6000, 60)
+        .history(&minute(|second| 3000 + second * 50));
+    let judged = |spec: &SiteSpec| {
+        let mut profile = fixture::profile([spec.clone()]);
+        profile.health.sampling = Some(crate::profile::Sampling::default());
+        judge(&profile, &spec.site).unwrap()
+    };
+    spec.site.live_variance = Some(500.0_f64.powi(2));
+    assert_eq!(judged(&spec).verdict, Verdict::Growing);
+    spec.site.live_variance = Some(2000.0_f64.powi(2));
+    assert_eq!(judged(&spec).verdict, Verdict::StillLive);
 }
