@@ -15,8 +15,9 @@ const LEAST_LATE_RISES: usize = 2;
 /// By chance alone one site in twenty has a trend of so many standard deviations (one-sided, 5 %).
 const SIGNIFICANT: f64 = 1.645;
 /// Tau from which on a trend counts, and from which on in full.
-const TAU: (f64, f64) = (0.3, 0.7);
-/// Share of the rise that live bytes may fall back on the way: up to the first it is noise, from the second on they come and go.
+const TAU: (f64, f64) = (0.1, 0.4);
+/// Share of the rise that live bytes may usually be below an earlier maximum: up to the first it is noise, from the second on they
+/// come and go.
 const FALL: (f64, f64) = (0.25, 0.75);
 /// The second half must rise by at least this part of an even share of the whole, and does in full at the other.
 const LATE_SHARE: (f64, f64) = (0.25, 0.6);
@@ -27,6 +28,8 @@ const REST: (f64, f64) = (1.5, 2.5);
 const BEYOND_ERROR: (f64, f64) = (1.0, 2.0);
 /// Parts of the rise by which it is asked when it took place.
 const PARTS: usize = 10;
+/// Moments count as several when they are at least this part of the time apart: what rises within less is one step.
+const APART: u32 = 16;
 
 /// How live bytes changed over an observation.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -60,9 +63,11 @@ impl Growth {
         };
         let span = span(history);
         let rise = last - first;
+        let falls = falls(history);
+        let usual_fall = falls[(falls.len() - 1) * 3 / 4];
         let growth = Self {
             rise,
-            fall: deepest_fall(history),
+            fall: falls[falls.len() - 1],
             span,
             samples: history.len(),
             ..Self::default()
@@ -73,7 +78,7 @@ impl Growth {
         }
         let lasting = lasting(history, &floors, &rises);
         let stopped = (lasting < 0.5).then(|| rises[PARTS - 2]);
-        let steady = 1.0 - ramp(growth.fall as f64 / rise as f64, FALL);
+        let steady = 1.0 - ramp(usual_fall as f64 / rise as f64, FALL);
         let beyond = if error == 0 {
             1.0
         } else {
@@ -127,14 +132,19 @@ fn floors(history: &History) -> Vec<u64> {
     floors
 }
 
-fn deepest_fall(history: &History) -> u64 {
+/// How far live bytes are below an earlier maximum, at each sample, sorted. Three quarters of that are looked at: the deepest of all
+/// may be one large block.
+fn falls(history: &History) -> Vec<u64> {
     let mut maximum = 0;
-    let mut deepest = 0;
-    for &(_, bytes) in history {
-        maximum = maximum.max(bytes);
-        deepest = deepest.max(maximum - bytes);
-    }
-    deepest
+    let mut falls: Vec<u64> = history
+        .iter()
+        .map(|&(_, bytes)| {
+            maximum = maximum.max(bytes);
+            maximum - bytes
+        })
+        .collect();
+    falls.sort_unstable();
+    falls
 }
 
 /// When the floor had risen by one tenth, two tenths ... nine tenths. The last tenth is left out: the floor always reaches the last
@@ -156,28 +166,52 @@ fn lasting(history: &History, floors: &[u64], rises: &[Duration]) -> f64 {
     let (start, span) = (history[0].0, span(history));
     let end = start + span;
     let middle = start + span / 2;
-    let distinct = |from: Duration| {
-        let mut moments: Vec<_> = rises.iter().filter(|&&moment| moment > from).collect();
-        moments.dedup();
-        moments.len()
-    };
-    if distinct(start) < LEAST_RISES || distinct(middle) < LEAST_LATE_RISES {
+    let distinct = distinct(start, span / APART, rises);
+    let late = distinct.iter().filter(|&&moment| moment > middle).count();
+    if distinct.len() < LEAST_RISES || late < LEAST_LATE_RISES {
         return 0.0;
     }
     let halfway = history
         .partition_point(|&(moment, _)| moment <= middle)
         .saturating_sub(1);
     let (first, last) = (floors[0], floors[floors.len() - 1]);
-    let late = (last - floors[halfway]) as f64 / (last - first) as f64;
-    let share = ramp(late / 0.5, LATE_SHARE);
+    let second_half = (last - floors[halfway]) as f64 / (last - first) as f64;
+    let share = ramp(second_half / 0.5, LATE_SHARE);
+    let mut rested = rest(start, end, rises);
+    if history.is_sorted_by_key(|&(_, bytes)| bytes) {
+        // Where live bytes never fall, no rise is noise, and a shorter rest says as much.
+        let steps = history.windows(2).filter(|pair| pair[1].1 > pair[0].1);
+        rested = rested.max(rest(start, end, &steps.map(|pair| pair[1].0).collect::<Vec<_>>()));
+    }
+    share.min(1.0 - ramp(rested, REST))
+}
+
+/// Of moments in their order those that are this much later than the one before.
+fn distinct(start: Duration, apart: Duration, moments: &[Duration]) -> Vec<Duration> {
+    let mut before = start;
+    let mut all = Vec::new();
+    for &moment in moments {
+        if moment > before && moment.saturating_sub(before) >= apart {
+            all.push(moment);
+            before = moment;
+        }
+    }
+    all
+}
+
+/// How many times as long as the longest pause between two of these moments it has been since the last.
+fn rest(start: Duration, end: Duration, moments: &[Duration]) -> f64 {
     let mut before = start;
     let mut pause = Duration::ZERO;
-    for &moment in rises {
+    for &moment in moments {
         pause = pause.max(moment.saturating_sub(before));
         before = moment;
     }
-    let rest = end.saturating_sub(before).as_secs_f64() / pause.as_secs_f64();
-    share.min(1.0 - ramp(rest, REST))
+    if pause.is_zero() {
+        0.0
+    } else {
+        end.saturating_sub(before).as_secs_f64() / pause.as_secs_f64()
+    }
 }
 
 #[cfg(test)]

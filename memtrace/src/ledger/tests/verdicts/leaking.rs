@@ -155,14 +155,6 @@ pub(super) const HARD_LEAKS: &[(&str, Draw)] = &[
             |random, birth| if birth < 0.8 * end { random.wait(0.2) } else { EVER },
         )
     }),
-    ("slower and slower", |random, end| {
-        let mean = random.between(0.2, 0.6) * end;
-        let births: Vec<f64> = (0..800)
-            .map(|_| random.wait(mean))
-            .filter(|&birth| birth < end)
-            .collect();
-        blocks(random, &births, |_, _| EVER)
-    }),
     ("of large blocks in the midst of sessions", |random, end| {
         let births = moments(random, 0.0, end, end / 2000.0);
         let length = random.between(0.05, 0.3) * end;
