@@ -8,7 +8,7 @@
 use std::{io::Cursor, path::Path, time::Duration};
 
 use memtrace::{
-    profile::Settings,
+    profile::{Settings, suppress::Suppressions},
     render,
     session::{Lookup, Moment, Part, Reading},
     store::block::{self, Kind},
@@ -44,6 +44,8 @@ fn read(file: &[u8]) {
             top: 10,
             min_age: Duration::ZERO,
             min_size: 0,
+        suppressions: Suppressions::default(),
+        fail_over: None,
         };
         if let Ok(profile) = reading.profile(&part, settings, &Lookup::default()) {
             for file in render::FILES {

@@ -15,7 +15,7 @@ use memtrace_common::{
 
 use crate::{
     cli::{ReportArgs, ScopeArgs, Stack, Step},
-    profile::Settings,
+    profile::{Settings, suppress::Suppressions},
     render::{Measure, export::Format},
 };
 
@@ -123,6 +123,9 @@ impl Options {
             top,
             min_age,
             min_size,
+            suppressions,
+            no_default_suppressions,
+            fail_over,
             output,
             export,
             flame,
@@ -182,6 +185,8 @@ impl Options {
                 top,
                 min_age: min_age.unwrap_or_else(|| default_min_age(duration)),
                 min_size: min_size.as_u64(),
+                suppressions: read_suppressions(&suppressions, !no_default_suppressions)?,
+                fail_over: fail_over.map(|size| size.as_u64()),
             },
             output,
             exports: export,
@@ -261,6 +266,25 @@ fn try_file(path: &Path) -> anyhow::Result<()> {
             )
         }),
     }
+}
+
+/// The suppressions of files, and those of the C library if they are wanted.
+///
+/// # Errors
+/// A file that cannot be read or understood.
+pub fn read_suppressions(files: &[PathBuf], with_default: bool) -> anyhow::Result<Suppressions> {
+    let mut all = if with_default {
+        Suppressions::of_the_runtime()
+    } else {
+        Suppressions::default()
+    };
+    for file in files {
+        let name = file.display().to_string();
+        let text = fs::read_to_string(file).with_context(|| format!("failed to read the suppressions of {name}"))?;
+        all.add(&name, &text)
+            .with_context(|| format!("failed to understand the suppressions of {name}"))?;
+    }
+    Ok(all)
 }
 
 /// Makes a directory where there is none, and writes and removes a file in it.

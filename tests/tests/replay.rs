@@ -8,7 +8,7 @@ use std::{
 };
 
 use memtrace::{
-    profile::{Profile, Settings},
+    profile::{Profile, Settings, suppress::Suppressions},
     render,
     session::{Lookup, Part, Reading},
 };
@@ -24,6 +24,10 @@ fn settings() -> Settings {
         top: 10,
         min_age: Duration::from_secs(1),
         min_size: 0,
+        suppressions: Suppressions::default(),
+        fail_over: None,
+        suppressions: Suppressions::default(),
+        fail_over: None,
     }
 }
 

@@ -33,6 +33,7 @@ Examples:
   sudo memtrace attach --comm nginx --split process   every nginx, also those that start later, each apart
   sudo memtrace attach --container 0123456789ab       all processes of a container
   sudo memtrace run -- ./server --port 8080           start a program and see its first allocation too
+  sudo memtrace run --fail-over 0 -- ./tests          exit status 1 when anything is still live as the tests end
   sudo memtrace doctor --pid 4242                     what would work here, and what to do about the rest
 
 Exit status: 0 done, 1 a requested check failed, 2 wrong usage or an error. `run` passes on the status of the program it ran

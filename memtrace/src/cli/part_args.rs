@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::{report_args::whole_seconds, view_args::FilterArgs};
 use crate::{
+    options::read_suppressions,
     profile::{Profile, Settings},
     session::{Lookup, Moment, Part, Reading, When},
 };
@@ -55,6 +56,12 @@ pub(super) struct ReadingArgs {
     /// A site with fewer suspected bytes than this is not in the leak report, for example 64KiB
     #[arg(long, value_name = "SIZE", default_value = "0")]
     min_size: ByteSize,
+    /// Do not tell as leaks what a line of this file is about, in the syntax of `LeakSanitizer`. Can be repeated
+    #[arg(long, value_name = "FILE")]
+    suppressions: Vec<PathBuf>,
+    /// Tell as leaks also what the C library keeps to the end of every program
+    #[arg(long)]
+    no_default_suppressions: bool,
     /// Look for files and debug files of the recorded machine below this directory as well; can be repeated
     #[arg(long, value_name = "DIR")]
     debug_dir: Vec<PathBuf>,
@@ -63,6 +70,9 @@ pub(super) struct ReadingArgs {
     debuginfod: bool,
     #[command(flatten)]
     filter: FilterArgs,
+    /// Fail, with exit status 1, when more than SIZE has leaked or is growing
+    #[arg(long, value_name = "SIZE")]
+    fail_over: Option<ByteSize>,
 }
 
 impl PartArgs {
@@ -106,6 +116,8 @@ impl ReadingArgs {
             top: self.top,
             min_age: self.min_age.unwrap_or_default(),
             min_size: self.min_size.as_u64(),
+            suppressions: read_suppressions(&self.suppressions, !self.no_default_suppressions)?,
+            fail_over: self.fail_over.map(|size| size.as_u64()),
         };
         let lookup = Lookup {
             directories: self.debug_dir.clone(),

@@ -9,6 +9,7 @@ use super::{Flame, output, part_args::PartArgs, report_args::export_format};
 use crate::{
     exit::Exit,
     options,
+    profile::Profile,
     render::{self, export::Format},
     session,
 };
@@ -36,7 +37,7 @@ impl ReportVerb {
         }
         let (_, profile) = self.part.read()?;
         session::write_reports(&profile, self.output.as_deref(), &self.export, self.flame.into())?;
-        Ok(Exit::Success)
+        Ok(checked(&profile))
     }
 }
 
@@ -60,6 +61,16 @@ impl LeaksVerb {
             render::leaks::write(&profile, &mut text)
         }
         .context("failed to make the leak report")?;
-        output::to_stdout(&text)
+        output::to_stdout(&text)?;
+        Ok(checked(&profile))
+    }
+}
+
+/// The status that a check asks for.
+fn checked(profile: &Profile) -> Exit {
+    if profile.check().is_some_and(|check| check.failed) {
+        Exit::CheckFailed
+    } else {
+        Exit::Success
     }
 }

@@ -33,6 +33,17 @@ pub struct ReportArgs {
     /// A site with fewer suspected bytes than this is not in the leak report, for example 64KiB
     #[arg(long, value_name = "SIZE", default_value = "0")]
     pub min_size: ByteSize,
+    /// Do not tell as leaks what a line of this file is about, in the syntax of `LeakSanitizer`: `leak:` and a part of the name of a
+    /// function, a source file or a module of the call stack. Can be repeated
+    #[arg(long, value_name = "FILE")]
+    pub suppressions: Vec<PathBuf>,
+    /// Tell as leaks also what the C library keeps to the end of every program
+    #[arg(long)]
+    pub no_default_suppressions: bool,
+    /// Fail, with exit status 1, when more than SIZE has leaked or is growing, and write leaks.xml into the directory of -o: test cases as
+    /// `JUnit` has them. The status of a program that `run` started comes first where it is not 0
+    #[arg(long, value_name = "SIZE")]
+    pub fail_over: Option<ByteSize>,
     /// Write the reports into this directory: summary.txt, leaks.txt, leaks.json, profile.json, tree.txt, histogram.txt,
     /// timeline.txt, flamegraph.svg, stacks.folded. It is made when it does not exist
     #[arg(short, long, value_name = "DIR")]

@@ -10,7 +10,7 @@ use crate::{exit::Exit, options::Options, session};
 /// Start a program and see where its live bytes are allocated, from the first one on
 ///
 /// The program runs with memtrace's own user and privileges. Signals sent to memtrace are passed on to it, and its
-/// exit status becomes memtrace's.
+/// exit status becomes memtrace's; with --fail-over, 1 when it ended with 0 and has leaked more than that.
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
     #[command(flatten)]

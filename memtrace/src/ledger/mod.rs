@@ -10,6 +10,7 @@
 //! Events may be missing, and nothing here may then panic or drift: every amount that is subtracted from a site is one
 //! that was added to it, because it is kept with the block or range that it belongs to.
 
+mod age;
 mod aside;
 mod blocks;
 mod ended;

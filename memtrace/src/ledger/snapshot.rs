@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     CallStack, Ledger, Tally,
+    age::AgeClasses,
     process::Process,
     sites::{Left, Sums},
 };
@@ -35,6 +36,8 @@ pub struct SiteFacts {
     pub live_variance: Option<f64>,
     /// Age of the oldest live block or mapping.
     pub oldest: Option<Duration>,
+    /// What is live by the class of its age: (least age, how much). What ended processes left while others lived is in none.
+    pub ages: Vec<(Duration, Amount)>,
     /// Live when its process ended, while others were alive or came later.
     pub at_exit: Amount,
     /// Live when frees stopped being seen: whether it was freed since is not known.
@@ -124,8 +127,9 @@ pub struct Snapshot {
 }
 
 /// What the blocks and ranges of a site say about its age.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Ages {
+    classes: AgeClasses,
     aged: Amount,
     variance: f64,
     /// Nanoseconds.
@@ -144,7 +148,7 @@ impl Ledger {
     /// every live block.
     pub fn snapshot(&self, start_ns: u64, now_ns: u64, min_age: Duration) -> Snapshot {
         let min_age_ns = u64::try_from(min_age.as_nanos()).unwrap_or(u64::MAX);
-        let (ages, left) = self.ages(now_ns, min_age_ns);
+        let (mut ages, left) = self.ages(now_ns, min_age_ns);
         let all_ended = self.processes.alive() == 0;
         let moments = self.moments.times();
         let since_start = |time_ns: u64| Duration::from_nanos(time_ns.saturating_sub(start_ns));
@@ -152,7 +156,7 @@ impl Ledger {
         let mut sites = Vec::with_capacity(self.sites.len());
         for (site, key, sums, history) in self.sites.iter() {
             let mut live = sums.live;
-            let (mut ages, left) = (ages[site], left[site]);
+            let (mut ages, left) = (std::mem::take(&mut ages[site]), left[site]);
             if all_ended {
                 live.add(left.amount);
                 ages.add_left(left, now_ns, min_age_ns);
@@ -167,6 +171,7 @@ impl Ledger {
                 aged: ages.aged,
                 live_variance: (!all_ended || left.amount.count == 0).then_some(ages.variance),
                 oldest: (live.count > 0).then(|| Duration::from_nanos(ages.oldest)),
+                ages: ages.classes.into_profile(),
                 at_exit: left.amount,
                 unknown: left.unknown,
                 at_peak: None,
@@ -221,6 +226,7 @@ impl Ledger {
                 ages.variance += variance(amount);
                 let age = now_ns.saturating_sub(time_ns);
                 ages.oldest = age.max(ages.oldest);
+                ages.classes.add(age, amount);
                 if age >= min_age_ns {
                     ages.aged.add(amount);
                 }

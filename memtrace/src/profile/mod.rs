@@ -9,6 +9,7 @@ pub mod annotate;
 pub mod calltree;
 pub mod diff;
 pub mod filter;
+mod check;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod growth;
@@ -21,6 +22,7 @@ mod process;
 mod query;
 mod sampling;
 mod timeline;
+pub mod suppress;
 
 use std::time::Duration;
 
@@ -28,8 +30,9 @@ use memtrace_common::op::{Class, Op};
 use serde::{Deserialize, Serialize};
 
 pub use self::{
-    modules::Module,
+    check::Check,
     measure::Measure,
+    modules::Module,
     process::{Process, SameHooks},
     sampling::{Budget, Sampling, StepTime},
     timeline::Moment,
@@ -126,6 +129,11 @@ pub struct Settings {
     pub min_age: Duration,
     /// A site with fewer suspected bytes than this is not reported.
     pub min_size: u64,
+    /// Sites that are not to be told as leaks.
+    #[serde(skip)]
+    pub suppressions: suppress::Suppressions,
+    /// Bytes that may be suspected of leaking; with more the check fails. `None` when nobody asked for one.
+    pub fail_over: Option<u64>,
 }
 
 /// Bytes and blocks.
@@ -177,6 +185,9 @@ pub struct Site {
     pub live_variance: Option<f64>,
     /// Age of the oldest live block.
     pub oldest: Option<Duration>,
+    /// What is live by the class of its age: (least age, how much); below a second, then one class to each power of two of
+    /// seconds. What processes left that ended before the last one is in none.
+    pub ages: Vec<(Duration, Amount)>,
     /// Change of live bytes per second, by least squares over `history`.
     pub growth_bytes_per_second: f64,
     /// Live bytes at evenly spaced moments of the observation: (since its start, live bytes).
@@ -197,12 +208,27 @@ pub struct Spread {
 }
 
 /// Why a site is suspected.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Suspicion {
     /// What can be claimed.
     pub verdict: Verdict,
+    /// From 0 to 100: how strongly the evidence speaks for a leak. Not a probability.
+    pub score: u8,
+    /// The blocks that are suspected.
+    pub amount: Amount,
+    /// What the score is made of.
+    pub evidence: leak::evidence::Evidence,
     /// The evidence, one clause each, strongest first.
     pub reasons: Vec<String>,
+    /// The suppressions that are about it, as indices into those of [`Profile::settings`].
+    pub suppressed_by: Vec<usize>,
+}
+
+impl Suspicion {
+    /// Whether it is not to be told as a leak.
+    pub const fn is_suppressed(&self) -> bool {
+        !self.suppressed_by.is_empty()
+    }
 }
 
 /// What can be claimed of a suspected site, strongest first.

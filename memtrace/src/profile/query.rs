@@ -8,9 +8,11 @@ impl Profile {
     /// Completes a profile whose sites are counted: growth, suspicion and order of every site.
     #[must_use]
     pub fn finished(mut self) -> Self {
-        for site in &mut self.sites {
+        let mut suspicions: Vec<_> = self.sites.iter().map(|site| leak::judge(&self, site)).collect();
+        self.suppress(&mut suspicions);
+        for (site, suspicion) in self.sites.iter_mut().zip(suspicions) {
             site.growth_bytes_per_second = growth::bytes_per_second(&site.history);
-            site.suspicion = leak::judge(site, &self.settings, self.target.end.as_ref());
+            site.suspicion = suspicion;
         }
         self.sites.sort_by_key(|site| {
             // Without a stack last: `None` would come first.
@@ -20,6 +22,16 @@ impl Profile {
         });
         process::sort(&mut self.processes);
         self
+    }
+
+    fn suppress(&self, suspicions: &mut [Option<Suspicion>]) {
+        let suspected = self.sites.iter().zip(suspicions);
+        let (sites, suspicions): (Vec<_>, Vec<_>) = suspected
+            .filter_map(|(site, suspicion)| Some((site, suspicion.as_mut()?)))
+            .unzip();
+        for (suspicion, patterns) in suspicions.into_iter().zip(self.suppressing(&sites)) {
+            suspicion.suppressed_by = patterns;
+        }
     }
 
     /// Whether sites are shown with their group: with one group alone it would say nothing.
@@ -45,20 +57,21 @@ impl Profile {
         listed.chain(others).nth(number.checked_sub(1)?)
     }
 
-    /// Suspected sites, strongest verdict first, then most suspected bytes.
+    /// Suspected sites that are not suppressed, strongest verdict first, then most suspected bytes.
     pub fn suspects(&self) -> impl Iterator<Item = (&Site, &Suspicion)> {
         let mut found: Vec<_> = self
             .sites
             .iter()
             .filter_map(|site| site.suspicion.as_ref().map(|suspicion| (site, suspicion)))
+            .filter(|(_, suspicion)| !suspicion.is_suppressed())
             .collect();
-        found.sort_by_key(|(site, suspicion)| (suspicion.verdict, Reverse(self.suspected(site).bytes)));
+        found.sort_by_key(|(_, suspicion)| (suspicion.verdict, Reverse(suspicion.amount.bytes)));
         found.into_iter()
     }
 
-    /// What of a site is suspected: blocks that are old enough, or what was live at exit.
+    /// What of a site is suspected: blocks that are old enough, or what was live at exit; nothing of a site that is not.
     pub fn suspected(&self, site: &Site) -> Amount {
-        leak::suspected(site, self.exited())
+        (site.suspicion.as_ref()).map_or_else(Amount::default, |suspicion| suspicion.amount)
     }
 
     /// Whether what is suspected of a site was left by processes that ended while others went on: it is no part of live memory.

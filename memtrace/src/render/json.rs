@@ -12,6 +12,9 @@
 //! observed_seconds   length of the observation
 //! settings           top, min_age_seconds, min_size
 //! filter[]           what sites were chosen by, a clause each; empty when all are there
+//! check              null, or of --fail-over: limit and found (bytes), sites (how many they are in), failed
+//! suppressions[]     those that are about a suspected site, and the user's others: pattern, place (file:line; null for the C
+//!                    library's, which come with memtrace), sites, amount{bytes, count}
 //! totals             live{bytes, count}, allocated{bytes, count}, peak_live_bytes, live_by_class{class: {bytes, count}}
 //! timeline[]         sums at moments: at_seconds, live_bytes, allocated_bytes (up to then; null behind a filter),
 //!                    resident_bytes (of the targets, null where it was not looked at), lost (records up to then)
@@ -28,6 +31,12 @@
 //!                    class                    "heap", "mapped", "file", "reserved" or "pages"
 //!                    group                    name of the group, or null
 //!                    verdict                  null, "leaked", "growing" or "still_live"
+//!                    score                    from 0 to 100: how strongly the evidence speaks for a leak; null without a verdict
+//!                    suspected                {bytes, count}: what is suspected; null without a verdict
+//!                    evidence                 null, or what the score is made of (docs/leaks.md): growth, survival, lateness, size,
+//!                                             confidence (0 to 1), trend_tau, trend_z, bytes_per_second, bytes_per_day,
+//!                                             stopped_seconds, reach_seconds (the last three may be null)
+//!                    suppressed_by[]          patterns of the suppressions that are about it; it counts as a leak when there is none
 //!                    reasons[]                why it is suspected, strongest first
 //!                    live, allocated, aged    {bytes, count}: not yet freed, ever, live and at least min_age old
 //!                    at_peak                  {bytes, count}: live at the moment of the most live bytes; null where it was not kept
@@ -41,6 +50,8 @@
 //!                    live_error_bytes, allocated_error_bytes  half the error bars of estimates: the true value lies within 19
 //!                                             times of 20; null where it is exact
 //!                    oldest_seconds           age of the oldest live block, or null
+//!                    ages[[seconds, bytes, count]]  what is live by age: from so long on, up to twice that; the first class is from
+//!                                             0 to 1 s
 //!                    growth_bytes_per_second  slope of the history
 //!                    history[[seconds, bytes]]
 //!                    stack[]                  leaf first {function, module, offset, file, line, inlined};
@@ -62,7 +73,9 @@ use std::{
 use serde::Serialize;
 use serde_json::Serializer;
 
-use crate::profile::{Amount, Frame, Health, Moment, Profile, Site, Target, Verdict, accuracy::Accuracy};
+use crate::profile::{
+    Amount, Check, Frame, Health, Moment, Profile, Site, Target, Verdict, accuracy::Accuracy, leak::evidence::Evidence,
+};
 
 use super::{
     json_lines::Lines,
@@ -99,6 +112,8 @@ struct Document<'a> {
     observed_seconds: f64,
     settings: SettingsFields,
     filter: &'a [String],
+    check: Option<Check>,
+    suppressions: Vec<SuppressionFields>,
     totals: TotalsFields,
     timeline: Vec<MomentFields>,
     groups: &'a [String],
@@ -113,6 +128,14 @@ struct SettingsFields {
     top: usize,
     min_age_seconds: f64,
     min_size: u64,
+}
+
+#[derive(Serialize)]
+struct SuppressionFields {
+    pattern: String,
+    place: Option<String>,
+    sites: u64,
+    amount: Amount,
 }
 
 #[derive(Serialize)]
@@ -138,6 +161,10 @@ struct SiteFields<'a> {
     class: &'static str,
     group: Option<&'a str>,
     verdict: Option<Verdict>,
+    score: Option<u8>,
+    suspected: Option<Amount>,
+    evidence: Option<Evidence>,
+    suppressed_by: Vec<&'a str>,
     reasons: &'a [String],
     live: Amount,
     allocated: Amount,
@@ -151,6 +178,7 @@ struct SiteFields<'a> {
     live_error_bytes: Option<u64>,
     allocated_error_bytes: Option<u64>,
     oldest_seconds: Option<f64>,
+    ages: Vec<(f64, u64, u64)>,
     growth_bytes_per_second: f64,
     history: Vec<(f64, u64)>,
     stack: Option<Vec<&'a Frame>>,
@@ -192,6 +220,8 @@ fn document(profile: &Profile, sites: Sites) -> Document<'_> {
             min_size: settings.min_size,
         },
         filter,
+        check: profile.check(),
+        suppressions: suppressions(profile),
         totals: TotalsFields {
             live: totals.live,
             allocated: totals.allocated,
@@ -227,7 +257,22 @@ const fn moment_fields(moment: &Moment) -> MomentFields {
     }
 }
 
+fn suppressions(profile: &Profile) -> Vec<SuppressionFields> {
+    let found = profile.suppressed();
+    let unused = found.unused.into_iter().map(|pattern| (pattern, 0, Amount::default()));
+    let all = found.by_pattern.into_iter().chain(unused);
+    all.map(|(pattern, sites, amount)| SuppressionFields {
+        pattern: pattern.text,
+        place: pattern.place,
+        sites,
+        amount,
+    })
+    .collect()
+}
+
 fn site_fields<'a>(profile: &'a Profile, site: &'a Site) -> SiteFields<'a> {
+    let suspicion = site.suspicion.as_ref();
+    let patterns = profile.settings.suppressions.patterns();
     SiteFields {
         op: site.op.name(),
         class: site.op.class().name(),
@@ -235,8 +280,15 @@ fn site_fields<'a>(profile: &'a Profile, site: &'a Site) -> SiteFields<'a> {
             .group
             .and_then(|group| profile.groups.get(group))
             .map(String::as_str),
-        verdict: site.suspicion.as_ref().map(|suspicion| suspicion.verdict),
-        reasons: site.suspicion.as_ref().map_or(&[], |suspicion| &suspicion.reasons),
+        verdict: suspicion.map(|suspicion| suspicion.verdict),
+        score: suspicion.map(|suspicion| suspicion.score),
+        suspected: suspicion.map(|suspicion| suspicion.amount),
+        evidence: suspicion.map(|suspicion| suspicion.evidence),
+        suppressed_by: (suspicion.into_iter())
+            .flat_map(|suspicion| &suspicion.suppressed_by)
+            .filter_map(|&index| Some(patterns.get(index)?.text.as_str()))
+            .collect(),
+        reasons: suspicion.map_or(&[], |suspicion| &suspicion.reasons),
         live: site.live,
         allocated: site.allocated,
         aged: site.aged,
@@ -254,6 +306,9 @@ fn site_fields<'a>(profile: &'a Profile, site: &'a Site) -> SiteFields<'a> {
         live_error_bytes: profile.live_error(site, site.live),
         allocated_error_bytes: profile.error(site, site.allocated),
         oldest_seconds: site.oldest.as_ref().map(Duration::as_secs_f64),
+        ages: (site.ages.iter())
+            .map(|(least, amount)| (least.as_secs_f64(), amount.bytes, amount.count))
+            .collect(),
         growth_bytes_per_second: site.growth_bytes_per_second,
         history: site
             .history

@@ -3,14 +3,14 @@
 use std::io::{self, Write};
 
 use crate::{
-    profile::{Profile, Site, Suspicion, Verdict},
+    profile::{Profile, Site, Suspicion, Verdict, leak::evidence::Evidence},
     units::{bytes, duration, percent, plural},
 };
 
 use super::{
     header, health, label,
     layout::{COLUMNS, wrap},
-    text,
+    suppressions, text,
 };
 
 /// Frames of a site.
@@ -54,6 +54,7 @@ pub fn write(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
     }
     writeln!(out)?;
     rule(profile, out)?;
+    suppressions::foot(profile, out)?;
     writeln!(out)?;
     health::write(profile, out)
 }
@@ -72,6 +73,9 @@ fn entry(profile: &Profile, number: usize, site: &Site, suspicion: &Suspicion, o
     if let Some(group) = label::group(profile, site, INDENT) {
         writeln!(out, "{group}")?;
     }
+    for line in wrap(&score(suspicion), COLUMNS - INDENT) {
+        writeln!(out, "{:INDENT$}{line}", "")?;
+    }
     for reason in &suspicion.reasons {
         for (mark, line) in ["- "]
             .into_iter()
@@ -85,6 +89,28 @@ fn entry(profile: &Profile, number: usize, site: &Site, suspicion: &Suspicion, o
         writeln!(out, "{line}")?;
     }
     Ok(())
+}
+
+/// "score 96 of 100: growth 100%, survival 100%, late 67%, size 90%, confidence 100%"
+fn score(suspicion: &Suspicion) -> String {
+    let Evidence {
+        growth,
+        survival,
+        lateness,
+        size,
+        confidence,
+        ..
+    } = suspicion.evidence;
+    let whole = |part: f64| format!("{:.0}%", part * 100.0);
+    format!(
+        "score {} of 100: growth {}, survival {}, late {}, size {}, confidence {}",
+        suspicion.score,
+        whole(growth),
+        whole(survival),
+        whole(lateness),
+        whole(size),
+        whole(confidence)
+    )
 }
 
 /// What had to hold for a row to be here.
@@ -101,7 +127,9 @@ fn rule(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
         } else {
             ""
         };
-        format!("Rule: a live block is suspected from an age of {age}{or_left}")
+        format!(
+            "Rule: a live block is suspected from an age of {age}, or when its site grows by replacing blocks by larger ones{or_left}"
+        )
     };
     if profile.settings.min_size > 0 {
         rule = format!(

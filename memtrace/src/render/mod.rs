@@ -19,11 +19,13 @@ mod json_lines;
 mod json_process;
 #[cfg(test)]
 mod json_schema;
+pub mod junit;
 mod label;
 mod layout;
 pub mod leaks;
 pub mod live;
 mod processes;
+mod suppressions;
 pub mod text;
 pub mod timeline;
 pub mod tree;
@@ -115,6 +117,13 @@ pub const FILES: &[File] = &[
         render: |profile, options, out| folded::write(profile, options.measure, out),
     },
 ];
+
+/// What `-o DIR` writes beside them where something was checked.
+pub const CHECK_FILES: &[File] = &[File {
+    name: "leaks.xml",
+    about: "the check's result for CI, as JUnit's test cases",
+    render: |profile, _, out| junit::write(profile, out),
+}];
 
 #[cfg(test)]
 mod tests {

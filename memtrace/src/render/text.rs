@@ -13,7 +13,7 @@ use super::{
     header, health,
     label::{self, fact},
     layout::{COLUMNS, wrap},
-    processes,
+    processes, suppressions,
 };
 
 /// Frames of a site in the summary; `leaks.txt` has more, the JSON all.
@@ -214,7 +214,7 @@ fn row(profile: &Profile, number: usize, site: &Site, out: &mut dyn Write) -> io
     {
         writeln!(out, "{line}")?;
     }
-    if let Some(suspicion) = &site.suspicion
+    if let Some(suspicion) = site.suspicion.as_ref().filter(|suspicion| !suspicion.is_suppressed())
         && let Some(reason) = suspicion.reasons.first()
     {
         let why = format!("{}: {reason}", label::verdict(suspicion.verdict));
@@ -234,7 +234,7 @@ pub(super) fn suspects(profile: &Profile, out: &mut dyn Write) -> io::Result<()>
         for line in wrap(&nothing_suspected(profile), COLUMNS) {
             writeln!(out, "{line}")?;
         }
-        return Ok(());
+        return suppressions::outcome(profile, out);
     }
     writeln!(out, "Suspected leaks")?;
     for verdict in [Verdict::Leaked, Verdict::Growing, Verdict::StillLive] {
@@ -257,7 +257,7 @@ pub(super) fn suspects(profile: &Profile, out: &mut dyn Write) -> io::Result<()>
             writeln!(out, "{}", fact(label::verdict(verdict), &text))?;
         }
     }
-    Ok(())
+    suppressions::outcome(profile, out)
 }
 
 /// What a verdict does and does not say.
@@ -284,10 +284,13 @@ fn nothing_suspected(profile: &Profile) -> String {
              from an age of {min_age}. Observe longer, or lower --min-age."
         );
     }
-    let least = match profile.settings.min_size {
+    let mut least = match profile.settings.min_size {
         0 => String::new(),
         size => format!(" with at least {}", bytes(size)),
     };
+    if profile.suppressed().sites > 0 {
+        least.push_str(" that is not suppressed");
+    }
     if profile.exited() {
         format!("No suspected leaks: no site{least} had live blocks when the {targets} exited.")
     } else {

@@ -38,7 +38,7 @@ pub(super) struct Outputs {
     pub(super) live: Option<JoinHandle<()>>,
 }
 
-/// Stops listening, takes what is left, detaches, and reports.
+/// Stops listening, takes what is left, detaches, and reports. `true` when a check was asked for and failed.
 pub(super) async fn finish(
     mut tracer: Tracer,
     mut collector: Collector,
@@ -46,7 +46,7 @@ pub(super) async fn finish(
     end: End,
     options: &Options,
     signals: &mut Signals,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<bool> {
     tracer.ignore();
     collector.finish()?;
     if let Some(budget) = &mut tracer.budget {
@@ -67,9 +67,10 @@ pub(super) async fn finish(
     // Taking the probes off frees the target from its cost, and waits in the kernel; naming frames needs the processor.
     let detached = tokio::task::spawn_blocking(move || tracer.detach());
     let settings = options.clone();
-    let report = move || -> anyhow::Result<()> {
+    let report = move || -> anyhow::Result<bool> {
         let profile = reporter.finish(raw, recorder)?;
-        write_reports(&profile, settings.output.as_deref(), &settings.exports, settings.measure)
+        write_reports(&profile, settings.output.as_deref(), &settings.exports, settings.measure)?;
+        Ok(profile.check().is_some_and(|check| check.failed))
     };
     let reported = tokio::spawn(async move {
         // A live table that is being made, or waits for a terminal that is stopped, comes first. It is waited for here, where
@@ -87,7 +88,7 @@ pub(super) async fn finish(
 }
 
 /// Waits for the reports; shows that something is going on when it takes long, and gives up when asked to.
-async fn with_progress(mut reported: JoinHandle<anyhow::Result<()>>, signals: &mut Signals) -> anyhow::Result<()> {
+async fn with_progress<T>(mut reported: JoinHandle<anyhow::Result<T>>, signals: &mut Signals) -> anyhow::Result<T> {
     let bar = ProgressBar::hidden();
     let mut shown = false;
     loop {
@@ -124,7 +125,8 @@ pub fn write_reports(
     let mut failed = Vec::new();
     if let Some(directory) = output {
         let form = render::Options { measure };
-        for rendered in render::FILES {
+        let check_files = profile.check().map_or(&[][..], |_| render::CHECK_FILES);
+        for rendered in render::FILES.iter().chain(check_files) {
             let path = directory.join(rendered.name);
             if let Err(error) = write_file(&path, profile, *rendered, form) {
                 failed.push(format!("{}: {error}", path.display()));
@@ -139,7 +141,7 @@ pub fn write_reports(
     }
     let mut text = Vec::new();
     render::text::write(profile, &mut text).context("failed to make the summary")?;
-    if output.is_none() && profile.suspects().next().is_some() {
+    if output.is_none() && profile.sites.iter().any(|site| site.suspicion.is_some()) {
         writeln!(text)?;
         render::leaks::write(profile, &mut text).context("failed to make the leak report")?;
     }

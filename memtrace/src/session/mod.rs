@@ -57,7 +57,7 @@ pub fn attach(selection: Selection, options: &Options) -> anyhow::Result<Exit> {
     let subject = Subject { selection, child: None };
     let runtime = runtime()?;
     let signals = listen(&runtime)?;
-    watch(runtime, ready, subject, signals, options).map(|_| Exit::Success)
+    watch(runtime, ready, subject, signals, options).map(|observed| exit(&observed))
 }
 
 /// `memtrace run`: starts a program and observes it from its first allocation on.
@@ -76,8 +76,16 @@ pub fn run(command: &[OsString], options: &Options) -> anyhow::Result<Exit> {
         selection,
         child: Some(child),
     };
-    let Observed { status } = watch(runtime, ready, subject, signals, options)?;
-    Ok(status.map_or(Exit::Success, exit_of))
+    watch(runtime, ready, subject, signals, options).map(|observed| exit(&observed))
+}
+
+/// The program's status comes first: a test that failed has failed, whatever leaked.
+fn exit(observed: &Observed) -> Exit {
+    match observed.status.map(exit_of) {
+        None | Some(Exit::Program(0)) if observed.check_failed => Exit::CheckFailed,
+        Some(program) => program,
+        None => Exit::Success,
+    }
 }
 
 /// The status that a shell would give.

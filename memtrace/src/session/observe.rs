@@ -59,6 +59,8 @@ pub(super) struct Subject {
 pub(super) struct Observed {
     /// The program's exit status, when memtrace started it.
     pub(super) status: Option<ExitStatus>,
+    /// Whether a check was asked for and failed.
+    pub(super) check_failed: bool,
 }
 
 /// Everything the loop turns around.
@@ -198,12 +200,12 @@ pub(super) async fn observe(
         recorder,
         live,
     };
-    finish::finish(tracer, collector, outputs, end, options, &mut signals).await?;
+    let check_failed = finish::finish(tracer, collector, outputs, end, options, &mut signals).await?;
     let status = match child {
         Some(child) if status.is_none() => wait_for(child, &mut signals).await?,
         _ => status,
     };
-    Ok(Observed { status })
+    Ok(Observed { status, check_failed })
 }
 
 impl Loop<'_> {

@@ -274,6 +274,7 @@ impl Reporter {
                 aged: site.aged,
                 live_variance: site.live_variance,
                 oldest: site.oldest,
+                ages: site.ages,
                 growth_bytes_per_second: 0.0,
                 history: site.history,
                 suspicion: None,

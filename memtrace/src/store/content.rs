@@ -198,6 +198,8 @@ pub struct SiteDetail {
     pub oldest_ns: Option<u64>,
     /// The same of what ended processes left.
     pub left_oldest_ns: Option<u64>,
+    /// What is live by the class of its age: least age in nanoseconds, how much.
+    pub ages: Vec<(u64, Amount)>,
     /// By the class of their size: least size in bytes, how many.
     pub sizes: Vec<(u64, u64)>,
     /// By the class of their lifetime: least time in nanoseconds, how many.

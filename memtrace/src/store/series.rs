@@ -2,7 +2,7 @@
 //!
 //! Pure: it makes contents, and [`super::FileWriter`] writes them.
 
-use std::io;
+use std::{io, time::Duration};
 
 use rustc_hash::FxHashMap;
 
@@ -187,19 +187,20 @@ impl Series {
         let mut detail = Detail::default();
         self.details.resize(snapshot.sites.len().max(self.details.len()), None);
         let mut at = None;
-        let ago = |age: std::time::Duration| now_ns.saturating_sub(u64::try_from(age.as_nanos()).unwrap_or(u64::MAX));
+        let ago = |age: Duration| now_ns.saturating_sub(nanoseconds(age));
         for (index, (site, before)) in snapshot.sites.iter().zip(&mut self.details).enumerate() {
             let facts = SiteDetail {
                 aged: site.aged,
                 live_variance: site.live_variance,
                 oldest_ns: site.oldest.map(ago),
                 left_oldest_ns: site.exit_oldest.map(ago),
+                ages: site.ages.iter().map(|&(least, amount)| (nanoseconds(least), amount)).collect(),
                 sizes: site.spread.sizes.clone(),
                 lifetimes: site
                     .spread
                     .lifetimes
                     .iter()
-                    .map(|&(least, count)| (u64::try_from(least.as_nanos()).unwrap_or(u64::MAX), count))
+                    .map(|&(least, count)| (nanoseconds(least), count))
                     .collect(),
             };
             if before.as_deref() == Some(&facts) {
@@ -218,6 +219,10 @@ impl Series {
         contents.push((content::DETAIL, content::pack(&detail)?));
         Ok(contents)
     }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Names of locations, for blocks.

@@ -60,6 +60,12 @@ const RECIPES: &[Recipe] = &[
     program("dying", &["dying.c"], &[]),
     program("steady", &["steady.c"], &[]),
     program("young", &["young.c"], &["-pthread"]),
+    Recipe {
+        libraries: &["-lm"],
+        // Kinds that do the same must stay functions of their own.
+        ..program("verdicts", &["verdicts.c"], &["-fno-ipa-icf"])
+    },
+    program("checked", &["checked.c"], &[]),
     program("life", &["life.c"], &[]),
     program("flood", &["flood.c"], &[]),
     program("late", &["late.c"], &[]),

@@ -23,6 +23,32 @@ fn a_free_of_something_from_before_attach_is_unmatched_and_nothing_is_negative()
 }
 
 #[test]
+fn what_is_live_is_told_by_its_age() {
+    // The snapshot is taken at 100 s.
+    let ledger = run([
+        malloc(1, 99 * SECOND + 1, 0x10, 1),
+        malloc(1, 95 * SECOND, 0x20, 10),
+        malloc(1, 93 * SECOND, 0x30, 100),
+        malloc(1, 50 * SECOND, 0x40, 1000),
+        map(36 * SECOND, Op::Mmap, 0, BASE, PAGE),
+        free(99 * SECOND, 0x40),
+    ]);
+    let snapshot = snapshot(&ledger);
+    let (at, amount) = (Duration::from_secs, |bytes, count| Amount { bytes, count });
+    assert_eq!(
+        of_op(&snapshot, Op::Malloc)[0].ages,
+        [(at(0), amount(1, 1)), (at(4), amount(110, 2))]
+    );
+    assert_eq!(of_op(&snapshot, Op::Mmap)[0].ages, [(at(64), amount(PAGE, 1))]);
+    for site in &snapshot.sites {
+        assert_eq!(
+            site.ages.iter().map(|(_, amount)| amount.bytes).sum::<u64>(),
+            site.live.bytes
+        );
+    }
+}
+
+#[test]
 fn an_allocation_at_a_live_address_means_that_its_free_was_missed() {
     let ledger = run([malloc(1, 1, 0x10, 100), malloc(2, 2, 0x10, 30)]);
     let snapshot = snapshot(&ledger);

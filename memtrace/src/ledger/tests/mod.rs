@@ -8,6 +8,7 @@ mod memory;
 mod property;
 mod ranges;
 mod stacks;
+mod verdicts;
 mod weights;
 mod world;
 mod young;

@@ -154,17 +154,18 @@ impl<R: Read + Seek> Reading<R> {
         let (snapshot, events) = if exact && from_ns.is_none() {
             self.replayed(part, to_ns, &settings)?
         } else {
-            if part
+            let other_age = part
                 .min_age
-                .is_some_and(|age| age != self.session.outline.start.min_age)
-            {
+                .filter(|&age| age != self.session.outline.start.min_age);
+            if let Some(age) = other_age {
                 notes.push(format!(
-                    "blocks count as old from {} on, as it was recorded: another --min-age needs a recording with --events",
-                    units::duration(self.session.outline.start.min_age)
+                    "blocks are known to be at least {} old by classes of age, which double: some that are not much older are left out",
+                    units::duration(age)
                 ));
             }
+            let start_ns = from_ns.unwrap_or(start_ns);
             (
-                snapshot(&state, base.as_ref(), &histories, from_ns.unwrap_or(start_ns)),
+                snapshot(&state, base.as_ref(), other_age, &histories, start_ns),
                 state.totals.events,
             )
         };

@@ -56,8 +56,15 @@ impl Histories {
     }
 }
 
-/// The snapshot at `state`, of what came after `base` alone if there is one. Histories are since `start_ns`.
-pub(super) fn snapshot(state: &State, base: Option<&State>, histories: &Histories, start_ns: u64) -> Snapshot {
+/// The snapshot at `state`, of what came after `base` alone if there is one. Histories are since `start_ns`. Blocks are old from
+/// `min_age` on, where that is not what it was recorded with; then they are those of the classes that are wholly so old.
+pub(super) fn snapshot(
+    state: &State,
+    base: Option<&State>,
+    min_age: Option<Duration>,
+    histories: &Histories,
+    start_ns: u64,
+) -> Snapshot {
     let all_ended = state.totals.alive == 0;
     let mut stacks = Stacks::new(state);
     let mut sites = Vec::new();
@@ -78,6 +85,7 @@ pub(super) fn snapshot(state: &State, base: Option<&State>, histories: &Historie
         let old = base
             .and_then(|base| base.details.get(site)?.as_deref())
             .unwrap_or(&none);
+        let aged = min_age.map_or(detail.aged, |min_age| at_least(&detail.ages, min_age));
         let age = |time_ns: u64| Duration::from_nanos(state.time_ns.saturating_sub(time_ns));
         sites.push(SiteFacts {
             op: key.op,
@@ -86,9 +94,14 @@ pub(super) fn snapshot(state: &State, base: Option<&State>, histories: &Historie
             allocated,
             live,
             aged: Amount {
-                bytes: detail.aged.bytes.min(live.bytes),
-                count: detail.aged.count.min(live.count),
+                bytes: aged.bytes.min(live.bytes),
+                count: aged.count.min(live.count),
             },
+            ages: detail
+                .ages
+                .iter()
+                .map(|&(least, amount)| (Duration::from_nanos(least), amount))
+                .collect(),
             live_variance: detail.live_variance,
             oldest: detail.oldest_ns.filter(|_| live.count > 0).map(age),
             at_exit: minus(sums.left, before.left),
@@ -128,6 +141,12 @@ pub(super) fn snapshot(state: &State, base: Option<&State>, histories: &Historie
         stack_overflow: state.totals.stack_overflow,
         stack_collisions: state.totals.stack_collisions,
     }
+}
+
+/// What is in the classes of ages from this one on.
+fn at_least(ages: &[(u64, Amount)], min_age: Duration) -> Amount {
+    let old = ages.iter().filter(|(least, _)| Duration::from_nanos(*least) >= min_age);
+    old.fold(Amount::default(), |sum, (_, amount)| sum.plus(*amount))
 }
 
 fn totals(sites: &[SiteFacts], state: &State) -> Totals {
