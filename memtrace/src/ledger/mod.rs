@@ -20,6 +20,7 @@ mod lifecycle;
 mod limits;
 mod live;
 mod lost;
+mod memory;
 mod own;
 mod process;
 mod processes;
@@ -52,6 +53,7 @@ use self::{
 };
 pub use self::{
     limits::Limits,
+    memory::{Extent, Memory, Owner, Range},
     snapshot::{ProcessFacts, ProcessesDropped, SiteFacts, Snapshot},
     stacks::{CallStack, Stacks},
     tally::Tally,

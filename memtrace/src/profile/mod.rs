@@ -12,6 +12,7 @@ pub mod leak;
 mod plumbing;
 mod process;
 mod query;
+pub mod resident;
 mod sampling;
 
 use std::time::Duration;
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     process::{Process, SameHooks},
+    resident::Resident,
     sampling::{Budget, Sampling, StepTime},
 };
 
@@ -47,6 +49,8 @@ pub struct Profile {
     pub processes: Vec<Process>,
     /// Processes that have ended and are not in the list, because there was no room.
     pub processes_dropped: u64,
+    /// Resident memory of all processes together, or `None` when it could not be read.
+    pub resident: Option<Resident>,
     /// How far the numbers can be trusted, and what they cost.
     pub health: Health,
 }

@@ -12,11 +12,13 @@ mod health;
 pub mod json;
 mod json_lines;
 mod json_process;
+mod json_resident;
 mod label;
 mod layout;
 pub mod leaks;
 pub mod live;
 mod processes;
+mod resident;
 pub mod text;
 
 use std::io::{self, Write};

@@ -13,7 +13,7 @@ use super::{
     header, health,
     label::{self, fact},
     layout::{COLUMNS, wrap},
-    processes,
+    processes, resident,
 };
 
 /// Frames of a site in the summary; `leaks.txt` has more, the JSON all.
@@ -32,6 +32,10 @@ pub fn write(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out)?;
     if profile.is_of_many() && !profile.processes.is_empty() {
         processes::write(profile, out)?;
+        writeln!(out)?;
+    }
+    if profile.resident.is_some() {
+        resident::write(profile, out)?;
         writeln!(out)?;
     }
     sites(profile, out)?;

@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use super::{
     collector::Collector,
     report::{Raw, Reporter},
+    residency::Residency,
     signals::{self, Signals},
     tracer::Tracer,
 };
@@ -30,6 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(super) async fn finish(
     mut tracer: Tracer,
     mut collector: Collector,
+    mut residency: Residency,
     reporter: Reporter,
     live: Option<JoinHandle<()>>,
     end: End,
@@ -38,11 +40,12 @@ pub(super) async fn finish(
 ) -> anyhow::Result<()> {
     tracer.ignore();
     collector.finish()?;
+    residency.finish(&collector, &tracer).await;
     if let Some(budget) = &mut tracer.budget {
         budget.end_look(&mut collector)?;
     }
     tracer.end_unwinding();
-    let raw = Raw::take(&mut collector, &tracer, options, Some(end));
+    let raw = Raw::take(&mut collector, &tracer, &residency, options, Some(end));
     let recording = collector.take_recording();
     // Its blocks are many, and naming frames takes memory too.
     drop(collector);

@@ -15,6 +15,7 @@ mod presence;
 mod processes;
 mod replay;
 mod report;
+mod residency;
 mod sampling;
 mod setup;
 mod signals;

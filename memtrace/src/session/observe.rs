@@ -19,6 +19,7 @@ use super::{
     finish,
     processes::Fresh,
     report::{self, Reporter},
+    residency::Residency,
     setup::{self, Ready},
     signals::{self, Signals},
     tracer::Tracer,
@@ -64,6 +65,7 @@ pub(super) struct Observed {
 pub(super) struct Loop<'a> {
     pub(super) tracer: Tracer,
     pub(super) collector: Collector,
+    residency: Residency,
     reporter: Reporter,
     pub(super) selection: Selection,
     options: &'a Options,
@@ -119,6 +121,7 @@ pub(super) async fn observe(
     let mut run = Loop {
         tracer: ready.tracer,
         collector: ready.collector,
+        residency: ready.residency,
         reporter,
         selection,
         options,
@@ -139,7 +142,7 @@ pub(super) async fn observe(
     let mut interrupted = false;
     let end = loop {
         let more = run.drain();
-        run.chores()?;
+        run.chores().await?;
         if !more && run.is_over() {
             break End::Exited(None);
         }
@@ -177,11 +180,12 @@ pub(super) async fn observe(
     let Loop {
         tracer,
         collector,
+        residency,
         reporter,
         live,
         ..
     } = run;
-    finish::finish(tracer, collector, reporter, live, end, options, &mut signals).await?;
+    finish::finish(tracer, collector, residency, reporter, live, end, options, &mut signals).await?;
     let status = match child {
         Some(child) if status.is_none() => wait_for(child, &mut signals).await?,
         _ => status,
@@ -216,7 +220,7 @@ impl Loop<'_> {
     }
 
     /// What is due now and then.
-    fn chores(&mut self) -> anyhow::Result<()> {
+    async fn chores(&mut self) -> anyhow::Result<()> {
         // A program is told of before its mappings are, and they before its end.
         let (ends, others): (Vec<_>, Vec<_>) = std::mem::take(&mut self.collector.notices)
             .into_iter()
@@ -251,6 +255,7 @@ impl Loop<'_> {
             self.collector.sweep(now_ns().saturating_sub(YOUNG_NS))?;
             self.drain();
             self.collector.sample(now_ns());
+            self.residency.tick(&self.collector, &self.tracer).await;
             let processes = &self.collector.processes;
             let state = self.tracer.state();
             state.forget_all_but(|incarnation| processes.description(incarnation).is_some());
@@ -281,7 +286,7 @@ impl Loop<'_> {
             log::debug!("the live table is without the youngest blocks: {error}");
         }
         self.drain();
-        let raw = report::Raw::take(&mut self.collector, &self.tracer, self.options, None);
+        let raw = report::Raw::take(&mut self.collector, &self.tracer, &self.residency, self.options, None);
         let reporter = self.reporter.clone();
         self.live = Some(tokio::task::spawn_blocking(move || reporter.show_live(raw)));
     }

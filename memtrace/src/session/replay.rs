@@ -94,6 +94,7 @@ pub fn replay(recording: &[u8], settings: Settings) -> anyhow::Result<Profile> {
         now_ns: end.now_ns,
         end: end.target.end.clone(),
         cost: Cost::default(),
+        resident: end.resident,
     };
     let reporter = Reporter::of(end.target, settings, Symbolizer::default());
     Ok(reporter.profile(raw, &symbolizer))

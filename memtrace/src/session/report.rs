@@ -13,7 +13,7 @@ use rustix::termios::tcgetwinsize;
 
 use super::{
     budget::Budget, collector::Collector, description::Description, frames::Interner, health::health, hooks::Hooked,
-    tracer::Tracer,
+    residency::Residency, tracer::Tracer,
 };
 use crate::{
     clock::now_ns,
@@ -49,6 +49,8 @@ pub(super) struct Raw {
     pub(super) now_ns: u64,
     pub(super) end: Option<End>,
     pub(super) cost: Cost,
+    /// Resident memory of all processes together.
+    pub(super) resident: Option<profile::Resident>,
     /// Whether stacks were unwound by tables: then their ends are known, and not judged by the names of functions.
     pub(super) by_tables: bool,
     /// The sampling interval in bytes, and of how much time a part was looked at, if allocations were sampled.
@@ -59,7 +61,13 @@ pub(super) struct Raw {
 
 impl Raw {
     /// Takes what the stages have now.
-    pub(super) fn take(collector: &mut Collector, tracer: &Tracer, options: &Options, end: Option<End>) -> Self {
+    pub(super) fn take(
+        collector: &mut Collector,
+        tracer: &Tracer,
+        residency: &Residency,
+        options: &Options,
+        end: Option<End>,
+    ) -> Self {
         let now_ns = now_ns();
         let counters = tracer.counters();
         collector.sample(now_ns);
@@ -72,6 +80,7 @@ impl Raw {
             description.is_some_and(|description| description.replaced)
         };
         snapshot.processes.retain(|facts| !replaced(facts));
+        let mut residents = residency.residents();
         let mut gaps = 0;
         let who = |facts: &ProcessFacts| {
             let description = collector.processes.description(facts.incarnation).cloned();
@@ -85,10 +94,14 @@ impl Raw {
                 hooked.unhooked.clear();
             }
             gaps += hooked.gaps;
-            described(description, hooked, tracer.started_ns())
+            profile::Process {
+                resident: residents.each.remove(&facts.incarnation),
+                ..described(description, hooked, tracer.started_ns())
+            }
         };
         let processes: Vec<_> = snapshot.processes.iter().map(who).collect();
         let mut notes = tracer.notes().to_vec();
+        notes.extend(residents.notes);
         let seen = collector.processes.seen();
         if seen <= 1 {
             // Of several, it is said of each.
@@ -104,6 +117,7 @@ impl Raw {
             modules: collector.processes.modules().all(),
             notes,
             cost: cost(&counters),
+            resident: residents.sum,
             counters,
             events: collector.events,
             malformed: collector.malformed,
@@ -199,6 +213,7 @@ impl Reporter {
             sampling: raw.sampling,
             budget: raw.budget.clone(),
             notes: raw.notes.clone(),
+            resident: raw.resident.clone(),
             groups: raw.groups.clone(),
             seen: raw.seen,
             gaps: raw.gaps,
@@ -306,6 +321,7 @@ impl Reporter {
             groups: raw.groups,
             processes,
             processes_dropped: raw.snapshot.processes_dropped.count,
+            resident: raw.resident,
             observed: Duration::from_nanos(raw.now_ns.saturating_sub(raw.started_ns)),
             settings: self.settings.clone(),
             totals: raw.snapshot.totals,

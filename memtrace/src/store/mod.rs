@@ -51,6 +51,9 @@ pub struct Final {
     pub budget: Option<profile::Budget>,
     /// What the reader of a report must know.
     pub notes: Vec<String>,
+    /// Resident memory of all processes together.
+    #[serde(default)]
+    pub resident: Option<profile::Resident>,
     /// Names of the groups.
     pub groups: Vec<String>,
     /// How many processes were seen.
