@@ -175,12 +175,13 @@ pub struct Effort {
 }
 
 /// How much more or less of it there is.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Change {
     /// Bytes of all parts together.
     pub bytes: i128,
-    /// The part that changed most in that direction, and by how many bytes.
-    pub most: (Part, i128),
+    /// The parts that changed in that direction and by how many bytes, most first: the first one, and those that are a quarter of
+    /// the whole or more.
+    pub parts: Vec<(Part, i128)>,
 }
 
 /// A change below this is none that needs words: a few pages come and go with every program.
@@ -188,6 +189,9 @@ const LEAST_CHANGE: i128 = 1 << 20;
 
 /// A change that is a smaller share of what was there is none either.
 const LEAST_SHARE: i128 = 20;
+
+/// A part whose change is a smaller share of the whole is not named.
+const LARGE_SHARE: i128 = 4;
 
 impl Resident {
     /// The first reading.
@@ -212,8 +216,11 @@ impl Resident {
             let change = i128::from(last.parts.of(part)) - i128::from(first.parts.of(part));
             (part, change)
         });
-        let most = by_part.into_iter().max_by_key(|(_, change)| change * bytes.signum())?;
-        Some(Change { bytes, most })
+        let mut parts = by_part.to_vec();
+        parts.sort_by_key(|(_, change)| -change * bytes.signum());
+        let most = parts.first()?.0;
+        parts.retain(|&(part, change)| part == most || change * bytes.signum() * LARGE_SHARE >= bytes.abs());
+        Some(Change { bytes, parts })
     }
 }
 
@@ -263,9 +270,12 @@ mod tests {
         };
         let grown = resident(&[reading(5 << 20, 1 << 20), reading(4 << 20, 12 << 20)]);
         let change = grown.change().unwrap();
-        assert_eq!((change.bytes, change.most), (10 << 20, (Part::Held, 11 << 20)));
+        assert_eq!((change.bytes, change.parts), (10 << 20, vec![(Part::Held, 11 << 20)]));
+        let both = resident(&[reading(0, 0), reading(3 << 20, 5 << 20)]);
+        let parts = both.change().unwrap().parts;
+        assert_eq!(parts, [(Part::Held, 5 << 20), (Part::Live, 3 << 20)]);
         let shrunk = resident(&[reading(9 << 20, 9 << 20), reading(1 << 20, 10 << 20)]);
-        assert_eq!(shrunk.change().unwrap().most, (Part::Live, -(8 << 20)));
+        assert_eq!(shrunk.change().unwrap().parts, [(Part::Live, -(8 << 20))]);
         assert_eq!(
             resident(&[reading(1000, 0), reading(2000, 0)]).change(),
             None,

@@ -10,10 +10,7 @@ use crate::{
     units::{bytes, duration, plural, processes},
 };
 
-use super::{
-    label,
-    layout::{COLUMNS, wrap},
-};
+use super::layout::{COLUMNS, wrap};
 
 /// A part of live bytes that is not resident and deserves a sentence: one of so many.
 const ABSENT_SHARE: u64 = 10;
@@ -152,23 +149,26 @@ fn milliseconds(time: std::time::Duration) -> String {
 /// What grew or shrank, and what may be done about it.
 fn changed(profile: &Profile, change: &Change) -> String {
     let size = |by: i128| bytes(u64::try_from(by.unsigned_abs()).unwrap_or(u64::MAX));
-    let (part, by) = change.most;
+    let verb = if change.bytes < 0 { "were" } else { "are" };
+    let parts: Vec<String> = change
+        .parts
+        .iter()
+        .map(|&(part, by)| format!("{} {verb} {}", size(by), what(profile, part)))
+        .collect();
+    let parts = parts.join(", ");
+    let by = size(change.bytes);
     if change.bytes < 0 {
-        return format!(
-            "It shrank by {}, of which {} were {}.",
-            size(change.bytes),
-            size(by),
-            what(profile, part)
-        );
+        return format!("It shrank by {by}; of what is gone {parts}.");
     }
-    let grew = size(change.bytes);
-    let of = if by > change.bytes {
-        // Another part shrank meanwhile.
-        format!("It grew by {grew}: there are {} more of", size(by))
-    } else {
-        format!("It grew by {grew}, of which {} are", size(by))
-    };
-    format!("{of} {}: {}.", what(profile, part), advice(profile, part))
+    let advice: Vec<String> = change
+        .parts
+        .iter()
+        .map(|&(part, _)| format!("{}: {}.", word(part), advice(profile, part)))
+        .collect();
+    let more = change.parts.iter().any(|&(_, by)| by > change.bytes);
+    // More than the whole, when another part shrank meanwhile.
+    let of = if more { "of what is new" } else { "of which" };
+    format!("It grew by {by}, {of} {parts}. {}", advice.join(" "))
 }
 
 /// A part in a sentence.
@@ -207,32 +207,151 @@ fn names(profile: &Profile) -> Vec<&str> {
     names
 }
 
+/// A part at the beginning of its advice.
+const fn word(part: Part) -> &'static str {
+    match part {
+        Part::Live => "Live blocks",
+        Part::Held => "Free memory",
+        Part::Mapped => "Mappings",
+        Part::Before => "Memory from before",
+        Part::Stacks => "Stacks",
+        Part::Files => "Files",
+        Part::Unknown => "The unknown",
+    }
+}
+
 /// Where to look next.
 fn advice(profile: &Profile, part: Part) -> String {
     match part {
         Part::Live => "the sites below say whose they are".to_owned(),
-        Part::Held => {
-            let names = names(profile);
-            let remedies: Vec<String> = REMEDIES
-                .iter()
-                .filter(|(name, _)| names.contains(name))
-                .map(|(name, remedy)| match names.len() {
-                    1 => (*remedy).to_owned(),
-                    _ => format!("{name}: {remedy}"),
-                })
-                .collect();
-            match remedies.join("; ").as_str() {
-                "" => "fragmentation, or caches".to_owned(),
-                remedies => format!("fragmentation, caches or arenas ({remedies})"),
-            }
-        }
-        Part::Mapped => "the sites with mmap below say where".to_owned(),
-        Part::Before => "see docs/resident.md".to_owned(),
-        Part::Stacks => "threads, or deeper calls".to_owned(),
+        Part::Held => held(profile),
+        Part::Mapped => "the sites with mmap, mremap or brk below say where".to_owned(),
+        Part::Before => "its pages were swapped out or shared when observation began".to_owned(),
+        Part::Stacks => "there are more threads, or their calls went deeper".to_owned(),
         Part::Files => {
-            let what = label::targets(profile);
-            format!("what the {what} read or shared; the kernel takes clean pages back by itself")
+            "what was read through mappings, or is shared; clean pages go by themselves when memory is needed"
+                .to_owned()
         }
-        Part::Unknown => "see docs/resident.md".to_owned(),
+        Part::Unknown => "calls of the allocator were not looked at, or nothing is hooked".to_owned(),
+    }
+}
+
+/// Why an allocator holds memory, and what it offers against it.
+fn held(profile: &Profile) -> String {
+    let names = names(profile);
+    let remedies: Vec<String> = REMEDIES
+        .iter()
+        .filter(|(name, _)| names.contains(name))
+        .map(|(name, remedy)| match names.len() {
+            1 => (*remedy).to_owned(),
+            _ => format!("{name}: {remedy}"),
+        })
+        .collect();
+    let why = "gaps between live blocks (fragmentation), caches, or arenas of threads";
+    match remedies.join("; ").as_str() {
+        "" => why.to_owned(),
+        remedies => format!("{why}; {remedies}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{
+        profile::{
+            Allocator, fixture,
+            resident::{Effort, Parts},
+        },
+        render::tests::rendered,
+    };
+
+    const MIB: u64 = 1 << 20;
+
+    fn reading(second: u64, parts: Parts) -> Reading {
+        Reading {
+            at: Duration::from_secs(second),
+            rss: parts.sum(),
+            pss: parts.sum() - 100,
+            parts,
+            processes: 1,
+            ..Reading::default()
+        }
+    }
+
+    fn text(readings: Vec<Reading>, allocators: &[&str]) -> String {
+        let mut profile = fixture::empty();
+        profile.target.allocators = allocators
+            .iter()
+            .map(|name| Allocator {
+                name: (*name).to_owned(),
+                path: String::new(),
+                hooks: Vec::new(),
+            })
+            .collect();
+        let effort = Effort {
+            times: 6,
+            all: Duration::from_millis(9),
+            longest: Duration::from_micros(2_310),
+        };
+        profile.resident = Some(Resident { readings, effort });
+        let text = rendered(|out| write(&profile, out));
+        assert!(text.lines().all(|line| line.len() <= COLUMNS), "{text}");
+        text
+    }
+
+    #[test]
+    fn growth_of_free_memory_with_what_each_allocator_offers() {
+        let first = Parts {
+            live: 100 * MIB,
+            held: MIB,
+            files: 5 * MIB,
+            ..Parts::default()
+        };
+        let last = Parts {
+            live: 108 * MIB,
+            held: 111 * MIB,
+            ..first
+        };
+        let readings = vec![reading(0, first), reading(60, last)];
+        insta::assert_snapshot!("resident_held", text(readings.clone(), &["glibc"]));
+        let several = text(readings.clone(), &["glibc", "jemalloc", "C++"]).replace('\n', " ");
+        assert!(
+            several.contains("glibc or jemalloc holds") && several.contains("jemalloc: MALLOC_CONF"),
+            "{several}"
+        );
+        let unknown = text(readings, &[]).replace('\n', " ");
+        assert!(unknown.contains("free memory that the allocator holds"), "{unknown}");
+    }
+
+    #[test]
+    fn everything_that_there_is_to_say() {
+        let parts = |by: u64| Parts {
+            live: 40 * MIB * by,
+            held: MIB,
+            mapped: 2 * MIB,
+            before: 30 * MIB,
+            stacks: 4 * MIB,
+            files: 50 * MIB * by,
+            unknown: 6 * MIB,
+        };
+        let last = Reading {
+            swap: 7 * MIB,
+            huge: 8 * MIB,
+            lazy_free: 9 * MIB,
+            absent: 300 * MIB,
+            coarse: 10 * MIB,
+            processes: 16,
+            others: 3,
+            others_rss: 11 * MIB,
+            ..reading(3600, parts(3))
+        };
+        insta::assert_snapshot!("resident_all", text(vec![reading(0, parts(1)), last], &["jemalloc"]));
+        let shrunk = text(vec![reading(0, parts(3)), reading(1, parts(1))], &["jemalloc"]).replace('\n', " ");
+        assert!(
+            shrunk.contains("It shrank by 180.0 MiB; of what is gone 100.0 MiB were files"),
+            "{shrunk}"
+        );
     }
 }

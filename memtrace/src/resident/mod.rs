@@ -164,8 +164,7 @@ impl Known {
 
 /// Live bytes of all blocks.
 fn live(memory: &Memory) -> u64 {
-    (0..memory.blocks.len()).fold(0, |sum: u64, index| {
-        let size = memory.blocks[index].size;
-        sum.saturating_add(size.saturating_mul(place::weight(memory, index)))
+    memory.blocks().fold(0, |sum: u64, block| {
+        sum.saturating_add(block.size.saturating_mul(block.weight.into()))
     })
 }

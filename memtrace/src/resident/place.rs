@@ -8,16 +8,11 @@ use super::{
 };
 use crate::{ledger::Memory, process::pages::Pages};
 
-/// How many blocks a block stands for.
-pub(super) fn weight(memory: &Memory, index: usize) -> u64 {
-    memory.weights.get(index).map_or(1, |&weight| weight.into())
-}
-
 /// Calls `each` with every part of a block that lies in a segment: index of the segment, start, end, weight.
 fn walk(segments: &[Segment], memory: &Memory, mut each: impl FnMut(usize, u64, u64, u64)) {
     // Blocks that were allocated one after the other are often neighbours.
     let mut last = 0;
-    for (index, block) in memory.blocks.iter().enumerate() {
+    for block in memory.blocks() {
         let end = block.start.saturating_add(block.size);
         let hit = segments
             .get(last)
@@ -29,7 +24,7 @@ fn walk(segments: &[Segment], memory: &Memory, mut each: impl FnMut(usize, u64, 
         while let Some(segment) = segments.get(at).filter(|segment| segment.start < end) {
             let (start, end) = (block.start.max(segment.start), end.min(segment.end));
             if start < end {
-                each(at, start, end, weight(memory, index));
+                each(at, start, end, block.weight.into());
             }
             at += 1;
         }

@@ -26,14 +26,13 @@ fn entry(start: u64, end: u64, behind: Behind, rss: u64) -> Entry {
 }
 
 fn memory(blocks: &[(u64, u64)], ranges: &[(u64, u64, Owner)]) -> Memory {
-    Memory {
-        blocks: blocks.iter().map(|&(start, size)| Extent { start, size }).collect(),
-        weights: Vec::new(),
-        ranges: ranges
-            .iter()
-            .map(|&(start, end, owner)| Range { start, end, owner })
-            .collect(),
+    let mut memory = Memory::default();
+    let ranges = ranges.iter();
+    memory.ranges = ranges.map(|&(start, end, owner)| Range { start, end, owner }).collect();
+    for &(start, size) in blocks {
+        memory.add(Extent { start, size, weight: 1 });
     }
+    memory
 }
 
 /// A reading with everything seen, and the pages of the ranges `present` in memory.
@@ -226,10 +225,10 @@ fn any_memory() -> impl Strategy<Value = Memory> {
             (start, at, owner)
         });
         let ranges: Vec<_> = ranges.collect();
-        let plain: Vec<_> = blocks.iter().map(|&(start, size, _)| (start, size)).collect();
-        let mut memory = memory(&plain, &ranges);
-        if sampled {
-            memory.weights = blocks.iter().map(|&(_, _, weight)| weight).collect();
+        let mut memory = memory(&[], &ranges);
+        for (start, size, weight) in blocks {
+            let weight = if sampled { weight } else { 1 };
+            memory.add(Extent { start, size, weight });
         }
         memory
     })

@@ -111,6 +111,7 @@ pub(super) async fn observe(
         options.settings.clone(),
         Symbolizer::default(),
     );
+    ready.residency.begin(&ready.collector, &ready.tracer).await;
     ready.tracer.announce(&ready.what, &setup::allocators(&ready));
     ready.tracer.begin()?;
     budget::start(&mut ready.tracer, &mut ready.collector)?;

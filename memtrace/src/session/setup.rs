@@ -98,7 +98,7 @@ pub(super) fn attach(selection: &Selection, options: &Options) -> anyhow::Result
         let what = format!("all processes ({} now)", first.len());
         let collector = tracer.collector(modules, options)?;
         return Ok(Ready {
-            residency: Residency::new(tracer.started_ns()),
+            residency: Residency::new(tracer.started_ns(), options),
             tracer,
             collector,
             first: Vec::new(),
@@ -117,7 +117,7 @@ pub(super) fn attach(selection: &Selection, options: &Options) -> anyhow::Result
         collector.add(incarnation, description(&info, incarnation), space);
     }
     Ok(Ready {
-        residency: Residency::new(tracer.started_ns()),
+        residency: Residency::new(tracer.started_ns(), options),
         tracer,
         collector,
         first: infos,
@@ -154,7 +154,7 @@ pub(super) fn attach_to_suspended(suspended: &mut Suspended, options: &Options) 
     tracer.settle();
     collector.add(incarnation, description(&info, incarnation), space);
     // Before the program runs: all that it has is from before.
-    let mut residency = Residency::new(tracer.started_ns());
+    let mut residency = Residency::new(tracer.started_ns(), options);
     residency.read_now(&collector, &tracer);
     Ok(Ready {
         tracer,

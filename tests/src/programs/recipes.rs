@@ -60,6 +60,7 @@ const RECIPES: &[Recipe] = &[
     program("dying", &["dying.c"], &[]),
     program("steady", &["steady.c"], &[]),
     program("young", &["young.c"], &["-pthread"]),
+    program("resident", &["resident.c"], &[]),
     program("life", &["life.c"], &[]),
     program("flood", &["flood.c"], &[]),
     program("late", &["late.c"], &[]),

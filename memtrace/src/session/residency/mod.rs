@@ -11,12 +11,16 @@ use std::{
 };
 
 use rustc_hash::FxHashMap;
-use tokio::task::JoinHandle;
+use tokio::{
+    task::{JoinError, JoinHandle},
+    time::timeout,
+};
 
 use self::read::{Round, Subject};
 use super::{collector::Collector, tracer::Tracer};
 use crate::{
     clock::now_ns,
+    options::Options,
     profile::{
         Resident,
         resident::{Effort, Reading},
@@ -30,6 +34,9 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// How many times as long as it took it is not read again: 1 % of the time.
 const REST: u32 = 99;
 
+/// How long an observation waits for the first reading before it says that it has begun.
+const PATIENCE: Duration = Duration::from_millis(100);
+
 /// Processes of which memory is split, the largest; of all others only the total is read.
 const LARGEST: usize = 16;
 
@@ -41,6 +48,7 @@ const MOST_NOTES: usize = 4;
 
 /// See the module's description.
 pub(super) struct Residency {
+    is_on: bool,
     /// When the observation began, in nanoseconds of kernel time.
     started_ns: u64,
     due: Instant,
@@ -66,8 +74,9 @@ pub(super) struct Residents {
 }
 
 impl Residency {
-    pub(super) fn new(started_ns: u64) -> Self {
+    pub(super) fn new(started_ns: u64, options: &Options) -> Self {
         Self {
+            is_on: options.resident,
             started_ns,
             due: Instant::now(),
             job: None,
@@ -85,15 +94,29 @@ impl Residency {
         if self.job.as_ref().is_some_and(JoinHandle::is_finished) {
             self.wait().await;
         }
-        if self.job.is_none() && Instant::now() >= self.due {
+        if self.is_on && self.job.is_none() && Instant::now() >= self.due {
             let round = self.prepare(collector, tracer);
             self.job = Some(tokio::task::spawn_blocking(move || round.read()));
+        }
+    }
+
+    /// The first reading, which tells what was there before: waited for, unless the targets are so large that it takes long.
+    pub(super) async fn begin(&mut self, collector: &Collector, tracer: &Tracer) {
+        self.tick(collector, tracer).await;
+        if let Some(job) = &mut self.job
+            && let Ok(read) = timeout(PATIENCE, job).await
+        {
+            self.job = None;
+            self.done(read);
         }
     }
 
     /// The last reading.
     pub(super) async fn finish(&mut self, collector: &Collector, tracer: &Tracer) {
         self.wait().await;
+        if !self.is_on {
+            return;
+        }
         let round = self.prepare(collector, tracer);
         self.job = Some(tokio::task::spawn_blocking(move || round.read()));
         self.wait().await;
@@ -101,16 +124,23 @@ impl Residency {
 
     /// Reads at once: a program that is held.
     pub(super) fn read_now(&mut self, collector: &Collector, tracer: &Tracer) {
-        let round = self.prepare(collector, tracer).read();
-        self.take(round);
+        if self.is_on {
+            let round = self.prepare(collector, tracer).read();
+            self.take(round);
+        }
     }
 
     async fn wait(&mut self) {
         if let Some(job) = self.job.take() {
-            match job.await {
-                Ok(round) => self.take(round),
-                Err(error) => self.note(format!("resident memory could not be read: {error}")),
-            }
+            let read = job.await;
+            self.done(read);
+        }
+    }
+
+    fn done(&mut self, read: Result<Round, JoinError>) {
+        match read {
+            Ok(round) => self.take(round),
+            Err(error) => self.note(format!("resident memory could not be read: {error}")),
         }
     }
 
@@ -176,6 +206,10 @@ impl Residency {
     /// Keeps what a round came to.
     fn take(&mut self, round: Round) {
         self.due = Instant::now() + PAUSE.max(round.took * REST);
+        if self.effort.times == 0 && round.subjects.is_empty() {
+            // It was not known yet which are the largest.
+            self.due = Instant::now();
+        }
         self.effort.times += 1;
         self.effort.all += round.took;
         self.effort.longest = self.effort.longest.max(round.took);

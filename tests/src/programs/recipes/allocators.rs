@@ -48,6 +48,11 @@ pub(super) const RECIPES: &[Recipe] = &[
         TCMALLOC,
     ),
     linked("matrix-mimalloc", &["-DNEW_ABORTS"], &["-lmimalloc"], MIMALLOC),
+    Recipe {
+        libraries: &["-ljemalloc"],
+        needs: JEMALLOC,
+        ..program("resident-jemalloc", &["resident.c"], &["-DJEMALLOC"])
+    },
     own_names("own-names-jemalloc", &["-DJEMALLOC"], &["-ljemalloc"], JEMALLOC),
     own_names("own-names-mimalloc", &["-DMIMALLOC"], &["-lmimalloc"], MIMALLOC),
     own_names("own-names-tcmalloc", &["-DTCMALLOC"], &["-ltcmalloc"], TCMALLOC),
