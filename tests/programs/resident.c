@@ -11,7 +11,9 @@
 
 #include "truth.h"
 
+#ifdef __GLIBC__
 #include <malloc.h>
+#endif
 #include <pthread.h>
 #include <stdbool.h>
 #include <sys/mman.h>
@@ -128,7 +130,7 @@ static void own_numbers(void) {
         NEED(mallctl(names[index], &value, &size, NULL, 0) == 0);
         truth_value(names[index], value);
     }
-#else
+#elif defined __GLIBC__
     struct mallinfo2 info = mallinfo2();
     truth_value("arena", info.arena);
     truth_value("mapped", info.hblkhd);

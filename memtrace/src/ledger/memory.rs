@@ -128,7 +128,9 @@ mod tests {
             block(u64::MAX, u64::MAX, 1),
         ];
         let mut memory = Memory::default();
-        all.iter().for_each(|&block| memory.add(block));
+        for block in all {
+            memory.add(block);
+        }
         assert_eq!(memory.packed.len(), 2);
         assert!(memory.blocks().eq(all));
     }

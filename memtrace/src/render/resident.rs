@@ -226,7 +226,7 @@ fn advice(profile: &Profile, part: Part) -> String {
         Part::Live => "the sites below say whose they are".to_owned(),
         Part::Held => held(profile),
         Part::Mapped => "the sites with mmap, mremap or brk below say where".to_owned(),
-        Part::Before => "its pages were swapped out or shared when observation began".to_owned(),
+        Part::Before => "of processes that were forked, or found later".to_owned(),
         Part::Stacks => "there are more threads, or their calls went deeper".to_owned(),
         Part::Files => {
             "what was read through mappings, or is shared; clean pages go by themselves when memory is needed"

@@ -73,7 +73,10 @@ mod tests {
         }
         let readings = series.resident().unwrap().readings;
         assert!(readings.len() >= KEPT);
-        let gaps: Vec<_> = readings.windows(2).map(|pair| pair[1].at - pair[0].at).collect();
+        let gaps: Vec<_> = readings
+            .windows(2)
+            .map(|pair| pair[1].at.saturating_sub(pair[0].at))
+            .collect();
         assert!(gaps[..gaps.len() - 1].iter().all(|gap| *gap == gaps[0]), "{gaps:?}");
     }
 }

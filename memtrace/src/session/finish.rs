@@ -27,17 +27,28 @@ use crate::{
 /// After this time something is shown that moves.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// What reports are made with.
+pub(super) struct Making {
+    pub(super) reporter: Reporter,
+    pub(super) residency: Residency,
+    /// The live table under construction.
+    pub(super) live: Option<JoinHandle<()>>,
+}
+
 /// Stops listening, takes what is left, detaches, and reports.
 pub(super) async fn finish(
     mut tracer: Tracer,
     mut collector: Collector,
-    mut residency: Residency,
-    reporter: Reporter,
-    live: Option<JoinHandle<()>>,
+    making: Making,
     end: End,
     options: &Options,
     signals: &mut Signals,
 ) -> anyhow::Result<()> {
+    let Making {
+        reporter,
+        mut residency,
+        live,
+    } = making;
     tracer.ignore();
     collector.finish()?;
     residency.finish(&collector, &tracer).await;

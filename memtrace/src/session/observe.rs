@@ -8,18 +8,14 @@ use std::{
 };
 
 use anyhow::Context as _;
-use tokio::{
-    task::JoinHandle,
-    time::{MissedTickBehavior, interval, sleep_until},
-};
+use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
 use super::{
     budget,
     collector::{Collector, Notice},
-    finish,
+    finish::{self, Making},
     processes::Fresh,
     report::{self, Reporter},
-    residency::Residency,
     setup::{self, Ready},
     signals::{self, Signals},
     tracer::Tracer,
@@ -65,13 +61,10 @@ pub(super) struct Observed {
 pub(super) struct Loop<'a> {
     pub(super) tracer: Tracer,
     pub(super) collector: Collector,
-    residency: Residency,
-    reporter: Reporter,
+    making: Making,
     pub(super) selection: Selection,
     options: &'a Options,
     pub(super) ends: Ends,
-    /// The live table under construction.
-    live: Option<JoinHandle<()>>,
     first_event: bool,
     lost_at: Instant,
     sampled_at: Instant,
@@ -122,12 +115,14 @@ pub(super) async fn observe(
     let mut run = Loop {
         tracer: ready.tracer,
         collector: ready.collector,
-        residency: ready.residency,
-        reporter,
+        making: Making {
+            reporter,
+            residency: ready.residency,
+            live: None,
+        },
         selection,
         options,
         ends,
-        live: None,
         first_event: false,
         lost_at: now,
         sampled_at: now,
@@ -173,20 +168,14 @@ pub(super) async fn observe(
         (End::Exited(_), Some(child)) => child.try_wait().context("failed to learn the program's exit status")?,
         _ => None,
     };
-    let end = if let Some(status) = status {
-        End::Exited(Some(status.to_string()))
-    } else {
-        end
-    };
+    let end = status.map_or(end, |status| End::Exited(Some(status.to_string())));
     let Loop {
         tracer,
         collector,
-        residency,
-        reporter,
-        live,
+        making,
         ..
     } = run;
-    finish::finish(tracer, collector, residency, reporter, live, end, options, &mut signals).await?;
+    finish::finish(tracer, collector, making, end, options, &mut signals).await?;
     let status = match child {
         Some(child) if status.is_none() => wait_for(child, &mut signals).await?,
         _ => status,
@@ -256,7 +245,7 @@ impl Loop<'_> {
             self.collector.sweep(now_ns().saturating_sub(YOUNG_NS))?;
             self.drain();
             self.collector.sample(now_ns());
-            self.residency.tick(&self.collector, &self.tracer).await;
+            self.making.residency.tick(&self.collector, &self.tracer).await;
             let processes = &self.collector.processes;
             let state = self.tracer.state();
             state.forget_all_but(|incarnation| processes.description(incarnation).is_some());
@@ -280,16 +269,22 @@ impl Loop<'_> {
 
     /// Shows the live table; naming frames takes time, so it is made aside, and left out when the last is not done.
     fn show(&mut self) {
-        if self.live.as_ref().is_some_and(|live| !live.is_finished()) {
+        if self.making.live.as_ref().is_some_and(|live| !live.is_finished()) {
             return;
         }
         if let Err(error) = self.collector.sweep(u64::MAX) {
             log::debug!("the live table is without the youngest blocks: {error}");
         }
         self.drain();
-        let raw = report::Raw::take(&mut self.collector, &self.tracer, &self.residency, self.options, None);
-        let reporter = self.reporter.clone();
-        self.live = Some(tokio::task::spawn_blocking(move || reporter.show_live(raw)));
+        let raw = report::Raw::take(
+            &mut self.collector,
+            &self.tracer,
+            &self.making.residency,
+            self.options,
+            None,
+        );
+        let reporter = self.making.reporter.clone();
+        self.making.live = Some(tokio::task::spawn_blocking(move || reporter.show_live(raw)));
     }
 }
 

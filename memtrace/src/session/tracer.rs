@@ -338,11 +338,6 @@ impl Tracer {
         &self.state
     }
 
-    /// Whether what allocators hand out is followed now, or a sample of it.
-    pub(super) fn sees_blocks(&self) -> bool {
-        self.budget.as_ref().is_none_or(Budget::sees_blocks)
-    }
-
     /// What the reader of a report must know.
     pub(super) fn notes(&self) -> &[String] {
         &self.notes

@@ -2,7 +2,10 @@
 
 use proptest::prelude::*;
 
-use super::*;
+use super::{
+    Behind::{Anonymous, FileOrShared, Heap, Stack},
+    *,
+};
 
 const TEXT: &str = "\
 5581a4c00000-5581a4c21000 rw-p 00000000 00:00 0                          [heap]
@@ -38,7 +41,6 @@ VmFlags: rd wr nh
 fn sizes_flags_and_what_lies_behind() {
     let all = parse(TEXT.as_bytes()).unwrap();
     let behind: Vec<_> = all.iter().map(|entry| entry.behind).collect();
-    use Behind::{Anonymous, FileOrShared, Heap, Stack};
     let wanted = [
         Heap,
         FileOrShared,
@@ -80,7 +82,7 @@ fn what_is_not_understood_is_an_error_with_its_line() {
 fn this_process_has_all_its_memory_in_the_list() {
     let all = read(std::process::id()).unwrap();
     let sum = |part: fn(&Entry) -> u64| all.iter().map(part).sum::<u64>();
-    assert!(all.iter().any(|entry| entry.behind == Behind::Stack));
+    assert!(all.iter().any(|entry| entry.behind == Stack));
     assert!(sum(|entry| entry.rss) >= sum(|entry| entry.anonymous));
     assert!(sum(|entry| entry.anonymous) > 0);
     let gone = read(u32::MAX >> 1);

@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use self::read::{Round, Subject};
-use super::{collector::Collector, tracer::Tracer};
+use super::{budget::Budget, collector::Collector, tracer::Tracer};
 use crate::{
     clock::now_ns,
     options::Options,
@@ -158,6 +158,7 @@ impl Residency {
         let is_split = |incarnation: &u32| all.len() <= LARGEST || largest.contains(incarnation);
         let (split, others): (Vec<u32>, Vec<u32>) = all.iter().partition(|incarnation| is_split(incarnation));
         let pid = |incarnation: u32| collector.processes.description(incarnation).map(|who| who.pid);
+        let sees_blocks = tracer.budget.as_ref().is_none_or(Budget::sees_blocks);
         let mut subjects = Vec::with_capacity(split.len());
         for incarnation in split {
             let (Some(pid), Some(memory)) = (pid(incarnation), collector.ledger.memory(incarnation)) else {
@@ -167,7 +168,7 @@ impl Residency {
                 pid,
                 incarnation,
                 memory,
-                blocks_seen: tracer.sees_blocks() && tracer.state().hooks_any(incarnation),
+                blocks_seen: sees_blocks && tracer.state().hooks_any(incarnation),
                 known: self.known_of(incarnation, collector),
             });
         }
