@@ -110,6 +110,8 @@ pub mod flag {
     pub const MAIN_THREAD: u16 = 8192;
     /// The process was not traced before; only [`super::Kind::Exec`] carries it.
     pub const JOINED: u16 = 4096;
+    /// The mapping was asked for as the stack of a thread (`MAP_STACK`); only [`super::Kind::Map`] carries it.
+    pub const STACK: u16 = 16384;
 }
 
 /// Start of every record.

@@ -19,6 +19,7 @@ const PROT_NONE: u64 = 0;
 const PROT_EXEC: u64 = 4;
 const MAP_FIXED: u64 = 0x10;
 const MAP_ANONYMOUS: u64 = 0x20;
+const MAP_STACK: u64 = 0x20000;
 const MREMAP_DONTUNMAP: u64 = 4;
 
 /// Highest value that is an error number rather than an address (`MAX_ERRNO`, include/linux/err.h).
@@ -108,6 +109,9 @@ fn entered(ctx: &TracePointContext, task: Task, op: Op) -> Result<(), Counter> {
             } as u32;
             if flags & MAP_FIXED != 0 {
                 call.event_flags |= u32::from(flag::FIXED);
+            }
+            if flags & MAP_STACK != 0 {
+                call.event_flags |= u32::from(flag::STACK);
             }
             if protection & PROT_EXEC != 0 {
                 call.event_flags |= u32::from(flag::EXECUTABLE);

@@ -164,7 +164,7 @@ fn make(path: &Path, with_events: bool) {
             }
             let new = if series.modules() == 0 { &modules[..] } else { &[] };
             write(series.news(&ledger, new, &[], &[]).expect("memory"), now_ns);
-            let (live, allocated) = ledger.memory();
+            let (live, allocated) = ledger.memory_sums();
             let sums = Sums {
                 live,
                 allocated,

@@ -13,6 +13,7 @@ pub mod probe;
 pub mod process;
 pub mod profile;
 pub mod render;
+pub mod resident;
 pub mod session;
 pub mod store;
 pub mod symbolize;

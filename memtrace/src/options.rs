@@ -89,6 +89,8 @@ pub struct Options {
     pub sample: Option<u64>,
     /// Whether every allocation and free is sent, also of blocks that die young.
     pub every_event: bool,
+    /// Whether resident memory is read.
+    pub resident: bool,
     /// Whether to show the BPF side's diagnostics.
     pub diagnostics: bool,
     /// Whether to do without `bpf_loop` even where the kernel has it.
@@ -134,6 +136,7 @@ impl Options {
             sample,
             budget,
             every_event,
+            no_resident,
             bpf_log,
             old_loop,
             single_links,
@@ -200,6 +203,7 @@ impl Options {
             step,
             sample: sample.map(|size| sampling_interval(size.as_u64())).transpose()?,
             every_event,
+            resident: !no_resident,
             diagnostics: bpf_log,
             old_loop,
             single_links,

@@ -72,6 +72,10 @@ pub struct ReportArgs {
     /// to the byte, and tracing costs more
     #[arg(long)]
     pub every_event: bool,
+    /// Do not read resident memory: the kernel walks the page tables for it, some 20 ms for a GiB, and the targets' calls of `mmap`
+    /// wait meanwhile
+    #[arg(long)]
+    pub no_resident: bool,
     /// Show the BPF side's own diagnostics on standard error
     #[arg(long)]
     pub bpf_log: bool,

@@ -21,6 +21,7 @@ mod lifecycle;
 mod limits;
 mod live;
 mod lost;
+mod memory;
 mod own;
 mod process;
 mod processes;
@@ -54,6 +55,7 @@ use self::{
 };
 pub use self::{
     limits::Limits,
+    memory::{Extent, Memory, Owner, Range},
     snapshot::{ProcessFacts, ProcessesDropped, SiteFacts, Snapshot},
     stacks::{CallStack, Stacks},
     sums::{SiteKey, SiteSums},

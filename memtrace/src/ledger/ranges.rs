@@ -19,7 +19,8 @@ impl Ledger {
         let header = &map.header;
         let Some(process) = self.index(header) else { return };
         let site = self.site(process, Op::from_u8(header.op).unwrap_or(Op::Mmap), map.stack);
-        let region = Region::new(map.address, map.size, header.time_ns, site);
+        let region =
+            Region::new(map.address, map.size, header.time_ns, site).with_stack(header.flags & flag::STACK != 0);
         let replaced = self.add_region(process, region);
         if header.flags & flag::FIXED == 0 && replaced {
             self.tally.conflicts += 1;

@@ -20,6 +20,8 @@ pub(super) struct Region {
     pub(super) time_ns: u64,
     /// Index of the site.
     pub(super) site: u32,
+    /// Whether it was asked for as a thread's stack.
+    pub(super) is_stack: bool,
 }
 
 impl Region {
@@ -30,6 +32,7 @@ impl Region {
             limit: start.saturating_add(size),
             time_ns,
             site,
+            is_stack: false,
         }
     }
 
@@ -41,7 +44,13 @@ impl Region {
             limit: end,
             time_ns,
             site,
+            is_stack: false,
         }
+    }
+
+    /// The same as a thread's stack, or not.
+    pub(super) const fn with_stack(self, is_stack: bool) -> Self {
+        Self { is_stack, ..self }
     }
 
     /// Requested bytes that lie in it.

@@ -59,7 +59,7 @@ impl Ledger {
     }
 
     /// Live memory, and memory ever allocated: heap and mapped.
-    pub fn memory(&self) -> (Amount, Amount) {
+    pub fn memory_sums(&self) -> (Amount, Amount) {
         let (mut live, mut allocated) = (Amount::default(), Amount::default());
         let sites = self.sites.keys()[APART..].iter().zip(&self.sites.sums()[APART..]);
         for (_, sums) in sites.filter(|(key, _)| key.op.class().is_memory()) {

@@ -10,7 +10,10 @@ mod module;
 mod modules;
 pub mod namespace;
 mod others;
+pub mod pages;
+pub mod smaps;
 mod space;
+pub mod stack_pointers;
 
 pub use self::{
     build_id::{build_id, build_id_digits},

@@ -20,6 +20,7 @@ mod measure;
 mod plumbing;
 mod process;
 mod query;
+pub mod resident;
 mod sampling;
 mod timeline;
 pub mod suppress;
@@ -34,6 +35,7 @@ pub use self::{
     measure::Measure,
     modules::Module,
     process::{Process, SameHooks},
+    resident::Resident,
     sampling::{Budget, Sampling, StepTime},
     timeline::Moment,
 };
@@ -67,6 +69,8 @@ pub struct Profile {
     pub processes: Vec<Process>,
     /// Processes that have ended and are not in the list, because there was no room.
     pub processes_dropped: u64,
+    /// Resident memory of all processes together, or `None` when it could not be read.
+    pub resident: Option<Resident>,
     /// How far the numbers can be trusted, and what they cost.
     pub health: Health,
 }

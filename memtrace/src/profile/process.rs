@@ -4,7 +4,7 @@ use std::{cmp::Reverse, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Allocator, Amount, Profile};
+use super::{Allocator, Amount, Profile, Resident};
 
 /// A process that was observed. Its sums are of memory only, like [`super::Totals`].
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
@@ -44,6 +44,9 @@ pub struct Process {
     pub late: Option<Duration>,
     /// Its allocations that there was no room for.
     pub not_kept: u64,
+    /// Its resident memory, or `None` when it could not be read or it was not among the largest.
+    #[serde(default)]
+    pub resident: Option<Resident>,
 }
 
 /// Processes that have the same hooks.

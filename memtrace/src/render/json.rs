@@ -27,6 +27,13 @@
 //!                    began_seconds, ended_seconds  since the start of the observation, or null
 //!                    late_seconds             how long it ran before its probes were on, or null
 //! processes_dropped  processes that ended and are not in the list
+//! resident           null, or resident memory of all processes together; processes[] have one each, null for small ones:
+//!                    read_times, read_seconds, read_longest_seconds  what reading took; 0 in processes[]
+//!                    readings[]               first to last: at_seconds, rss and what it is made of, which sums to it:
+//!                                             live, held (by allocators, free), mapped, before (attach), stacks, files,
+//!                                             unknown; pss; of rss: huge (pages), lazy_free (MADV_FREE), coarse (its parts are
+//!                                             less certain); besides: swap, absent (live, not resident), processes it is of,
+//!                                             others (processes only whose total was read), others_rss
 //! sites[]            op                       the call: "malloc", "mmap" ...
 //!                    class                    "heap", "mapped", "file", "reserved" or "pages"
 //!                    group                    name of the group, or null
@@ -80,6 +87,7 @@ use crate::profile::{
 use super::{
     json_lines::Lines,
     json_process::{ProcessFields, process_fields},
+    json_resident::{ResidentFields, resident_fields},
 };
 
 /// Version of the schema.
@@ -119,6 +127,7 @@ struct Document<'a> {
     groups: &'a [String],
     processes: Vec<ProcessFields<'a>>,
     processes_dropped: u64,
+    resident: Option<ResidentFields>,
     sites: Vec<SiteFields<'a>>,
     health: HealthFields<'a>,
 }
@@ -207,6 +216,7 @@ fn document(profile: &Profile, sites: Sites) -> Document<'_> {
         sites: all,
         processes,
         processes_dropped,
+        resident,
         health,
     } = profile;
     Document {
@@ -236,6 +246,7 @@ fn document(profile: &Profile, sites: Sites) -> Document<'_> {
         groups,
         processes: processes.iter().map(process_fields).collect(),
         processes_dropped: *processes_dropped,
+        resident: resident.as_ref().map(resident_fields),
         sites: match sites {
             Sites::All => all.iter().map(|site| site_fields(profile, site)).collect(),
             Sites::Suspected => profile.suspects().map(|(site, _)| site_fields(profile, site)).collect(),

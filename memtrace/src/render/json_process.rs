@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::json_resident::{ResidentFields, resident_fields};
 use crate::profile::{Allocator, Amount, Process};
 
 /// A process as [`super::json`] describes it.
@@ -26,6 +27,7 @@ pub(super) struct ProcessFields<'a> {
     ended_seconds: Option<f64>,
     late_seconds: Option<f64>,
     not_kept: u64,
+    resident: Option<ResidentFields>,
 }
 
 /// The fields of a process.
@@ -48,6 +50,7 @@ pub(super) fn process_fields(process: &Process) -> ProcessFields<'_> {
         ended,
         late,
         not_kept,
+        resident,
     } = process;
     ProcessFields {
         pid: *pid,
@@ -67,5 +70,6 @@ pub(super) fn process_fields(process: &Process) -> ProcessFields<'_> {
         ended_seconds: ended.as_ref().map(Duration::as_secs_f64),
         late_seconds: late.as_ref().map(Duration::as_secs_f64),
         not_kept: *not_kept,
+        resident: resident.as_ref().map(resident_fields),
     }
 }

@@ -17,6 +17,7 @@ pub mod histogram;
 pub mod json;
 mod json_lines;
 mod json_process;
+mod json_resident;
 #[cfg(test)]
 mod json_schema;
 pub mod junit;
@@ -26,6 +27,7 @@ pub mod leaks;
 pub mod live;
 mod processes;
 mod suppressions;
+mod resident;
 pub mod text;
 pub mod timeline;
 pub mod tree;

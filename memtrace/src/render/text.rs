@@ -13,7 +13,7 @@ use super::{
     header, health,
     label::{self, fact},
     layout::{COLUMNS, wrap},
-    processes, suppressions,
+    processes, resident, suppressions,
 };
 
 /// Frames of a site in the summary; `leaks.txt` has more, the JSON all.
@@ -39,6 +39,10 @@ pub fn write(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
                 "Sums of a process are of all its sites, also of those that are not chosen."
             )?;
         }
+        writeln!(out)?;
+    }
+    if profile.resident.is_some() {
+        resident::write(profile, out)?;
         writeln!(out)?;
     }
     sites(profile, out)?;

@@ -15,6 +15,7 @@ use super::{
     collector::Collector,
     recorder::Recorder,
     report::{Raw, Reporter},
+    residency::Residency,
     signals::{self, Signals},
     tracer::Tracer,
 };
@@ -34,6 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(super) struct Outputs {
     pub(super) reporter: Reporter,
     pub(super) recorder: Option<Recorder>,
+    pub(super) residency: Residency,
     /// The live table under construction.
     pub(super) live: Option<JoinHandle<()>>,
 }
@@ -47,20 +49,22 @@ pub(super) async fn finish(
     options: &Options,
     signals: &mut Signals,
 ) -> anyhow::Result<bool> {
+    let Outputs {
+        reporter,
+        mut recorder,
+        mut residency,
+        live,
+    } = outputs;
     tracer.ignore();
     collector.finish()?;
+    residency.finish(&collector, &tracer).await;
     if let Some(budget) = &mut tracer.budget {
         budget.end_look(&mut collector)?;
     }
     tracer.end_unwinding();
-    let raw = Raw::take(&mut collector, &tracer, options, Some(end));
-    let Outputs {
-        reporter,
-        mut recorder,
-        live,
-    } = outputs;
+    let raw = Raw::take(&mut collector, &tracer, &residency, options, Some(end));
     if let Some(recorder) = &mut recorder {
-        recorder.last(&collector, &raw)?;
+        recorder.last(&collector, &raw, residency.fresh())?;
     }
     // Its blocks are many, and naming frames takes memory too.
     drop(collector);

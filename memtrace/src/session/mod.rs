@@ -18,6 +18,7 @@ mod processes;
 mod reading;
 mod recorder;
 mod report;
+mod residency;
 mod sampling;
 mod setup;
 mod signals;

@@ -8,10 +8,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use tokio::{
-    task::JoinHandle,
-    time::{MissedTickBehavior, interval, sleep_until},
-};
+use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
 use super::{
     budget,
@@ -67,13 +64,10 @@ pub(super) struct Observed {
 pub(super) struct Loop<'a> {
     pub(super) tracer: Tracer,
     pub(super) collector: Collector,
-    reporter: Reporter,
-    recorder: Option<Recorder>,
+    outputs: Outputs,
     pub(super) selection: Selection,
     options: &'a Options,
     pub(super) ends: Ends,
-    /// The live table under construction.
-    live: Option<JoinHandle<()>>,
     first_event: bool,
     lost_at: Instant,
     sampled_at: Instant,
@@ -121,6 +115,7 @@ pub(super) async fn observe(
             Recorder::begin(recording, target, &ready.tracer, &mut ready.collector, options)
         })
         .transpose()?;
+    ready.residency.begin(&ready.collector, &ready.tracer).await;
     ready.tracer.announce(&ready.what, &setup::allocators(&ready));
     ready.tracer.begin()?;
     budget::start(&mut ready.tracer, &mut ready.collector)?;
@@ -131,12 +126,15 @@ pub(super) async fn observe(
     let mut run = Loop {
         tracer: ready.tracer,
         collector: ready.collector,
-        reporter,
-        recorder,
+        outputs: Outputs {
+            reporter,
+            recorder,
+            residency: ready.residency,
+            live: None,
+        },
         selection,
         options,
         ends,
-        live: None,
         first_event: false,
         lost_at: now,
         sampled_at: now,
@@ -152,7 +150,7 @@ pub(super) async fn observe(
     let mut interrupted = false;
     let end = loop {
         let more = run.drain();
-        run.chores()?;
+        run.chores().await?;
         if !more && run.is_over() {
             break End::Exited(None);
         }
@@ -182,24 +180,13 @@ pub(super) async fn observe(
         (End::Exited(_), Some(child)) => child.try_wait().context("failed to learn the program's exit status")?,
         _ => None,
     };
-    let end = if let Some(status) = status {
-        End::Exited(Some(status.to_string()))
-    } else {
-        end
-    };
+    let end = status.map_or(end, |status| End::Exited(Some(status.to_string())));
     let Loop {
         tracer,
         collector,
-        reporter,
-        recorder,
-        live,
+        outputs,
         ..
     } = run;
-    let outputs = Outputs {
-        reporter,
-        recorder,
-        live,
-    };
     let check_failed = finish::finish(tracer, collector, outputs, end, options, &mut signals).await?;
     let status = match child {
         Some(child) if status.is_none() => wait_for(child, &mut signals).await?,
@@ -235,7 +222,7 @@ impl Loop<'_> {
     }
 
     /// What is due now and then.
-    fn chores(&mut self) -> anyhow::Result<()> {
+    async fn chores(&mut self) -> anyhow::Result<()> {
         // A program is told of before its mappings are, and they before its end.
         let (ends, others): (Vec<_>, Vec<_>) = std::mem::take(&mut self.collector.notices)
             .into_iter()
@@ -272,8 +259,10 @@ impl Loop<'_> {
             let now_ns = now_ns();
             let lost = report::lost(&self.tracer.counters());
             self.collector.sample(now_ns, lost);
-            if let Some(recorder) = &mut self.recorder {
-                recorder.tick(&mut self.collector, &self.tracer, now_ns)?;
+            let Outputs { recorder, residency, .. } = &mut self.outputs;
+            residency.tick(&self.collector, &self.tracer).await;
+            if let Some(recorder) = recorder {
+                recorder.tick(&self.collector, &self.tracer, residency, now_ns)?;
             }
             let processes = &self.collector.processes;
             let state = self.tracer.state();
@@ -298,16 +287,22 @@ impl Loop<'_> {
 
     /// Shows the live table; naming frames takes time, so it is made aside, and left out when the last is not done.
     fn show(&mut self) {
-        if self.live.as_ref().is_some_and(|live| !live.is_finished()) {
+        if self.outputs.live.as_ref().is_some_and(|live| !live.is_finished()) {
             return;
         }
         if let Err(error) = self.collector.sweep(u64::MAX) {
             log::debug!("the live table is without the youngest blocks: {error}");
         }
         self.drain();
-        let raw = report::Raw::take(&mut self.collector, &self.tracer, self.options, None);
-        let reporter = self.reporter.clone();
-        self.live = Some(tokio::task::spawn_blocking(move || reporter.show_live(raw)));
+        let raw = report::Raw::take(
+            &mut self.collector,
+            &self.tracer,
+            &self.outputs.residency,
+            self.options,
+            None,
+        );
+        let reporter = self.outputs.reporter.clone();
+        self.outputs.live = Some(tokio::task::spawn_blocking(move || reporter.show_live(raw)));
     }
 }
 

@@ -14,6 +14,7 @@ use super::{
     listed::{Listed, listed},
     mapped::facts,
     report::{Raw, cost},
+    residency::Residency,
     tracer::Tracer,
 };
 use crate::{
@@ -21,7 +22,7 @@ use crate::{
     message,
     options::{Options, Recording, Unwinding},
     process::Module,
-    profile::{self, Cost},
+    profile::{self, Cost, resident::Reading},
     store::{
         Contents, End, FileWriter, Pace, Series, Start,
         content::{self, Sums},
@@ -113,7 +114,13 @@ impl Recorder {
     }
 
     /// Writes a moment when one is due.
-    pub(super) fn tick(&mut self, collector: &mut Collector, tracer: &Tracer, now_ns: u64) -> anyhow::Result<()> {
+    pub(super) fn tick(
+        &mut self,
+        collector: &Collector,
+        tracer: &Tracer,
+        residency: &mut Residency,
+        now_ns: u64,
+    ) -> anyhow::Result<()> {
         if let Some(why) = self.file.failure().filter(|_| !self.told) {
             self.told = true;
             let path = self.file.path().display();
@@ -138,6 +145,7 @@ impl Recorder {
             &listed,
             now_ns,
         )?;
+        self.resident(&residency.fresh(), now_ns)?;
         let sums = Sums {
             seen: collector.processes.seen(),
             gaps: listed.gaps,
@@ -164,6 +172,13 @@ impl Recorder {
         }
         let pause = self.pace.next(self.began.elapsed(), self.file.written());
         self.next = pause.and_then(|pause| Instant::now().checked_add(pause));
+        Ok(())
+    }
+
+    fn resident(&self, readings: &Vec<(u32, Reading)>, now_ns: u64) -> anyhow::Result<()> {
+        if !readings.is_empty() {
+            self.file.block(content::RESIDENT, now_ns, content::pack(readings)?);
+        }
         Ok(())
     }
 
@@ -194,14 +209,20 @@ impl Recorder {
     }
 
     /// Writes the last moment, before the ledger goes.
-    pub(super) fn last(&mut self, collector: &Collector, raw: &Raw) -> anyhow::Result<()> {
+    pub(super) fn last(
+        &mut self,
+        collector: &Collector,
+        raw: &Raw,
+        resident: Vec<(u32, Reading)>,
+    ) -> anyhow::Result<()> {
         let listed = Listed {
             facts: raw.snapshot.processes.clone(),
-            who: raw.processes.clone(),
+            who: raw.processes.iter().map(without_resident).collect(),
             replaced: raw.replaced.clone(),
             gaps: raw.gaps,
         };
         self.news(&collector.ledger, &raw.modules, &raw.groups, &listed, raw.now_ns)?;
+        self.resident(&resident, raw.now_ns)?;
         let sums = Sums {
             seen: raw.seen,
             gaps: raw.gaps,
@@ -250,6 +271,14 @@ impl Recorder {
     }
 }
 
+/// A process as it is noted: its resident memory comes by itself.
+fn without_resident(process: &profile::Process) -> profile::Process {
+    profile::Process {
+        resident: None,
+        ..process.clone()
+    }
+}
+
 /// How a recording begins.
 fn start(target: &profile::Target, tracer: &Tracer, options: &Options) -> Start {
     let system = uname();
@@ -276,7 +305,7 @@ fn start(target: &profile::Target, tracer: &Tracer, options: &Options) -> Start 
 
 /// The numbers of the ledger and of the counters.
 fn sums(ledger: &Ledger, counters: &[u64; Counter::COUNT], cost: &Cost) -> Sums {
-    let (live, allocated) = ledger.memory();
+    let (live, allocated) = ledger.memory_sums();
     Sums {
         live,
         allocated,

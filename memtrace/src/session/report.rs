@@ -18,6 +18,7 @@ use super::{
     listed::{Listed, listed, without_mark},
     mapped,
     recorder::Recorder,
+    residency::Residency,
     tracer::Tracer,
 };
 use crate::{
@@ -58,6 +59,8 @@ pub(super) struct Raw {
     pub(super) now_ns: u64,
     pub(super) end: Option<End>,
     pub(super) cost: Cost,
+    /// Resident memory of all processes together.
+    pub(super) resident: Option<profile::Resident>,
     /// Whether stacks were unwound by tables: then their ends are known, and not judged by the names of functions.
     pub(super) by_tables: bool,
     /// The sampling interval in bytes, and of how much time a part was looked at, if allocations were sampled.
@@ -68,7 +71,13 @@ pub(super) struct Raw {
 
 impl Raw {
     /// Takes what the stages have now.
-    pub(super) fn take(collector: &mut Collector, tracer: &Tracer, options: &Options, end: Option<End>) -> Self {
+    pub(super) fn take(
+        collector: &mut Collector,
+        tracer: &Tracer,
+        residency: &Residency,
+        options: &Options,
+        end: Option<End>,
+    ) -> Self {
         let now_ns = now_ns();
         let counters = tracer.counters();
         collector.sample(now_ns, lost(&counters));
@@ -78,12 +87,17 @@ impl Raw {
         let facts = std::mem::take(&mut snapshot.processes);
         let Listed {
             facts,
-            who: processes,
+            who: mut processes,
             replaced,
             gaps,
         } = listed(facts, collector, tracer);
         snapshot.processes = facts;
+        let mut residents = residency.residents();
+        for (process, facts) in processes.iter_mut().zip(&snapshot.processes) {
+            process.resident = residents.each.remove(&facts.incarnation);
+        }
         let mut notes = tracer.notes().to_vec();
+        notes.extend(residents.notes);
         let seen = collector.processes.seen();
         if seen <= 1 {
             // Of several, it is said of each.
@@ -101,6 +115,7 @@ impl Raw {
             recorded: Vec::new(),
             notes,
             cost: cost(&counters),
+            resident: residents.sum,
             counters,
             events: collector.events,
             malformed: collector.malformed,
@@ -295,6 +310,7 @@ impl Reporter {
             groups: raw.groups,
             processes,
             processes_dropped: raw.snapshot.processes_dropped.count,
+            resident: raw.resident,
             observed: Duration::from_nanos(raw.now_ns.saturating_sub(raw.started_ns)),
             settings: self.settings.clone(),
             filter: Vec::new(),

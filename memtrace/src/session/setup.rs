@@ -12,6 +12,7 @@ use super::{
     collector::Collector,
     description::{Description, container_of},
     loading, preflight,
+    residency::Residency,
     tracer::{Tracer, Wanted},
 };
 use crate::{
@@ -36,6 +37,7 @@ pub(super) struct Ready {
     pub(super) first: Vec<TargetInfo>,
     /// What is observed, in words.
     pub(super) what: String,
+    pub(super) residency: Residency,
 }
 
 /// A process that observation begins with.
@@ -96,6 +98,7 @@ pub(super) fn attach(selection: &Selection, options: &Options) -> anyhow::Result
         let what = format!("all processes ({} now)", first.len());
         let collector = tracer.collector(modules, options)?;
         return Ok(Ready {
+            residency: Residency::new(tracer.started_ns(), options),
             tracer,
             collector,
             first: Vec::new(),
@@ -114,6 +117,7 @@ pub(super) fn attach(selection: &Selection, options: &Options) -> anyhow::Result
         collector.add(incarnation, description(&info, incarnation), space);
     }
     Ok(Ready {
+        residency: Residency::new(tracer.started_ns(), options),
         tracer,
         collector,
         first: infos,
@@ -149,11 +153,15 @@ pub(super) fn attach_to_suspended(suspended: &mut Suspended, options: &Options) 
     tracer.laid_out(&space, pid, incarnation, None);
     tracer.settle();
     collector.add(incarnation, description(&info, incarnation), space);
+    // Before the program runs: all that it has is from before.
+    let mut residency = Residency::new(tracer.started_ns(), options);
+    residency.read_now(&collector, &tracer);
     Ok(Ready {
         tracer,
         collector,
         first: vec![info],
         what,
+        residency,
     })
 }
 

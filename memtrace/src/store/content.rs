@@ -37,6 +37,9 @@ pub const EVENTS: Kind = Kind(10);
 /// A moment: [`Moment`].
 pub const MOMENT: Kind = Kind(11);
 
+/// Readings of resident memory: a list of incarnation (0 for all together) and [`profile::resident::Reading`].
+pub const RESIDENT: Kind = Kind(12);
+
 /// What was recorded, where, and with what.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Start {

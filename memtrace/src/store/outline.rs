@@ -9,7 +9,7 @@ use super::{
     content::{self, Changes, Detail, End, ModuleFacts, Moment, Names, NewSites, NewStacks, ProcessNews, Start, Sums},
     state::State,
 };
-use crate::{ledger::SiteKey, process::Location};
+use crate::{ledger::SiteKey, process::Location, profile::resident::Reading};
 
 /// What a session file has.
 #[derive(Debug)]
@@ -111,6 +111,7 @@ impl<R: Read + Seek> Session<R> {
                     | content::PROCESSES
                     | content::CHANGES
                     | content::MOMENT
+                    | content::RESIDENT
                     | content::DETAIL
             ) {
                 continue;
@@ -202,6 +203,12 @@ fn apply(state: &mut State, head: &BlockHead, content: &[u8]) -> Option<bool> {
             for (gap, facts) in detail.sites.into_iter().zip(detail.facts) {
                 next = next.checked_add(gap as usize)?;
                 *state.details.get_mut(next.checked_sub(1)?)? = Some(Box::new(facts));
+            }
+        }
+        content::RESIDENT => {
+            let readings: Vec<(u32, Reading)> = content::unpack(content)?;
+            for (incarnation, reading) in readings {
+                state.resident.entry(incarnation).or_default().add(reading);
             }
         }
         content::CHANGES => add_changes(state, &content::unpack(content)?)?,

@@ -7,7 +7,7 @@ use super::content::{ModuleFacts, SiteDetail, Sums};
 use crate::{
     ledger::{CallStack, ProcessFacts, SiteKey, SiteSums},
     process::Location,
-    profile,
+    profile, resident,
 };
 
 /// The numbers of a site, in the order of the bits of [`super::content::Moment::masks`].
@@ -75,6 +75,8 @@ pub struct State {
     pub who: FxHashMap<u32, profile::Process>,
     /// Their sums.
     pub processes: FxHashMap<u32, ProcessFacts>,
+    /// Resident memory over time, by incarnation; 0 is all together.
+    pub resident: FxHashMap<u32, resident::Series>,
     /// The numbers of the whole observation.
     pub totals: Sums,
 }

@@ -135,7 +135,7 @@ impl World {
         let modules = vec![ModuleFacts::default(); if self.series.modules() == 0 { 2 } else { 0 }];
         let news = self.series.news(&self.ledger, &modules, &[], &[]).unwrap();
         self.write(news);
-        let (live, allocated) = self.ledger.memory();
+        let (live, allocated) = self.ledger.memory_sums();
         let sums = Sums {
             live,
             allocated,

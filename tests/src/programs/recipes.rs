@@ -66,6 +66,7 @@ const RECIPES: &[Recipe] = &[
         ..program("verdicts", &["verdicts.c"], &["-fno-ipa-icf"])
     },
     program("checked", &["checked.c"], &[]),
+    program("resident", &["resident.c"], &[]),
     program("life", &["life.c"], &[]),
     program("flood", &["flood.c"], &[]),
     program("late", &["late.c"], &[]),

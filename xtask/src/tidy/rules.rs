@@ -18,10 +18,11 @@ struct Rule {
 }
 
 /// All modules that turn something into something without touching the world.
-const PURE: [&str; 5] = [
+const PURE: [&str; 6] = [
     "memtrace/src/plan/",
     "memtrace/src/decode/",
     "memtrace/src/ledger/",
+    "memtrace/src/resident/",
     "memtrace/src/profile/",
     "memtrace/src/render/",
 ];
@@ -102,6 +103,7 @@ const RULES: &[Rule] = &[
             "memtrace/src/unwind/",
             "memtrace/src/decode/",
             "memtrace/src/ledger/",
+            "memtrace/src/resident/",
             "memtrace/src/symbolize/",
             "memtrace/src/profile/",
             "memtrace/src/render/",
@@ -130,6 +132,7 @@ const RULES: &[Rule] = &[
             "memtrace/src/plan/",
             "memtrace/src/decode/",
             "memtrace/src/ledger/",
+            "memtrace/src/resident/",
             "memtrace/src/symbolize/",
         ],
         except: &[],

@@ -6,6 +6,11 @@ use super::{Budget, model::Step};
 use crate::profile;
 
 impl Budget {
+    /// Whether blocks are followed at the present step, all of them or a sample.
+    pub(in crate::session) fn sees_blocks(&self) -> bool {
+        self.step != Step::Pages
+    }
+
     /// What reports say.
     pub(in crate::session) fn facts(&self) -> profile::Budget {
         let mut steps = self.steps.clone();

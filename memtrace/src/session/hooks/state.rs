@@ -43,6 +43,13 @@ impl State {
         hooked
     }
 
+    /// Whether any allocator of a program is hooked.
+    pub(in crate::session) fn hooks_any(&self, incarnation: u32) -> bool {
+        let all = self.all();
+        all.get(&incarnation)
+            .is_some_and(|hooked| !hooked.allocators.is_empty())
+    }
+
     /// Gives up what is said of programs that no report will list, once there are many.
     pub(in crate::session) fn forget_all_but(&self, wanted: impl Fn(u32) -> bool) {
         let mut all = self.all();

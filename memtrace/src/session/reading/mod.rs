@@ -27,7 +27,7 @@ pub use self::{
 use super::report::{Raw, Reporter, lost};
 use crate::{
     ledger::{Snapshot, Tally},
-    profile::{self, Cost, Process, Profile, Settings, Target},
+    profile::{self, Cost, Process, Profile, Resident, Settings, Target},
     store::{Known, Outline, Session, State, content::Sums},
     symbolize::Symbolizer,
     units,
@@ -278,11 +278,12 @@ impl<R: Read + Seek> Reading<R> {
         let end = outline.end.as_ref().filter(|_| at_end);
         let sums = &state.totals;
         let counters = counters(outline, sums);
-        let who = snapshot.processes.iter().map(|facts| {
-            state.who.get(&facts.incarnation).cloned().unwrap_or_else(|| Process {
-                pid: facts.pid,
-                ..Process::default()
-            })
+        let since = from_ns.map_or(Duration::ZERO, |from_ns| since_start(outline, from_ns));
+        let resident = |incarnation: u32| Some(later(state.resident.get(&incarnation)?.resident()?, since));
+        let who = snapshot.processes.iter().map(|facts| Process {
+            pid: facts.pid,
+            resident: resident(facts.incarnation),
+            ..state.who.get(&facts.incarnation).cloned().unwrap_or_default()
         });
         Raw {
             by_tables: outline.start.by_tables,
@@ -290,6 +291,7 @@ impl<R: Read + Seek> Reading<R> {
             budget: end.and_then(|end| end.budget.clone()),
             processes: who.collect(),
             replaced: Vec::new(),
+            resident: resident(0),
             groups: state.groups.clone(),
             seen: sums.seen,
             gaps: sums.gaps,
@@ -319,6 +321,15 @@ impl<R: Read + Seek> Reading<R> {
 /// What has failed when a recording cannot be read.
 fn failed(path: &Path) -> String {
     format!("failed to read the recording {}", path.display())
+}
+
+/// Readings from a moment on.
+fn later(mut resident: Resident, since: Duration) -> Resident {
+    resident.readings.retain(|reading| reading.at >= since);
+    for reading in &mut resident.readings {
+        reading.at = reading.at.saturating_sub(since);
+    }
+    resident
 }
 
 /// Kernel time of the last moment.

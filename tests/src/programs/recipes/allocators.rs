@@ -27,6 +27,7 @@ pub(super) const RECIPES: &[Recipe] = &[
     musl("matrix-musl-static", &["matrix.c"], &["-static"]),
     // Nothing is left that could be hooked.
     musl("matrix-musl-stripped", &["matrix.c"], &["-static", "-s"]),
+    musl("resident-musl", &["resident.c"], &[]),
     musl("known-musl", &["known.c"], &[]),
     program("matrix-cpp", CPP, &[]),
     // For allocators that abort where operator new should throw: mimalloc, when it is compiled as C.
@@ -48,6 +49,11 @@ pub(super) const RECIPES: &[Recipe] = &[
         TCMALLOC,
     ),
     linked("matrix-mimalloc", &["-DNEW_ABORTS"], &["-lmimalloc"], MIMALLOC),
+    Recipe {
+        libraries: &["-ljemalloc"],
+        needs: JEMALLOC,
+        ..program("resident-jemalloc", &["resident.c"], &["-DJEMALLOC"])
+    },
     own_names("own-names-jemalloc", &["-DJEMALLOC"], &["-ljemalloc"], JEMALLOC),
     own_names("own-names-mimalloc", &["-DMIMALLOC"], &["-lmimalloc"], MIMALLOC),
     own_names("own-names-tcmalloc", &["-DTCMALLOC"], &["-ltcmalloc"], TCMALLOC),
