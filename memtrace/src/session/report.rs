@@ -26,7 +26,7 @@ use crate::{
     ledger::{ProcessFacts, Snapshot},
     options::{Options, Unwinding},
     process::Module,
-    profile::{self, Allocator, Cost, End, FrameIndex, Profile, Settings, Site, Target},
+    profile::{self, Allocator, Cost, End, FrameIndex, Moment, Profile, Resident, Settings, Site, Target},
     render,
     store::ModuleFacts,
     symbolize::Symbolizer,
@@ -310,12 +310,12 @@ impl Reporter {
             groups: raw.groups,
             processes,
             processes_dropped: raw.snapshot.processes_dropped.count,
-            resident: raw.resident,
+            resident: raw.resident.clone(),
             observed: Duration::from_nanos(raw.now_ns.saturating_sub(raw.started_ns)),
             settings: self.settings.clone(),
             filter: Vec::new(),
             totals: raw.snapshot.totals,
-            timeline: raw.snapshot.timeline,
+            timeline: with_resident(raw.snapshot.timeline, raw.resident.as_ref()),
             frames: frames.all,
             modules,
             stacks,
@@ -324,6 +324,19 @@ impl Reporter {
         }
         .finished()
     }
+}
+
+/// Moments with what was resident at the last reading before each.
+fn with_resident(mut timeline: Vec<Moment>, resident: Option<&Resident>) -> Vec<Moment> {
+    let mut readings = resident.map_or(&[][..], |resident| &resident.readings).iter().peekable();
+    let mut last = None;
+    for moment in &mut timeline {
+        while let Some(reading) = readings.next_if(|reading| reading.at <= moment.at) {
+            last = Some(reading.rss);
+        }
+        moment.resident_bytes = last;
+    }
+    timeline
 }
 
 /// A process with its sums.
