@@ -33,6 +33,8 @@ fn exit_with_live_blocks_is_a_leak() {
         ("leaks.txt", "site_plain"),
         ("flamegraph.svg", "site_plain"),
         ("stacks.folded", "site_plain"),
+        ("tree.txt", "site_plain"),
+        ("histogram.txt", "Sizes of"),
     ] {
         let text = fs::read_to_string(report.file(name)).expect(name);
         assert!(text.contains(words), "{words} is not in {name}");

@@ -8,7 +8,13 @@ use std::{
 };
 
 use memtrace::{
-    profile::{Profile, Settings, suppress::Suppressions},
+    profile::{
+        Measure, Profile, Settings,
+        calltree::{self, CallTree},
+        diff::{Comparison, Kind},
+        filter::{Filter, FramePattern},
+        suppress::Suppressions,
+    },
     render,
     session::{Lookup, Part, Reading},
 };
@@ -113,6 +119,46 @@ fn check(name: &str) {
         report
     };
     assert_eq!(without_histories(json), without_histories(sums), "{name}");
+}
+
+/// The views of a recording add up to the truth that its program printed.
+fn check_views(name: &str) {
+    let profile = read(name, true);
+    let truth = fs::read_to_string(path(&format!("{name}.truth.json"))).expect("the truth is in the tree");
+    let truth = Truth::from_line(truth.trim());
+    let callers = calltree::Options {
+        direction: calltree::Direction::Callers,
+        plumbing: false,
+    };
+    for (site, sums) in &truth.sites {
+        let filter = Filter {
+            frames: vec![FramePattern::new(&format!("^{site}$")).expect("a name is an expression")],
+            ..Filter::default()
+        };
+        let kept = filter.apply(&profile).expect("no process is asked for");
+        let all = kept.sites.iter().fold((0, 0), |(bytes, count), site| {
+            (bytes + site.live.bytes, count + site.live.count)
+        });
+        assert_eq!(all, sums.live(), "{site} of {name}, filtered");
+        let tree = CallTree::new(&kept, callers);
+        assert_eq!(tree.total.live, kept.totals.live, "{site} of {name}, as a tree");
+    }
+    let last = profile.timeline.last().expect("a recording has a last moment");
+    assert_eq!(last.allocated_bytes, Some(profile.totals.allocated.bytes));
+    assert!(
+        profile
+            .timeline
+            .is_sorted_by(|one, next| one.at < next.at && one.allocated_bytes <= next.allocated_bytes)
+    );
+    let comparison = Comparison::new(&profile, &profile);
+    let same = |measure| comparison.sorted(measure).iter().all(|(kind, ..)| *kind == Kind::Same);
+    assert!(same(Measure::Live) && same(Measure::Allocated), "{name} beside itself");
+}
+
+#[test]
+fn views_add_up_to_the_truth() {
+    check_views("hooks");
+    check_views("ranges");
 }
 
 #[test]

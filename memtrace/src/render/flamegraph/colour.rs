@@ -10,6 +10,8 @@ use crate::render::{escape, folded, label};
 
 /// Behind everything.
 pub(super) const BACKGROUND: Color = Color { r: 250, g: 250, b: 248 };
+/// Behind a comparison: frames that have not changed are almost white, and are to be seen on it.
+pub(super) const BEHIND_CHANGES: Color = Color { r: 210, g: 210, b: 206 };
 /// The allocator and what passes requests on: there, but not what one looks for.
 const PLUMBING: Color = Color { r: 205, g: 205, b: 205 };
 /// A frame without a name.

@@ -8,6 +8,8 @@ use std::{
     io::{self, Write},
 };
 
+use inferno::flamegraph::color::BackgroundColor;
+
 use crate::{
     profile::{
         Frame, Measure,
@@ -17,7 +19,7 @@ use crate::{
     units::whole,
 };
 
-use super::{draw, excess_bits, options_of, picture_of};
+use super::{colour::BEHIND_CHANGES, draw, excess_bits, options_of, picture_of};
 
 /// Which side is drawn.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -73,6 +75,7 @@ pub fn write(comparison: &Comparison<'_>, measure: Measure, width: Width, out: &
     };
     let mut options = options_of(title, subtitle, measure);
     options.factor = 2_f64.powi(shift);
+    options.bgcolors = Some(BackgroundColor::Flat(BEHIND_CHANGES));
     options.negate_differentials = width == Width::Before;
     let lines: Vec<String> = folded
         .iter()
