@@ -134,7 +134,7 @@ fn case(
     let verdict = label::verdict(suspicion.verdict);
     let first = suspicion.suppressed_by.first();
     let outcome = if let Some(pattern) = first.and_then(|&index| profile.settings.suppressions.patterns().get(index)) {
-        let place = pattern.place.as_deref().unwrap_or("memtrace's own, for the C library");
+        let place = pattern.place.as_deref().unwrap_or("memtrace's own");
         Outcome::Skipped(format!(
             "suppressed by {} ({})",
             escape::text(&pattern.text),

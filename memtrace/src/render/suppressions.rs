@@ -82,7 +82,7 @@ pub(super) fn foot(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
 
 /// `  1.2 MiB in 3 sites      leak_cache (known.supp:4)`
 fn row(what: &str, pattern: &Pattern) -> String {
-    let place = pattern.place.as_deref().unwrap_or("memtrace's own, for the C library");
+    let place = pattern.place.as_deref().unwrap_or("memtrace's own");
     let text = format!(
         "{:INDENT$}{what:<24}  {} ({})",
         "",
