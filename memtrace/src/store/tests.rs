@@ -38,6 +38,7 @@ pub(super) fn start() -> Start {
             pid: PID,
             command: "program".to_owned(),
             executable: "/program".to_owned(),
+            build_id: None,
             allocators: Vec::new(),
             end: None,
         },
