@@ -101,7 +101,7 @@ fn returned(task: Task, thread: &Thread, call: Call, value: u64) -> Result<(), C
 
 /// Keeps or sends a new block, if it is in the sample.
 #[inline(always)]
-fn allocated(task: Task, op: Op, call: Call, address: u64) {
+pub(crate) fn allocated(task: Task, op: Op, call: Call, address: u64) {
     if call.weight == 0 {
         return;
     }

@@ -39,6 +39,7 @@ mod known;
 mod lifecycle;
 mod mapping;
 mod maps;
+mod once;
 mod recent;
 mod sample;
 mod sampled;
@@ -56,6 +57,12 @@ use aya_ebpf::{
 #[uprobe]
 pub fn alloc_enter(ctx: ProbeContext) -> u32 {
     stats::run(|| enter::alloc(&ctx))
+}
+
+/// A place in such a function where size and result are both known.
+#[uprobe]
+pub fn alloc_once(ctx: ProbeContext) -> u32 {
+    stats::run(|| once::alloc(&ctx))
 }
 
 /// Return of a function that allocates.

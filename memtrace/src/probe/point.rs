@@ -13,6 +13,8 @@ pub enum Role {
     Allocate,
     /// The same, whose returns are seen by probes on instructions: entry.
     AllocateOnly,
+    /// A place in such a function where size and result are both known.
+    Once,
     /// An instruction by which such a function returns.
     Leave,
     /// A static probe that tells of an allocation.
@@ -41,6 +43,7 @@ impl Role {
             Self::Wrapper => const { &[at("wrapper_enter", false)] },
             Self::Allocate => const { &[at("alloc_exit", true), at("alloc_enter", false)] },
             Self::AllocateOnly => const { &[at("alloc_enter", false)] },
+            Self::Once => const { &[at("alloc_once", false)] },
             Self::Leave => const { &[at("alloc_leave", false)] },
             Self::StaticAlloc => const { &[at("static_alloc", false)] },
             Self::StaticFree => const { &[at("static_free", false)] },
