@@ -93,6 +93,8 @@ pub struct Options {
     pub old_loop: bool,
     /// Whether each probe gets a link of its own even where the kernel has links to many places.
     pub single_links: bool,
+    /// Whether every allocation is seen at entry and return, also where one probe would do.
+    pub two_traps: bool,
     /// File that receives the ring's bytes.
     pub record_ring: Option<PathBuf>,
 }
@@ -121,6 +123,7 @@ impl Options {
             old_loop,
             single_links,
             step,
+            two_traps,
             record_ring,
         } = args;
         let ScopeArgs {
@@ -187,6 +190,7 @@ impl Options {
             diagnostics: bpf_log,
             old_loop,
             single_links,
+            two_traps,
             record_ring,
         })
     }

@@ -65,6 +65,9 @@ pub struct ReportArgs {
     /// Stay at this step whatever it costs
     #[arg(long, value_enum, requires = "budget", hide = true)]
     pub step: Option<Step>,
+    /// See every allocation at entry and return, also where one probe would do, to compare
+    #[arg(long, hide = true)]
+    pub two_traps: bool,
     /// Keep the bytes that come from the kernel in this file, to replay them later
     #[arg(long, value_name = "FILE", hide = true)]
     pub record_ring: Option<PathBuf>,

@@ -10,6 +10,7 @@ use super::{
     elf::{Elf, Function},
     families::{self, Group, Hook},
     flow::{self, Functions, Known},
+    once,
     placement::{self, Cost, Jumps, Placement},
     point::{AttachPoint, Detail, Kind},
 };
@@ -26,6 +27,16 @@ pub(super) struct Candidate {
     exits: Vec<u64>,
     /// Where the probe of its entry lies.
     placement: Placement,
+    /// Where one probe sees a whole allocation, or why none does. `None` where that was not looked for.
+    once: Option<Result<Once, &'static str>>,
+}
+
+/// Where one probe sees a whole allocation.
+#[derive(Clone, Debug)]
+struct Once {
+    seen: once::Seen,
+    /// The return instructions of the slow part that each jump there leads to, where they must be found.
+    exits: Vec<Vec<u64>>,
 }
 
 /// Where the probe of a return lies.
@@ -47,8 +58,17 @@ impl Candidate {
         Known::of(self.hook.op)
     }
 
-    /// The attach points: the entry, and the exits where they are probed.
+    /// Why one probe does not see a whole allocation, where that was looked for.
+    pub(super) fn two_traps(&self) -> Option<&'static str> {
+        self.once.as_ref()?.as_ref().err().copied()
+    }
+
+    /// The attach points: the entry, and the exits where they are probed; or the places where a whole allocation is seen, and the
+    /// slow part's entries and exits.
     pub(super) fn points<'data, R: ReadRef<'data>>(&self, elf: &Elf<'data, R>) -> Vec<AttachPoint> {
+        if let Some(Ok(once)) = &self.once {
+            return self.once_points(elf, once);
+        }
         points(
             elf,
             &self.symbol,
@@ -57,6 +77,47 @@ impl Candidate {
             self.hook.shape,
             &self.exits,
         )
+    }
+}
+
+impl Candidate {
+    /// The attach points where one probe sees a whole allocation on the fast path.
+    fn once_points<'data, R: ReadRef<'data>>(&self, elf: &Elf<'data, R>, once: &Once) -> Vec<AttachPoint> {
+        let placement = |at: u64| Placement {
+            beyond: u16::try_from(at.saturating_sub(self.svma)).unwrap_or(u16::MAX),
+            cost: Cost::Emulated,
+        };
+        let mut all = Vec::new();
+        for (slow, exits) in once.seen.slow.iter().zip(&once.exits) {
+            let placement = placement(slow.at);
+            let mut pair = points(
+                elf,
+                &self.symbol,
+                (self.offset, placement),
+                self.hook.op,
+                slow.shape,
+                exits,
+            );
+            for point in &mut pair {
+                point.from_entry = u64::from(placement.beyond);
+            }
+            all.append(&mut pair);
+        }
+        let places = once.seen.places.iter().map(|&(at, place)| {
+            let placement = placement(at);
+            AttachPoint {
+                symbol: self.symbol.clone(),
+                offset: self.offset + u64::from(placement.beyond),
+                placement,
+                kind: Kind::Once,
+                op: self.hook.op,
+                detail: Detail::Once(place),
+                from_entry: u64::from(placement.beyond),
+                semaphore: 0,
+            }
+        });
+        all.extend(places);
+        all
     }
 }
 
@@ -84,6 +145,7 @@ pub(super) fn points<'data, R: ReadRef<'data>>(
         kind,
         op,
         detail: Detail::Shape(shape),
+        from_entry: 0,
         semaphore: 0,
     };
     let kind = if op.is_free() { Kind::Free } else { Kind::Allocate };
@@ -100,6 +162,7 @@ pub(super) fn choose<'data, R: ReadRef<'data>>(
     elf: &Elf<'data, R>,
     code: &Code<'_, 'data, R>,
     functions: &[Function],
+    two_traps: bool,
 ) -> Choice {
     let mut choice = Choice::default();
     let candidates = candidates(elf, functions, &mut choice.refused);
@@ -123,7 +186,52 @@ pub(super) fn choose<'data, R: ReadRef<'data>>(
         let shape = candidate.hook.shape;
         (candidate.placement, candidate.hook.shape) = placement::place(code, candidate.svma, shape, &jumps);
     }
+    if !two_traps {
+        find_once(code, &never, &jumps, &mut choice);
+    }
     choice
+}
+
+/// Finds where one probe sees a whole allocation.
+fn find_once<'data, R: ReadRef<'data>>(
+    code: &Code<'_, 'data, R>,
+    never: &Functions,
+    jumps: &Jumps,
+    choice: &mut Choice,
+) {
+    let all = choice.chosen.iter().chain(&choice.passing);
+    let entries: FxHashSet<u64> = all.map(|candidate| candidate.svma).collect();
+    let return_probed = return_probed(&choice.chosen);
+    for candidate in &mut choice.chosen {
+        let Candidate { svma, hook, .. } = *candidate;
+        let shape = families::hook(&candidate.symbol).map_or(hook.shape, |hook| hook.shape);
+        if !matches!(hook.op, Op::Malloc | Op::New | Op::NewArray) || !once::is_size_only(shape) {
+            continue;
+        }
+        let seen = once::find(code, svma, shape, |at| entries.contains(&at), jumps);
+        candidate.once = Some(seen.and_then(|seen| {
+            let exits = seen.slow.iter().map(|slow| {
+                if !hook.throws {
+                    return Ok(Vec::new());
+                }
+                let target = slow
+                    .target
+                    .ok_or("its slow part, which may throw, is in another file")?;
+                flow::exits(code, target, |svma| return_probed.contains(&svma), never)
+            });
+            let exits = exits.collect::<Result<_, _>>()?;
+            Ok(Once { seen, exits })
+        }));
+    }
+}
+
+/// Entries of the functions that have a return probe.
+fn return_probed(chosen: &[Candidate]) -> FxHashSet<u64> {
+    chosen
+        .iter()
+        .filter(|candidate| !candidate.hook.op.is_free() && !candidate.hook.throws)
+        .map(|candidate| candidate.svma)
+        .collect()
 }
 
 /// One candidate for each address.
@@ -154,6 +262,7 @@ fn candidates<'data, R: ReadRef<'data>>(
             hook,
             exits: Vec::new(),
             placement: Placement::at_entry(Cost::Stepped("not looked at")),
+            once: None,
         };
         by_address
             .entry(function.svma)
@@ -245,12 +354,7 @@ fn passing<'data, R: ReadRef<'data>>(
 
 /// Finds the returns of what may throw; what has none that can be found is not hooked.
 fn find_exits<'data, R: ReadRef<'data>>(code: &Code<'_, 'data, R>, never: &Functions, choice: &mut Choice) {
-    let return_probed: FxHashSet<u64> = choice
-        .chosen
-        .iter()
-        .filter(|candidate| !candidate.hook.op.is_free() && !candidate.hook.throws)
-        .map(|candidate| candidate.svma)
-        .collect();
+    let return_probed = return_probed(&choice.chosen);
     let Choice { chosen, refused, .. } = choice;
     chosen.retain_mut(|candidate| {
         if !candidate.hook.throws {

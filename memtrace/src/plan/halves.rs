@@ -69,6 +69,7 @@ pub(super) fn find<'data, R: ReadRef<'data>>(
         name: pair.name(),
         hooks,
         points: all,
+        two_traps: Vec::new(),
     });
     (halves, found)
 }

@@ -169,6 +169,7 @@ mod tests {
                 name: name.to_owned(),
                 hooks: Vec::new(),
                 points: Vec::new(),
+                two_traps: Vec::new(),
             }],
             ..Analysis::default()
         }

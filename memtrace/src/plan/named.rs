@@ -100,14 +100,17 @@ pub(super) fn allocators<'data, R: ReadRef<'data>>(
     for candidate in &choice.chosen {
         let name = name(candidate);
         let points = candidate.points(elf);
+        let two_traps = candidate.two_traps().map(|why| (candidate.symbol.clone(), why));
         if let Some(known) = found.iter_mut().find(|known| known.name == name) {
             known.hooks.push(candidate.symbol.clone());
             known.points.extend(points);
+            known.two_traps.extend(two_traps);
         } else {
             found.push(Found {
                 name,
                 hooks: vec![candidate.symbol.clone()],
                 points,
+                two_traps: two_traps.into_iter().collect(),
             });
         }
     }

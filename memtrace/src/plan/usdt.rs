@@ -146,6 +146,7 @@ impl<'data> Found<'data> {
             offset,
             // The instruction is a `nop` for this very purpose.
             placement: Placement::at_entry(Cost::Emulated),
+            from_entry: 0,
             kind,
             op,
             detail: Detail::Operands(operands),

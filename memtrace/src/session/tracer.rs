@@ -123,7 +123,14 @@ impl Tracer {
             follow,
             wrappers: !by_tables,
         };
-        let hooks = Hooks::new(probes, policy, pairs)?;
+        let hooks = Hooks::new(
+            probes,
+            policy,
+            plan::Request {
+                pairs,
+                two_traps: options.two_traps,
+            },
+        )?;
         let mut tracer = Self {
             members,
             modes,

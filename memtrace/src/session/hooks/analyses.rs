@@ -30,12 +30,12 @@ pub(super) struct Analyses {
 }
 
 impl Analyses {
-    pub(super) fn new(pairs: Vec<plan::Pair>) -> Self {
+    pub(super) fn new(request: plan::Request) -> Self {
         Self {
             by_module: FxHashMap::default(),
             by_identity: FxHashMap::default(),
             next: 0,
-            request: plan::Request { pairs },
+            request,
         }
     }
 

@@ -70,12 +70,12 @@ pub(super) struct Hooks {
 }
 
 impl Hooks {
-    pub(super) fn new(mut probes: Probes, policy: Policy, pairs: Vec<plan::Pair>) -> Result<Self, ProbeError> {
+    pub(super) fn new(mut probes: Probes, policy: Policy, request: plan::Request) -> Result<Self, ProbeError> {
         Ok(Self {
             hooked: probes.hooked()?,
             probes,
             policy,
-            analyses: Analyses::new(pairs),
+            analyses: Analyses::new(request),
             programs: FxHashMap::default(),
             everywhere: FxHashMap::default(),
             links: Links::default(),

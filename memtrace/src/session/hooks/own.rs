@@ -34,7 +34,8 @@ impl Hooks {
         is_wanted: impl Fn(&AttachPoint) -> bool,
     ) -> anyhow::Result<Links> {
         let space = AddressSpace::read(pid).context("failed to read the mappings of the child")?;
-        let mut analyses = Analyses::new(pairs);
+        // What is tried out are a call's two ends.
+        let mut analyses = Analyses::new(plan::Request { pairs, two_traps: true });
         let mut links = Links::default();
         for (index, module) in Mapped::of(&space, pid, 0, None).modules {
             analyses.make(index, &module);

@@ -64,8 +64,9 @@ impl AttachPoint {
             Kind::Wrapper => Role::Wrapper,
             Kind::Allocate => match self.detail {
                 Detail::Shape(shape) if matches!(shape.exits, Exits::Instructions) => Role::AllocateOnly,
-                Detail::Shape(_) | Detail::Operands(_) => Role::Allocate,
+                _ => Role::Allocate,
             },
+            Kind::Once => Role::Once,
             Kind::Exit => Role::Leave,
             Kind::StaticAlloc => Role::StaticAlloc,
             Kind::StaticFree => Role::StaticFree,
