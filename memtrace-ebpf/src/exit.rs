@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Size of the return address that the return has taken off the stack, in bytes.
-const RETURN_ADDRESS: u64 = 8;
+pub(crate) const RETURN_ADDRESS: u64 = 8;
 
 /// Pairs the return of a probed function with its entry and sends what came of the call.
 #[inline(always)]

@@ -2,15 +2,12 @@
 //! caller follows. See `memtrace_common::once`, and `memtrace`'s plan for how such places are proven.
 
 use aya_ebpf::programs::ProbeContext;
-use memtrace_common::{Cookie, Counter, once, state::Call};
+use memtrace_common::{Cookie, Counter, check::HOOK, once, state::Call};
 
 use crate::{
     enter, exit, filter, inflight, sample, sampled, stats,
     unwind::{self, At},
 };
-
-/// Bits of a cookie that say which hook it is, its operation included.
-const HOOK: u64 = (1 << 24) - 1;
 
 /// Takes size, result and stack at once. There is never a call on record for it: between here and the return nothing is called.
 #[inline(always)]
@@ -25,6 +22,9 @@ pub(crate) fn alloc(ctx: &ProbeContext) -> Result<(), Counter> {
     }
     let thread = inflight::thread(task)?;
     let registers = unwind::registers(ctx);
+    let (size, address) = (sampled::register(ctx, place.size), sampled::register(ctx, place.result));
+    // Before anything is passed over: what is checked is the place.
+    thread.check.take(registers.sp, cookie, size, address);
     // A call on record with this stack pointer is of another hook, which has jumped here; or it never returned: of the same hook it
     // would be in the slow part, from where no way leads here.
     let recorded = thread.call.cookie;
@@ -33,11 +33,9 @@ pub(crate) fn alloc(ctx: &ProbeContext) -> Result<(), Counter> {
         return Err(Counter::Nested);
     }
     stats::count(Counter::OneTrap);
-    let address = sampled::register(ctx, place.result);
     if address == 0 {
         return Err(Counter::Failed);
     }
-    let size = sampled::register(ctx, place.size);
     let weight = sample::weight(size);
     if weight == 0 {
         return Ok(());
