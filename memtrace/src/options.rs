@@ -14,7 +14,7 @@ use memtrace_common::{
 };
 
 use crate::{
-    cli::{Flame, ReportArgs, ScopeArgs, Stack, Step},
+    cli::{Flame, Mutant, ReportArgs, ScopeArgs, Stack, Step},
     profile::Settings,
     render::Measure,
 };
@@ -95,6 +95,8 @@ pub struct Options {
     pub single_links: bool,
     /// Whether every allocation is seen at entry and return, also where one probe would do.
     pub two_traps: bool,
+    /// What the one probe that would do is told wrong, to try whether that is found.
+    pub once_mutant: Option<Mutant>,
     /// File that receives the ring's bytes.
     pub record_ring: Option<PathBuf>,
 }
@@ -124,6 +126,7 @@ impl Options {
             single_links,
             step,
             two_traps,
+            once_mutant,
             record_ring,
         } = args;
         let ScopeArgs {
@@ -191,6 +194,7 @@ impl Options {
             old_loop,
             single_links,
             two_traps,
+            once_mutant,
             record_ring,
         })
     }

@@ -11,6 +11,7 @@ use super::{
     families::{self, Group, Hook},
     flow::{self, Functions, Known},
     once,
+    one_trap::{self, OneTrap},
     placement::{self, Cost, Jumps, Placement},
     point::{AttachPoint, Detail, Kind},
 };
@@ -26,21 +27,13 @@ pub(super) struct Candidate {
     /// Its return instructions, where they must be found.
     exits: Vec<u64>,
     /// Where the probe of its entry lies.
-    placement: Placement,
+    pub(super) placement: Placement,
     /// Where one probe sees a whole allocation, or why none does. `None` where that was not looked for.
-    once: Option<Result<Once, &'static str>>,
-}
-
-/// Where one probe sees a whole allocation.
-#[derive(Clone, Debug)]
-struct Once {
-    seen: once::Seen,
-    /// The return instructions of the slow part that each jump there leads to, where they must be found.
-    exits: Vec<Vec<u64>>,
+    once: Option<Result<one_trap::Once, &'static str>>,
 }
 
 /// Where the probe of a return lies.
-const EXIT: Placement = Placement::at_entry(Cost::Stepped("it returns"));
+pub(super) const EXIT: Placement = Placement::at_entry(Cost::Stepped("it returns"));
 
 /// What came of the candidates of a file.
 #[derive(Debug, Default)]
@@ -54,6 +47,21 @@ pub(super) struct Choice {
 }
 
 impl Candidate {
+    /// What goes with one probe that sees a whole allocation, where there is one.
+    pub(super) fn one_trap<'data, R: ReadRef<'data>>(&self, elf: &Elf<'data, R>) -> Option<OneTrap> {
+        let once = self.once.as_ref()?.as_ref().ok()?;
+        let mut pair = self.pair(elf);
+        for point in &mut pair {
+            // The same frame as before, so that a site stays one. The exits too: their cookie is that of their entry.
+            point.from_entry = u64::from(self.placement.beyond);
+        }
+        Some(OneTrap {
+            symbol: self.symbol.clone(),
+            checks: once.checks(elf, self),
+            pair,
+        })
+    }
+
     fn known(&self) -> Option<Known> {
         Known::of(self.hook.op)
     }
@@ -67,8 +75,13 @@ impl Candidate {
     /// slow part's entries and exits.
     pub(super) fn points<'data, R: ReadRef<'data>>(&self, elf: &Elf<'data, R>) -> Vec<AttachPoint> {
         if let Some(Ok(once)) = &self.once {
-            return self.once_points(elf, once);
+            return once.points(elf, self);
         }
+        self.pair(elf)
+    }
+
+    /// The attach points of an entry and its returns.
+    pub(super) fn pair<'data, R: ReadRef<'data>>(&self, elf: &Elf<'data, R>) -> Vec<AttachPoint> {
         points(
             elf,
             &self.symbol,
@@ -77,47 +90,6 @@ impl Candidate {
             self.hook.shape,
             &self.exits,
         )
-    }
-}
-
-impl Candidate {
-    /// The attach points where one probe sees a whole allocation on the fast path.
-    fn once_points<'data, R: ReadRef<'data>>(&self, elf: &Elf<'data, R>, once: &Once) -> Vec<AttachPoint> {
-        let placement = |at: u64| Placement {
-            beyond: u16::try_from(at.saturating_sub(self.svma)).unwrap_or(u16::MAX),
-            cost: Cost::Emulated,
-        };
-        let mut all = Vec::new();
-        for (slow, exits) in once.seen.slow.iter().zip(&once.exits) {
-            let placement = placement(slow.at);
-            let mut pair = points(
-                elf,
-                &self.symbol,
-                (self.offset, placement),
-                self.hook.op,
-                slow.shape,
-                exits,
-            );
-            for point in &mut pair {
-                point.from_entry = u64::from(placement.beyond);
-            }
-            all.append(&mut pair);
-        }
-        let places = once.seen.places.iter().map(|&(at, place)| {
-            let placement = placement(at);
-            AttachPoint {
-                symbol: self.symbol.clone(),
-                offset: self.offset + u64::from(placement.beyond),
-                placement,
-                kind: Kind::Once,
-                op: self.hook.op,
-                detail: Detail::Once(place),
-                from_entry: u64::from(placement.beyond),
-                semaphore: 0,
-            }
-        });
-        all.extend(places);
-        all
     }
 }
 
@@ -147,6 +119,7 @@ pub(super) fn points<'data, R: ReadRef<'data>>(
         detail: Detail::Shape(shape),
         from_entry: 0,
         semaphore: 0,
+        of_one_trap: false,
     };
     let kind = if op.is_free() { Kind::Free } else { Kind::Allocate };
     let entry = at(entry + u64::from(placement.beyond), placement, kind);
@@ -220,7 +193,7 @@ fn find_once<'data, R: ReadRef<'data>>(
                 flow::exits(code, target, |svma| return_probed.contains(&svma), never)
             });
             let exits = exits.collect::<Result<_, _>>()?;
-            Ok(Once { seen, exits })
+            Ok(one_trap::Once { seen, exits })
         }));
     }
 }

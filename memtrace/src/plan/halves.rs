@@ -70,6 +70,7 @@ pub(super) fn find<'data, R: ReadRef<'data>>(
         hooks,
         points: all,
         two_traps: Vec::new(),
+        one_trap: Vec::new(),
     });
     (halves, found)
 }

@@ -170,6 +170,7 @@ mod tests {
                 hooks: Vec::new(),
                 points: Vec::new(),
                 two_traps: Vec::new(),
+                one_trap: Vec::new(),
             }],
             ..Analysis::default()
         }

@@ -14,6 +14,7 @@ mod judge;
 mod mangled;
 mod named;
 mod once;
+mod one_trap;
 mod pair;
 mod placement;
 mod point;
@@ -31,9 +32,10 @@ use self::{
 pub use self::{
     halves::{Half, Halves},
     judge::{PlanError, judge},
+    one_trap::OneTrap,
     pair::{Location, Pair, Place, Size},
     placement::{Cost, Placement},
-    point::{AttachPoint, Detail, Kind},
+    point::{AttachPoint, Checking, Detail, Kind},
 };
 
 /// Wrappers of mapping system calls in the C library, at whose entry the caller's frame pointer is intact.
@@ -71,6 +73,8 @@ pub struct Found {
     pub points: Vec<AttachPoint>,
     /// Functions of which one probe might see a whole allocation, and does not: why.
     pub two_traps: Vec<(String, &'static str)>,
+    /// Functions of which one probe sees whole allocations: what else goes with them.
+    pub one_trap: Vec<OneTrap>,
 }
 
 /// A heap that cannot be seen.
@@ -200,6 +204,7 @@ fn find_allocators<'data, R: ReadRef<'data>>(
             hooks,
             points: static_probes.points,
             two_traps: Vec::new(),
+            one_trap: Vec::new(),
         });
     } else if let Some(point) = static_probes.points.first() {
         choice.refused.push((
@@ -257,6 +262,7 @@ fn wrappers<'data, R: ReadRef<'data>>(
                     detail: Detail::Shape(shape),
                     from_entry: 0,
                     semaphore: 0,
+                    of_one_trap: false,
                 });
             }
         }

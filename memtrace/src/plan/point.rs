@@ -16,12 +16,27 @@ pub enum Kind {
     Once,
     /// A return instruction of such a function. Two functions can share one, so that one offset has two cookies.
     Exit,
+    /// A place in such a function that is for a check of the one before.
+    Check(Checking),
     /// A wrapper of a mapping system call.
     Wrapper,
     /// A static probe that tells of an allocation.
     StaticAlloc,
     /// A static probe that tells of a free.
     StaticFree,
+}
+
+/// What is checked there.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Checking {
+    /// The arguments, at the entry or near it.
+    Enter,
+    /// The size, at a jump to the slow part.
+    Slow,
+    /// The result, by a return probe. It is put where the entry is.
+    Return,
+    /// The result, at an instruction by which the fast path returns.
+    Leave,
 }
 
 /// Where the arguments are.
@@ -54,6 +69,8 @@ pub struct AttachPoint {
     pub from_entry: u64,
     /// File offset of the semaphore that turns a static probe on; 0 for none.
     pub semaphore: u64,
+    /// Whether it is of a function of which one probe sees whole allocations: others can take the place of these points.
+    pub of_one_trap: bool,
 }
 
 impl AttachPoint {
@@ -80,8 +97,10 @@ impl AttachPoint {
 
     /// Whether it is of a function that only takes memory: without its probes no free is missed.
     pub const fn only_takes(&self) -> bool {
-        matches!(self.kind, Kind::Allocate | Kind::Once | Kind::Exit | Kind::StaticAlloc)
-            && !self.op.is_realloc()
+        matches!(
+            self.kind,
+            Kind::Allocate | Kind::Once | Kind::Check(_) | Kind::Exit | Kind::StaticAlloc
+        ) && !self.op.is_realloc()
             && !self.op.is_resize()
     }
 
@@ -94,6 +113,9 @@ impl AttachPoint {
             Kind::Exit => 2,
             Kind::Allocate if self.op.is_realloc() || self.op.is_resize() => 3,
             Kind::Allocate | Kind::Once | Kind::StaticAlloc => 4,
+            // A call on record needs all that may answer.
+            Kind::Check(Checking::Slow | Checking::Return | Checking::Leave) => 5,
+            Kind::Check(Checking::Enter) => 6,
         }
     }
 }

@@ -151,6 +151,7 @@ impl<'data> Found<'data> {
             op,
             detail: Detail::Operands(operands),
             semaphore,
+            of_one_trap: false,
         })
     }
 }

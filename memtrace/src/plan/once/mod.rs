@@ -40,6 +40,8 @@ pub(super) struct Seen {
     pub(super) places: Vec<(u64, Once)>,
     /// The jumps to the slow part, for a pair.
     pub(super) slow: Vec<Slow>,
+    /// The instructions by which it returns (svma).
+    pub(super) returns: Vec<u64>,
 }
 
 /// A jump to the slow part.
@@ -114,8 +116,10 @@ pub(super) fn find<'data, R: ReadRef<'data>>(
         return Err("its places are not some few jumps");
     }
     for step in body.steps() {
-        if let End::Leaves(target) = step.end {
-            seen.slow.push(slow(step, target, shape, held(step.at))?);
+        match step.end {
+            End::Leaves(target) => seen.slow.push(slow(step, target, shape, held(step.at))?),
+            End::Returns => seen.returns.push(step.at),
+            End::GoesOn | End::Stops => {}
         }
     }
     let all = seen

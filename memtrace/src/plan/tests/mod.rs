@@ -3,6 +3,7 @@
 mod machine;
 mod made;
 mod once;
+mod one_trap;
 mod placement;
 
 use memtrace_common::{Cookie, Exits};

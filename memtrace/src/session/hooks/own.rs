@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 
-use super::{super::budget::STEPPED, Hooks, Mapped, analyses::Analyses, probe_point};
+use super::{super::budget::STEPPED, Hooks, Mapped, Told, analyses::Analyses, probe_point};
 use crate::{
     plan::{self, AttachPoint, Kind},
     probe::{Links, Scope},
@@ -35,7 +35,8 @@ impl Hooks {
     ) -> anyhow::Result<Links> {
         let space = AddressSpace::read(pid).context("failed to read the mappings of the child")?;
         // What is tried out are a call's two ends.
-        let mut analyses = Analyses::new(plan::Request { pairs, two_traps: true });
+        let request = plan::Request { pairs, two_traps: true };
+        let mut analyses = Analyses::new(request, Told::default());
         let mut links = Links::default();
         for (index, module) in Mapped::of(&space, pid, 0, None).modules {
             analyses.make(index, &module);

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use memtrace_common::Exits;
 
 use crate::{
-    plan::{AttachPoint, Detail, Kind},
+    plan::{AttachPoint, Checking, Detail, Kind},
     probe::{Point, Role},
     process::{AddressSpace, Module},
 };
@@ -67,6 +67,10 @@ impl AttachPoint {
                 _ => Role::Allocate,
             },
             Kind::Once => Role::Once,
+            Kind::Check(Checking::Enter) => Role::CheckEnter,
+            Kind::Check(Checking::Slow) => Role::CheckSlow,
+            Kind::Check(Checking::Return) => Role::CheckReturn,
+            Kind::Check(Checking::Leave) => Role::CheckLeave,
             Kind::Exit => Role::Leave,
             Kind::StaticAlloc => Role::StaticAlloc,
             Kind::StaticFree => Role::StaticFree,
