@@ -1,6 +1,7 @@
 // What an allocator's fast path and its slow part do in turns: `once`.
 //
-// Run with an allocator put before the C library, whose small blocks come from a cache of the thread.
+// Run with an allocator put before the C library, whose small blocks come from a cache of the thread. With `switched` it first makes
+// allocations that are no site's, says `before`, and waits for a line.
 
 #include "truth.h"
 
@@ -147,9 +148,23 @@ static void in_child(void) {
     }
 }
 
-int main(void) {
+// What a tracer that is told wrong places may take for anything.
+static NOINLINE void before(void) {
+    for (size_t round = 0; round < ROUNDS; round++) {
+        void *block = malloc(1 + round % 900);
+        NEED(block != NULL);
+        free(block);
+    }
+    truth_write("before\n");
+    truth_line();
+}
+
+int main(int argc, char **argv) {
     pthread_t threads[THREADS];
     truth_ready();
+    if (argc > 1 && strcmp(argv[1], "switched") == 0) {
+        before();
+    }
     for (size_t index = 0; index < THREADS; index++) {
         NEED(pthread_create(&threads[index], NULL, work, (void *)(index * 1000)) == 0);
     }
