@@ -13,7 +13,7 @@ pub struct Cookie {
     /// Number of the hook: functions of equal operation are different hooks, and one of them may jump to another.
     pub hook: u16,
     /// Bits 24..64.
-    detail: u64,
+    pub(crate) detail: u64,
 }
 
 /// Where a function's arguments are: indices into the registers that pass integers (System V AMD64 ABI, 3.2.3: rdi, rsi,
@@ -62,6 +62,10 @@ pub(crate) const OLD: u32 = 8;
 pub(crate) const OUT: u32 = 12;
 /// The bit for exits by instructions.
 const BY_INSTRUCTIONS: u32 = 16;
+/// Where in the detail it begins how far from the entry of its function the attach point is.
+const BEYOND: u32 = 18;
+/// The farthest that can be told, in bytes.
+const MOST_BEYOND: u64 = (1 << 12) - 1;
 
 /// Bit of a packed cookie: the kernel steps through the instruction at the attach point, which costs ten times what one costs that
 /// it emulates.
@@ -84,6 +88,23 @@ impl Cookie {
             | index(shape.out) << OUT
             | by_instructions << BY_INSTRUCTIONS;
         Self { op, hook, detail }
+    }
+
+    /// The same for a function that is seen at several places, this one so many bytes beyond its entry: all of them then have the
+    /// entry's address in their stacks. `None` when that is too far to be told.
+    #[must_use]
+    pub const fn from_entry(self, bytes: u64) -> Option<Self> {
+        if bytes > MOST_BEYOND {
+            return None;
+        }
+        let detail = (self.detail & !(MOST_BEYOND << BEYOND)) | bytes << BEYOND;
+        Some(Self { detail, ..self })
+    }
+
+    /// How far the attach point is from the address that stacks have, in bytes.
+    #[inline(always)]
+    pub const fn beyond_entry(self) -> u64 {
+        self.detail >> BEYOND & MOST_BEYOND
     }
 
     /// The cookie of a static probe; `None` when an operand cannot be told in it.

@@ -32,6 +32,10 @@ counters! {
     MappingHits "mapping_hits" "Those at mapping system calls, which are no traps.";
     FreeHits "free_hits" "Hits of probes on functions that only free, or that may give back what they were given.";
     SteppedHits "stepped_hits" "Hits of probes on instructions that the kernel cannot emulate.";
+    OneTrap "one_trap" "Allocations that were seen by one trap instead of two.";
+    OneTrapChecked "one_trap_checked" "Calls in which what one trap takes was compared with the arguments and the result.";
+    OneTrapWrong "one_trap_wrong" "Those of them that one trap did not see as they were: sums are in doubt.";
+    CheckHits "check_hits" "Hits of the probes for that comparison.";
     TimedHits "timed_hits" "Hits whose run time was measured.";
     TimedNs "timed_ns" "Run time in nanoseconds of the hits that were measured.";
     Sent "sent" "Events put into the ring, stacks not included.";

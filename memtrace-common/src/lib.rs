@@ -4,7 +4,7 @@
 //! buffer ([`event`]), the cookie that an attach point carries ([`cookie`]), the settings the loader
 //! writes into the object ([`config`]), the values of the maps ([`state`]) and the counters
 //! ([`counter`]). Decisions that the BPF side takes and that need no kernel live here as plain
-//! functions, so that they are tested on the host ([`request`], [`identity`], [`sampling`], [`unwind`], [`young`]).
+//! functions, so that they are tested on the host ([`request`], [`once`], [`check`], [`identity`], [`sampling`], [`unwind`], [`young`]).
 //!
 //! Layout rules: `repr(C)`, explicit padding, no `bool`, and an assertion on every size.
 
@@ -18,12 +18,14 @@
     reason = "the BPF side wants these in line: a call there spills registers and is verified on its own"
 )]
 
+pub mod check;
 pub mod config;
 pub mod cookie;
 pub mod counter;
 pub mod event;
 pub mod identity;
 pub mod limits;
+pub mod once;
 pub mod op;
 mod pod;
 pub mod request;
@@ -36,5 +38,6 @@ pub mod young;
 pub use self::{
     cookie::{Cookie, Exits, Operand, Shape},
     counter::Counter,
+    once::{Once, When},
     op::Op,
 };

@@ -4,7 +4,7 @@
 /// (`PERF_MAX_STACK_DEPTH`, `include/uapi/linux/perf_event.h`).
 pub const MAX_FRAMES: usize = 127;
 
-/// Threads that can have a call in flight; a value is about 200 bytes and made on first use.
+/// Threads that can have a call in flight; a value is about 270 bytes and made on first use.
 pub const MAX_THREADS: u32 = 65_536;
 
 /// Processes traced at once: as many as Linux numbers by default (`PID_MAX_DEFAULT`, include/linux/threads.h).
@@ -50,6 +50,9 @@ pub const YOUNG_SLOTS: u32 = 1 << 14;
 
 /// Slots of the table of pairs for each processor: 256 KiB.
 pub const COUNTED_SLOTS: u32 = 1 << 11;
+
+/// Hooks that are checked, of all files together. A file has some twenty at most, and few files have an allocator.
+pub const MAX_CHECKED: u32 = 4096;
 
 /// Processors that have slots of their own; with more, some share theirs. The walk over all slots, whenever a process ends, stays
 /// below a millisecond.

@@ -3,6 +3,7 @@
 #![cfg(feature = "user")]
 
 use crate::{
+    check::Checked,
     config::Config,
     space::{Changes, FileKey, FileTable, Recent, Space},
     state::{LostFree, LostKey, Mode, Process, Thread},
@@ -20,5 +21,5 @@ macro_rules! pods {
 }
 
 pods!(
-    Changes, Config, FileKey, FileTable, LostFree, LostKey, Mode, Process, Recent, Space, Thread
+    Changes, Checked, Config, FileKey, FileTable, LostFree, LostKey, Mode, Process, Recent, Space, Thread
 );

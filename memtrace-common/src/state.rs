@@ -1,6 +1,6 @@
 //! Values and keys of the BPF maps.
 
-use crate::young::Block;
+use crate::{check::Check, young::Block};
 
 /// A traced process; the key is its pid (tgid).
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -106,6 +106,8 @@ pub struct Thread {
     pub trampoline: u64,
     /// The block to be replaced, with [`HOLDS_OLD`].
     pub old: Block,
+    /// The call that is being checked.
+    pub check: Check,
 }
 
 /// Bit of [`Call::flags`]: the old block was young, and [`Thread::old`] holds it until the call ends.
@@ -209,7 +211,7 @@ const _: () = {
     assert!(size_of::<Syscall>() == 32);
     assert!(size_of::<Registers>() == 24);
     assert!(size_of::<Freeing>() == 32);
-    assert!(size_of::<Thread>() == 224);
+    assert!(size_of::<Thread>() == 272);
     assert!(size_of::<LostKey>() == 16);
     assert!(size_of::<LostFree>() == 16);
 };

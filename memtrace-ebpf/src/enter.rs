@@ -70,7 +70,7 @@ pub(crate) fn alloc(ctx: &ProbeContext) -> Result<(), Counter> {
     let weight = sample::weight(request.size);
     let mut stack = NO_STACK;
     if weight != 0 {
-        stack = unwind::take(task, thread, registers, At::Entry);
+        stack = unwind::take(task, thread, unwind::entry_of(registers, hook), At::Entry);
     }
     let mut flags = stack.flags;
     let mut held = 0;

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Size of the return address that the return has taken off the stack, in bytes.
-const RETURN_ADDRESS: u64 = 8;
+pub(crate) const RETURN_ADDRESS: u64 = 8;
 
 /// Pairs the return of a probed function with its entry and sends what came of the call.
 #[inline(always)]
@@ -101,7 +101,7 @@ fn returned(task: Task, thread: &Thread, call: Call, value: u64) -> Result<(), C
 
 /// Keeps or sends a new block, if it is in the sample.
 #[inline(always)]
-fn allocated(task: Task, op: Op, call: Call, address: u64) {
+pub(crate) fn allocated(task: Task, op: Op, call: Call, address: u64) {
     if call.weight == 0 {
         return;
     }

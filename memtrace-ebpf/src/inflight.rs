@@ -10,6 +10,7 @@
 use aya_ebpf::{bindings::BPF_NOEXIST, helpers::bpf_probe_read_user};
 use memtrace_common::{
     Counter,
+    check::Check,
     state::{Call, Freeing, Registers, Syscall, Thread},
     young::Block,
 };
@@ -51,6 +52,7 @@ const EMPTY: Thread = Thread {
     wrapper: Registers { ip: 0, sp: 0, bp: 0 },
     trampoline: 0,
     old: Block::NONE,
+    check: Check::begin(0, 0, 0),
 };
 
 /// The state of a thread that was seen before.

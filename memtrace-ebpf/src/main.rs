@@ -26,6 +26,7 @@
 )]
 
 mod atomic;
+mod check;
 mod code;
 mod counted;
 mod emit;
@@ -39,6 +40,7 @@ mod known;
 mod lifecycle;
 mod mapping;
 mod maps;
+mod once;
 mod recent;
 mod sample;
 mod sampled;
@@ -56,6 +58,36 @@ use aya_ebpf::{
 #[uprobe]
 pub fn alloc_enter(ctx: ProbeContext) -> u32 {
     stats::run(|| enter::alloc(&ctx))
+}
+
+/// A place in such a function where size and result are both known.
+#[uprobe]
+pub fn alloc_once(ctx: ProbeContext) -> u32 {
+    stats::run(|| once::alloc(&ctx))
+}
+
+/// Entry of a function in which one probe sees a whole allocation, as long as that is checked.
+#[uprobe]
+pub fn check_enter(ctx: ProbeContext) -> u32 {
+    stats::run(|| check::enter(&ctx))
+}
+
+/// A jump to the slow part of such a function.
+#[uprobe]
+pub fn check_slow(ctx: ProbeContext) -> u32 {
+    stats::run(|| check::slow(&ctx))
+}
+
+/// Return of such a function.
+#[uretprobe]
+pub fn check_exit(ctx: RetProbeContext) -> u32 {
+    stats::run(|| check::exit(&ctx))
+}
+
+/// An instruction by which the fast path of such a function returns.
+#[uprobe]
+pub fn check_leave(ctx: ProbeContext) -> u32 {
+    stats::run(|| check::leave(&ctx))
 }
 
 /// Return of a function that allocates.

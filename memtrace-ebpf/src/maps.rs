@@ -9,6 +9,7 @@ use aya_ebpf::{
 };
 use memtrace_common::{
     Counter,
+    check::Checked,
     config::{Config, Files, Join, PidNamespace, ReturnProbes, Threads, Trampoline},
     event::Stack,
     identity::Identity,
@@ -81,6 +82,10 @@ pub(crate) static PROCESSES: HashMap<u32, Process> = HashMap::with_max_entries(l
 /// What is known of the hooks of a program, by incarnation: bits of [`memtrace_common::state::hooked`].
 #[map]
 pub(crate) static HOOKED: HashMap<u32, u32> = HashMap::with_max_entries(limits::MAX_PROCESSES, BPF_F_NO_PREALLOC);
+
+/// What came of the hooks that are checked, by their numbers ([`memtrace_common::Cookie::hook`]). The collector enters them.
+#[map]
+pub(crate) static CHECKED: HashMap<u32, Checked> = HashMap::with_max_entries(limits::MAX_CHECKED, BPF_F_NO_PREALLOC);
 
 /// What the programs do.
 #[map]

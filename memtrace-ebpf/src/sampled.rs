@@ -77,7 +77,7 @@ fn operand(ctx: &ProbeContext, operand: Operand) -> Result<u64, Counter> {
 /// A register by its number in the DWARF mapping. All are read, each from its own place: the verifier wants no other way into
 /// the context.
 #[inline(always)]
-fn register(ctx: &ProbeContext, number: u8) -> u64 {
+pub(crate) fn register(ctx: &ProbeContext, number: u8) -> u64 {
     let regs = ctx.as_ptr().cast::<pt_regs>();
     // SAFETY: the context of a uprobe program is a `pt_regs`, valid while the program runs.
     let regs = unsafe { &*regs };

@@ -14,7 +14,7 @@ use memtrace_common::{
 };
 
 use crate::{
-    cli::{ReportArgs, ScopeArgs, Stack, Step},
+    cli::{Mutant, ReportArgs, ScopeArgs, Stack, Step},
     profile::{Settings, suppress::Suppressions},
     render::{Measure, export::Format},
 };
@@ -97,6 +97,10 @@ pub struct Options {
     pub old_loop: bool,
     /// Whether each probe gets a link of its own even where the kernel has links to many places.
     pub single_links: bool,
+    /// Whether every allocation is seen at entry and return, also where one probe would do.
+    pub two_traps: bool,
+    /// What the one probe that would do is told wrong, to try whether that is found.
+    pub once_mutant: Option<Mutant>,
     /// The session file that is written, if any.
     pub recording: Option<Recording>,
 }
@@ -141,6 +145,8 @@ impl Options {
             old_loop,
             single_links,
             step,
+            two_traps,
+            once_mutant,
         } = args;
         let ScopeArgs {
             no_follow,
@@ -208,6 +214,8 @@ impl Options {
             old_loop,
             single_links,
             recording: None,
+            two_traps,
+            once_mutant,
         })
     }
 

@@ -2,9 +2,9 @@
 
 #![expect(clippy::print_stdout, reason = "a test prints what it compared")]
 
-use std::process::Command;
+use std::{path::Path, process::Command};
 
-use memtrace_tests::{Memtrace, Program, Report, Truth, programs, require_root};
+use memtrace_tests::{Memtrace, Program, Report, Truth, programs, require, require_root};
 
 /// Large enough that nothing is lost.
 const RING: [&str; 2] = ["--ring-size", "64MiB"];
@@ -15,8 +15,33 @@ const DEVIATIONS: f64 = 5.0;
 /// Of few it is, by so many intervals: that of blocks which come to as much none is drawn is as unlikely as e to the power of it.
 const FEW: f64 = 8.0;
 
+/// Steps under a budget.
+const BURSTS: [&str; 6] = ["--budget", "100%", "--sample", "1KiB", "--step", "bursts"];
+const PAGES: [&str; 6] = ["--budget", "100%", "--sample", "1KiB", "--step", "pages"];
+
+const JEMALLOC: &str = "libjemalloc.so.2";
+
+fn installed(library: &str) -> Result<(), String> {
+    let path = Path::new("/usr/lib/x86_64-linux-gnu").join(library);
+    path.exists()
+        .then_some(())
+        .ok_or(format!("needs {library}, which is not installed"))
+}
+
 fn traced(program: &str, arguments: &[&str], options: &[&str]) -> (Report, Truth) {
     Memtrace::traced(Program::start(program, arguments), &[&RING, options].concat())
+}
+
+/// The same with an allocator of which one probe sees most allocations.
+fn traced_by_one_trap(program: &str, arguments: &[&str], options: &[&str]) -> (Report, Truth) {
+    let mut command = Command::new(programs::path(program));
+    let program = Program::ready(command.args(arguments).env("LD_PRELOAD", JEMALLOC));
+    let (report, truth) = Memtrace::traced(program, &[&RING, options].concat());
+    println!("{}", report.profile["health"]["counters"]);
+    assert!(report.counter("one_trap") > 100);
+    // What one probe does not see while it is off is not held against it.
+    assert_eq!(report.counter("one_trap_wrong"), 0);
+    (report, truth)
 }
 
 /// The half length of the error bar over all rows of a site: `live` or `allocated`.
@@ -140,23 +165,42 @@ fn resized_and_moved_blocks_with_weights_are_seen_to_end() {
 }
 
 #[test]
+fn estimates_from_one_trap_lie_within_their_error_bars() {
+    require_root!();
+    require!(installed(JEMALLOC));
+    let (report, truth) = traced_by_one_trap("once", &[], &["--sample", "2KiB"]);
+    let inside = assert_estimates(&report, &truth);
+    println!("{:.0} % within their error bars", 100.0 * inside);
+    assert!(inside > 0.6, "19 of 20 should be, of some ten");
+    assert!(report.counter("unsampled") > report.counter("drawn"));
+}
+
+#[test]
 fn windows_show_rates_and_every_free() {
     require_root!();
-    let options = ["--budget", "100%", "--sample", "1KiB", "--step", "bursts"];
-    let (report, truth) = traced("steady", &["6000"], &options);
+    let (report, truth) = traced("steady", &["6000"], &BURSTS);
+    assert_windows(&report, &truth);
+}
+
+#[test]
+fn windows_of_one_trap_show_rates_and_every_free() {
+    require_root!();
+    require!(installed(JEMALLOC));
+    let (report, truth) = traced_by_one_trap("steady", &["6000"], &BURSTS);
+    assert_windows(&report, &truth);
+}
+
+fn assert_windows(report: &Report, truth: &Truth) {
     report.assert_healthy(0..=0);
     for row in report.rows_of("site_brief").filter(|row| row["class"] == "heap") {
         assert_eq!(row["live"]["bytes"], 0, "every free is seen: {row}");
     }
     for site in ["site_kept", "site_brief"] {
-        let (wanted, found) = (
-            truth.site(site).allocated_bytes as f64,
-            heap(&report, site, "allocated"),
-        );
+        let (wanted, found) = (truth.site(site).allocated_bytes as f64, heap(report, site, "allocated"));
         println!("{site}: allocated {wanted}, estimated {found}");
         assert!((0.7..1.4).contains(&(found / wanted)), "{site}: {found} of {wanted}");
     }
-    let (wanted, found) = (truth.site("site_kept").bytes as f64, heap(&report, "site_kept", "live"));
+    let (wanted, found) = (truth.site("site_kept").bytes as f64, heap(report, "site_kept", "live"));
     assert!((0.7..1.4).contains(&(found / wanted)), "live: {found} of {wanted}");
     // Mappings are never sampled. Between windows it is not known whose they are.
     assert_eq!(report.site("site_mapped"), truth.site("site_mapped"));
@@ -165,14 +209,25 @@ fn windows_show_rates_and_every_free() {
         report.counter("hits") < truth.site("site_kept").allocated_count * 5,
         "probes were off most of the time"
     );
-    assert_steps(&report, &["bursts"]);
+    assert_steps(report, &["bursts"]);
 }
 
 #[test]
 fn page_level_shows_mappings_and_says_what_it_does_not_know() {
     require_root!();
-    let options = ["--budget", "100%", "--sample", "1KiB", "--step", "pages"];
-    let (report, truth) = traced("steady", &["4000"], &options);
+    let (report, truth) = traced("steady", &["4000"], &PAGES);
+    assert_page_level(&report, &truth);
+}
+
+#[test]
+fn page_level_with_one_trap() {
+    require_root!();
+    require!(installed(JEMALLOC));
+    let (report, truth) = traced_by_one_trap("steady", &["4000"], &PAGES);
+    assert_page_level(&report, &truth);
+}
+
+fn assert_page_level(report: &Report, truth: &Truth) {
     report.assert_healthy(0..=0);
     assert_eq!(report.site("site_mapped"), truth.site("site_mapped"));
     let live: u64 = report
@@ -190,11 +245,11 @@ fn page_level_shows_mappings_and_says_what_it_does_not_know() {
     assert!(unknown > 0, "what was allocated in looks may have been freed since");
     let (wanted, found) = (
         truth.site("site_kept").allocated_bytes as f64,
-        heap(&report, "site_kept", "allocated"),
+        heap(report, "site_kept", "allocated"),
     );
     println!("allocated {wanted}, estimated {found}");
     assert!((0.6..1.7).contains(&(found / wanted)), "{found} of {wanted}");
-    assert_steps(&report, &["pages"]);
+    assert_steps(report, &["pages"]);
 }
 
 /// Bytes of a site that the allocator handed out: `live` or `allocated`.

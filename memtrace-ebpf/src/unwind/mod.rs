@@ -15,7 +15,7 @@ use aya_ebpf::{
     helpers::{bpf_get_current_task_btf, bpf_probe_read_user, bpf_task_pt_regs},
 };
 use memtrace_common::{
-    Counter,
+    Cookie, Counter,
     event::{StackEnd, flag, note},
     identity::Identity,
     space::Space,
@@ -59,6 +59,23 @@ pub(crate) fn registers(ctx: &impl EbpfContext) -> Registers {
         sp: regs.rsp,
         bp: regs.rbp,
     }
+}
+
+/// The registers as they are at the entry of the function, as far as a walk asks for them, at an attach point with the same stack
+/// and frame pointer: a function that is seen at several places is one frame.
+#[inline(always)]
+pub(crate) const fn entry_of(registers: Registers, hook: Cookie) -> Registers {
+    Registers {
+        ip: registers.ip.wrapping_sub(hook.beyond_entry()),
+        ..registers
+    }
+}
+
+/// The flags of a probe's context.
+#[inline(always)]
+pub(crate) fn flags(ctx: &impl EbpfContext) -> u64 {
+    // SAFETY: as in `registers`.
+    unsafe { (*ctx.as_ptr().cast::<pt_regs>()).eflags }
 }
 
 /// What a function returns, at the instruction that does.

@@ -20,7 +20,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use crate::{exit::Exit, render::escape};
 
 pub use self::{
-    report_args::{Flame, ReportArgs, Stack, Step},
+    report_args::{Flame, Mutant, ReportArgs, Stack, Step},
     target_args::{ScopeArgs, Split},
     view_args::{AnnotateArgs, DiffArgs, FilterArgs, HistogramArgs, MeasureArg, TimelineArgs, TreeArgs},
 };

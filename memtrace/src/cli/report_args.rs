@@ -88,6 +88,12 @@ pub struct ReportArgs {
     /// Stay at this step whatever it costs
     #[arg(long, value_enum, requires = "budget", hide = true)]
     pub step: Option<Step>,
+    /// See every allocation at entry and return, also where one probe would do, to compare
+    #[arg(long, hide = true)]
+    pub two_traps: bool,
+    /// Tell the one probe that would do something wrong, to try whether that is found: no report of such a run is worth anything
+    #[arg(long, value_enum, conflicts_with = "two_traps", hide = true)]
+    pub once_mutant: Option<Mutant>,
 }
 
 /// What a flame graph measures.
@@ -122,6 +128,17 @@ pub enum Step {
     Bursts,
     /// Mappings, and short looks
     Pages,
+}
+
+/// What a probe is told wrong of a place where it sees a whole allocation.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum Mutant {
+    /// The register with the requested size
+    Size,
+    /// The register with the result
+    Result,
+    /// Which way the jump goes
+    When,
 }
 
 /// How call stacks are found.

@@ -1,12 +1,19 @@
 //! Where the probes of an allocator lie, and why not elsewhere.
 
 use super::Check;
-use crate::plan::{AttachPoint, Cost, Found};
+use crate::plan::{AttachPoint, Cost, Found, Kind};
 
 const NAME: &str = "probes";
 
-/// One line for the probes at instructions that the kernel emulates, one for each reason why others are not.
+/// One line for the probes at instructions that the kernel emulates, one for each reason why others are not; and for each function of
+/// which one probe might see a whole allocation, where, or why not.
 pub(super) fn checks(found: &Found) -> Vec<Check> {
+    let mut checks = by_cost(found);
+    checks.extend(by_traps(found));
+    checks
+}
+
+fn by_cost(found: &Found) -> Vec<Check> {
     let mut emulated = Vec::new();
     let mut stepped: Vec<(&str, Vec<String>)> = Vec::new();
     for point in &found.points {
@@ -30,6 +37,38 @@ pub(super) fn checks(found: &Found) -> Vec<Check> {
             format!("{}: single-stepped, which costs more, at {names}: {why}", found.name),
         )
     }));
+    checks
+}
+
+fn by_traps(found: &Found) -> Vec<Check> {
+    let of = |symbol: &str, kind| {
+        let points = found.points.iter().filter(move |point| point.kind == kind);
+        list(points.filter(|point| point.symbol == symbol).map(name).collect())
+    };
+    let mut checks = Vec::new();
+    let seen_once = |hook: &&String| {
+        let mut points = found.points.iter();
+        points.any(|point| point.kind == Kind::Once && point.symbol == **hook)
+    };
+    for hook in found.hooks.iter().filter(seen_once) {
+        let slow = match &*of(hook, Kind::Allocate) {
+            "" => "there is no slow part".to_owned(),
+            slow => format!("two for the slow part, from {slow}"),
+        };
+        let places = of(hook, Kind::Once);
+        checks.push(Check::ok(
+            NAME,
+            format!(
+                "{}: one trap for an allocation by {hook}, at {places}; {slow}",
+                found.name
+            ),
+        ));
+    }
+    let refused = found.two_traps.iter().map(|(hook, why)| {
+        let told = format!("{}: two traps for an allocation by {hook}: {why}", found.name);
+        Check::ok(NAME, told)
+    });
+    checks.extend(refused);
     checks
 }
 

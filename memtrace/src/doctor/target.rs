@@ -75,7 +75,7 @@ fn look_into(info: &TargetInfo, space: &AddressSpace, checks: &mut Vec<Check>) {
 }
 
 fn library(module: &Arc<Module>) -> Library {
-    let request = plan::Request { pairs: Vec::new() };
+    let request = plan::Request::default();
     let debug = symbolize::debug_file(module);
     let debug = debug.as_ref().map(FileBytes::new);
     let analysis = match module.file() {

@@ -10,6 +10,8 @@ use super::{
     elf::{Elf, Function},
     families::{self, Group, Hook},
     flow::{self, Functions, Known},
+    once,
+    one_trap::{self, OneTrap},
     placement::{self, Cost, Jumps, Placement},
     point::{AttachPoint, Detail, Kind},
 };
@@ -25,11 +27,13 @@ pub(super) struct Candidate {
     /// Its return instructions, where they must be found.
     exits: Vec<u64>,
     /// Where the probe of its entry lies.
-    placement: Placement,
+    pub(super) placement: Placement,
+    /// Where one probe sees a whole allocation, or why none does. `None` where that was not looked for.
+    once: Option<Result<one_trap::Once, &'static str>>,
 }
 
 /// Where the probe of a return lies.
-const EXIT: Placement = Placement::at_entry(Cost::Stepped("it returns"));
+pub(super) const EXIT: Placement = Placement::at_entry(Cost::Stepped("it returns"));
 
 /// What came of the candidates of a file.
 #[derive(Debug, Default)]
@@ -43,12 +47,41 @@ pub(super) struct Choice {
 }
 
 impl Candidate {
+    /// What goes with one probe that sees a whole allocation, where there is one.
+    pub(super) fn one_trap<'data, R: ReadRef<'data>>(&self, elf: &Elf<'data, R>) -> Option<OneTrap> {
+        let once = self.once.as_ref()?.as_ref().ok()?;
+        let mut pair = self.pair(elf);
+        for point in &mut pair {
+            // The same frame as before, so that a site stays one. The exits too: their cookie is that of their entry.
+            point.from_entry = u64::from(self.placement.beyond);
+        }
+        Some(OneTrap {
+            symbol: self.symbol.clone(),
+            checks: once.checks(elf, self),
+            pair,
+        })
+    }
+
     fn known(&self) -> Option<Known> {
         Known::of(self.hook.op)
     }
 
-    /// The attach points: the entry, and the exits where they are probed.
+    /// Why one probe does not see a whole allocation, where that was looked for.
+    pub(super) fn two_traps(&self) -> Option<&'static str> {
+        self.once.as_ref()?.as_ref().err().copied()
+    }
+
+    /// The attach points: the entry, and the exits where they are probed; or the places where a whole allocation is seen, and the
+    /// slow part's entries and exits.
     pub(super) fn points<'data, R: ReadRef<'data>>(&self, elf: &Elf<'data, R>) -> Vec<AttachPoint> {
+        if let Some(Ok(once)) = &self.once {
+            return once.points(elf, self);
+        }
+        self.pair(elf)
+    }
+
+    /// The attach points of an entry and its returns.
+    pub(super) fn pair<'data, R: ReadRef<'data>>(&self, elf: &Elf<'data, R>) -> Vec<AttachPoint> {
         points(
             elf,
             &self.symbol,
@@ -84,7 +117,9 @@ pub(super) fn points<'data, R: ReadRef<'data>>(
         kind,
         op,
         detail: Detail::Shape(shape),
+        from_entry: 0,
         semaphore: 0,
+        of_one_trap: false,
     };
     let kind = if op.is_free() { Kind::Free } else { Kind::Allocate };
     let entry = at(entry + u64::from(placement.beyond), placement, kind);
@@ -100,6 +135,7 @@ pub(super) fn choose<'data, R: ReadRef<'data>>(
     elf: &Elf<'data, R>,
     code: &Code<'_, 'data, R>,
     functions: &[Function],
+    two_traps: bool,
 ) -> Choice {
     let mut choice = Choice::default();
     let candidates = candidates(elf, functions, &mut choice.refused);
@@ -123,7 +159,52 @@ pub(super) fn choose<'data, R: ReadRef<'data>>(
         let shape = candidate.hook.shape;
         (candidate.placement, candidate.hook.shape) = placement::place(code, candidate.svma, shape, &jumps);
     }
+    if !two_traps {
+        find_once(code, &never, &jumps, &mut choice);
+    }
     choice
+}
+
+/// Finds where one probe sees a whole allocation.
+fn find_once<'data, R: ReadRef<'data>>(
+    code: &Code<'_, 'data, R>,
+    never: &Functions,
+    jumps: &Jumps,
+    choice: &mut Choice,
+) {
+    let all = choice.chosen.iter().chain(&choice.passing);
+    let entries: FxHashSet<u64> = all.map(|candidate| candidate.svma).collect();
+    let return_probed = return_probed(&choice.chosen);
+    for candidate in &mut choice.chosen {
+        let Candidate { svma, hook, .. } = *candidate;
+        let shape = families::hook(&candidate.symbol).map_or(hook.shape, |hook| hook.shape);
+        if !matches!(hook.op, Op::Malloc | Op::New | Op::NewArray) || !once::is_size_only(shape) {
+            continue;
+        }
+        let seen = once::find(code, svma, shape, |at| entries.contains(&at), jumps);
+        candidate.once = Some(seen.and_then(|seen| {
+            let exits = seen.slow.iter().map(|slow| {
+                if !hook.throws {
+                    return Ok(Vec::new());
+                }
+                let target = slow
+                    .target
+                    .ok_or("its slow part, which may throw, is in another file")?;
+                flow::exits(code, target, |svma| return_probed.contains(&svma), never)
+            });
+            let exits = exits.collect::<Result<_, _>>()?;
+            Ok(one_trap::Once { seen, exits })
+        }));
+    }
+}
+
+/// Entries of the functions that have a return probe.
+fn return_probed(chosen: &[Candidate]) -> FxHashSet<u64> {
+    chosen
+        .iter()
+        .filter(|candidate| !candidate.hook.op.is_free() && !candidate.hook.throws)
+        .map(|candidate| candidate.svma)
+        .collect()
 }
 
 /// One candidate for each address.
@@ -154,6 +235,7 @@ fn candidates<'data, R: ReadRef<'data>>(
             hook,
             exits: Vec::new(),
             placement: Placement::at_entry(Cost::Stepped("not looked at")),
+            once: None,
         };
         by_address
             .entry(function.svma)
@@ -245,12 +327,7 @@ fn passing<'data, R: ReadRef<'data>>(
 
 /// Finds the returns of what may throw; what has none that can be found is not hooked.
 fn find_exits<'data, R: ReadRef<'data>>(code: &Code<'_, 'data, R>, never: &Functions, choice: &mut Choice) {
-    let return_probed: FxHashSet<u64> = choice
-        .chosen
-        .iter()
-        .filter(|candidate| !candidate.hook.op.is_free() && !candidate.hook.throws)
-        .map(|candidate| candidate.svma)
-        .collect();
+    let return_probed = return_probed(&choice.chosen);
     let Choice { chosen, refused, .. } = choice;
     chosen.retain_mut(|candidate| {
         if !candidate.hook.throws {

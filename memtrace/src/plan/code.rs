@@ -238,6 +238,20 @@ impl<'elf, 'data, R: ReadRef<'data>> Code<'elf, 'data, R> {
         Some(slots)
     }
 
+    /// Whether the file says that it has restartable sequences (rseq(2)): their descriptions are in sections of this name.
+    pub(super) fn has_restartable_sequences(&self) -> bool {
+        self.elf
+            .sections
+            .iter()
+            .any(|section| section.name.starts_with(b"__rseq_cs"))
+    }
+
+    /// Whether a constant may be an address of the file. Small ones are numbers, nearly always: no executable that is bound to its
+    /// addresses begins below 64 KiB (`vm.mmap_min_addr`).
+    pub(super) fn is_address(&self, value: u64) -> bool {
+        value >= 1 << 16 && self.elf.mapped(value).is_some()
+    }
+
     /// Whether a function, or a part of one, begins here, as far as the table for unwinding says so.
     pub(super) fn begins(&self, svma: u64) -> bool {
         let starts = self.starts.get_or_init(|| self.read_starts().unwrap_or_default());

@@ -89,7 +89,7 @@ fn walk<'data, R: ReadRef<'data>>(
     code: &Code<'_, 'data, R>,
     entry: u64,
     room: &Cell<usize>,
-    mut see: impl FnMut(Seen<'data>) -> Then,
+    mut see: impl FnMut(u64, Seen<'data>) -> Then,
 ) -> Result<(), &'static str> {
     let mut visited = FxHashSet::default();
     // With each address, whether a call comes just before it, and how many bytes are on the stack.
@@ -106,7 +106,7 @@ fn walk<'data, R: ReadRef<'data>>(
         room.set(less.ok_or("it is too long")?);
         let step = code.step(at).ok_or("its code cannot be read")?;
         let deep = depth.zip(step.deeper).and_then(|(depth, more)| depth.checked_add(more));
-        let mut then = |seen| match see(seen) {
+        let mut then = |seen| match see(at, seen) {
             Then::GoOn => Ok(true),
             Then::Enough => Ok(false),
             Then::Fail(why) => Err(why),
@@ -166,7 +166,7 @@ pub(super) fn exits<'data, R: ReadRef<'data>>(
     functions: &Functions,
 ) -> Result<Vec<u64>, &'static str> {
     let mut exits = Vec::new();
-    walk(code, entry, &Cell::new(MAX_INSTRUCTIONS), |seen| match seen {
+    walk(code, entry, &Cell::new(MAX_INSTRUCTIONS), |_, seen| match seen {
         Seen::Call(place) | Seen::Jump(place) if known(functions, place) == Some(Known::NeverReturns) => Then::Enough,
         Seen::Jump(Place::Local(target)) if target != entry && return_probed(target) => {
             Then::Fail("it ends in a jump to another hook")
@@ -187,18 +187,18 @@ pub(super) fn exits<'data, R: ReadRef<'data>>(
     Ok(exits)
 }
 
-/// Adds where the jumps of a function lead to, with what it jumps to: at least where the stack is as at the entry.
+/// Adds from where to where the jumps of a function lead, with what it jumps to: at least where the stack is as at the entry.
 ///
 /// # Errors
 /// Why that cannot be told, as a sentence.
-pub(super) fn targets<'data, R: ReadRef<'data>>(
+pub(super) fn jumps<'data, R: ReadRef<'data>>(
     code: &Code<'_, 'data, R>,
     entry: u64,
-    targets: &mut FxHashSet<u64>,
+    jumps: &mut FxHashSet<(u64, u64)>,
 ) -> Result<(), &'static str> {
-    walk(code, entry, &Cell::new(MAX_INSTRUCTIONS), |seen| match seen {
+    walk(code, entry, &Cell::new(MAX_INSTRUCTIONS), |at, seen| match seen {
         Seen::Jump(Place::Local(target)) => {
-            targets.insert(target);
+            jumps.insert((at, target));
             Then::GoOn
         }
         // Code finds its stack as deep as it always is there, so that such a jump leads to no place of another depth.
@@ -272,7 +272,7 @@ impl<'data, R: ReadRef<'data>> Prover<'_, '_, 'data, R> {
         let mut passed = false;
         let (code, room) = (self.code, self.room);
         let mut nested = Vec::new();
-        let result = walk(code, entry, room, |seen| {
+        let result = walk(code, entry, room, |_, seen| {
             let place = match seen {
                 Seen::Call(place) | Seen::Jump(place) => place,
                 Seen::JumpAnywhere(_) => return Then::Fail(ANYWHERE),

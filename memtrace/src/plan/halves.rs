@@ -69,6 +69,8 @@ pub(super) fn find<'data, R: ReadRef<'data>>(
         name: pair.name(),
         hooks,
         points: all,
+        two_traps: Vec::new(),
+        one_trap: Vec::new(),
     });
     (halves, found)
 }

@@ -169,6 +169,8 @@ mod tests {
                 name: name.to_owned(),
                 hooks: Vec::new(),
                 points: Vec::new(),
+                two_traps: Vec::new(),
+                one_trap: Vec::new(),
             }],
             ..Analysis::default()
         }

@@ -13,6 +13,8 @@ mod halves;
 mod judge;
 mod mangled;
 mod named;
+mod once;
+mod one_trap;
 mod pair;
 mod placement;
 mod point;
@@ -30,9 +32,10 @@ use self::{
 pub use self::{
     halves::{Half, Halves},
     judge::{PlanError, judge},
+    one_trap::OneTrap,
     pair::{Location, Pair, Place, Size},
     placement::{Cost, Placement},
-    point::{AttachPoint, Detail, Kind},
+    point::{AttachPoint, Checking, Detail, Kind},
 };
 
 /// Wrappers of mapping system calls in the C library, at whose entry the caller's frame pointer is intact.
@@ -55,6 +58,8 @@ const HEAP_DESTROY: &str = "mi_heap_destroy";
 pub struct Request {
     /// Functions that allocate and free.
     pub pairs: Vec<Pair>,
+    /// Whether every allocation is seen at entry and return, also where one probe would do.
+    pub two_traps: bool,
 }
 
 /// An allocator in a file.
@@ -66,6 +71,10 @@ pub struct Found {
     pub hooks: Vec<String>,
     /// Where the probes go.
     pub points: Vec<AttachPoint>,
+    /// Functions of which one probe might see a whole allocation, and does not: why.
+    pub two_traps: Vec<(String, &'static str)>,
+    /// Functions of which one probe sees whole allocations: what else goes with them.
+    pub one_trap: Vec<OneTrap>,
 }
 
 /// A heap that cannot be seen.
@@ -126,7 +135,7 @@ pub fn analyse<'data, 'debug, R: ReadRef<'data>, D: ReadRef<'debug>>(
     let code = Code::new(&elf);
     // The dynamic loader has a malloc of its own for its first steps; nobody else calls it. musl's is the C library as well.
     if !short_name.starts_with("ld-linux") {
-        find_allocators(name, short_name, &elf, &code, &functions, &mut analysis);
+        find_allocators((name, short_name), &elf, &code, &functions, request, &mut analysis);
     }
     for pair in &request.pairs {
         let (halves, found) = halves::find(name, &elf, &code, &functions, pair);
@@ -174,15 +183,15 @@ fn functions<'data, 'debug, R: ReadRef<'data>, D: ReadRef<'debug>>(
 }
 
 fn find_allocators<'data, R: ReadRef<'data>>(
-    name: &str,
-    short_name: &str,
+    (name, short_name): (&str, &str),
     elf: &Elf<'data, R>,
     code: &Code<'_, 'data, R>,
     functions: &[Function],
+    request: &Request,
     analysis: &mut Analysis,
 ) {
     let has = |wanted: &str| functions.iter().any(|function| function.name == wanted);
-    let mut choice = choice::choose(elf, code, functions);
+    let mut choice = choice::choose(elf, code, functions, request.two_traps);
     analysis.allocators = named::allocators(elf, short_name, functions, &mut choice);
     let static_probes = usdt::probes(elf);
     choice.refused.extend(static_probes.refused);
@@ -194,6 +203,8 @@ fn find_allocators<'data, R: ReadRef<'data>>(
             name: usdt::PROVIDER.to_owned(),
             hooks,
             points: static_probes.points,
+            two_traps: Vec::new(),
+            one_trap: Vec::new(),
         });
     } else if let Some(point) = static_probes.points.first() {
         choice.refused.push((
@@ -249,7 +260,9 @@ fn wrappers<'data, R: ReadRef<'data>>(
                     kind: Kind::Wrapper,
                     op,
                     detail: Detail::Shape(shape),
+                    from_entry: 0,
                     semaphore: 0,
+                    of_one_trap: false,
                 });
             }
         }

@@ -100,14 +100,20 @@ pub(super) fn allocators<'data, R: ReadRef<'data>>(
     for candidate in &choice.chosen {
         let name = name(candidate);
         let points = candidate.points(elf);
+        let two_traps = candidate.two_traps().map(|why| (candidate.symbol.clone(), why));
+        let one_trap = candidate.one_trap(elf);
         if let Some(known) = found.iter_mut().find(|known| known.name == name) {
             known.hooks.push(candidate.symbol.clone());
             known.points.extend(points);
+            known.two_traps.extend(two_traps);
+            known.one_trap.extend(one_trap);
         } else {
             found.push(Found {
                 name,
                 hooks: vec![candidate.symbol.clone()],
                 points,
+                two_traps: two_traps.into_iter().collect(),
+                one_trap: one_trap.into_iter().collect(),
             });
         }
     }

@@ -47,7 +47,7 @@ pub enum Cost {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Placement {
     /// Bytes beyond the entry of the function.
-    pub beyond: u8,
+    pub beyond: u16,
     /// What happens there.
     pub cost: Cost,
 }
@@ -73,6 +73,8 @@ impl fmt::Display for Placement {
 #[derive(Debug, Default)]
 pub(super) struct Jumps {
     targets: FxHashSet<u64>,
+    /// From where to where.
+    edges: FxHashSet<(u64, u64)>,
     /// Functions of which that cannot be told, with the reason.
     unknown: FxHashMap<u64, &'static str>,
 }
@@ -85,11 +87,27 @@ impl Jumps {
     ) -> Self {
         let mut jumps = Self::default();
         for entry in entries {
-            if let Err(why) = flow::targets(code, entry, &mut jumps.targets) {
+            if let Err(why) = flow::jumps(code, entry, &mut jumps.edges) {
                 jumps.unknown.insert(entry, why);
             }
         }
+        jumps.targets = jumps.edges.iter().map(|&(_, target)| target).collect();
         jumps
+    }
+
+    /// Whether no jump from elsewhere leads to one of these instructions of the function at `entry`, other than the entry itself.
+    ///
+    /// # Errors
+    /// Why that is not so, or cannot be told.
+    pub(super) fn stay_out_of(&self, entry: u64, inside: &FxHashSet<u64>) -> Result<(), &'static str> {
+        if let Some(why) = self.unknown.get(&entry) {
+            return Err(why);
+        }
+        let comes_in = |&(from, to): &(u64, u64)| to != entry && inside.contains(&to) && !inside.contains(&from);
+        if self.edges.iter().any(comes_in) {
+            return Err("code jumps to what follows the entry");
+        }
+        Ok(())
     }
 }
 
@@ -103,7 +121,7 @@ pub(super) fn place<'data, R: ReadRef<'data>>(
 ) -> (Placement, Shape) {
     match find(code, entry, shape, jumps) {
         Ok((at, shape)) => {
-            let beyond = u8::try_from(at - entry).unwrap_or(0);
+            let beyond = u16::try_from(at - entry).unwrap_or(0);
             let cost = Cost::Emulated;
             (Placement { beyond, cost }, shape)
         }
@@ -227,7 +245,7 @@ pub(super) fn here<'data, R: ReadRef<'data>>(code: &Code<'_, 'data, R>, at: u64)
 
 /// Whether the kernel emulates an instruction: `push` of a register, jumps and calls by a distance, and the one-byte `nop`, without
 /// prefixes (`push_setup_xol_ops` and `branch_setup_xol_ops`, `arch/x86/kernel/uprobes.c`, the same since Linux 4.16).
-fn is_emulated(instruction: &Instruction) -> bool {
+pub(super) fn is_emulated(instruction: &Instruction) -> bool {
     let length = instruction.len();
     match instruction.code() {
         // One byte, or two with the prefix for r8 to r15.

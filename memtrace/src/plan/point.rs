@@ -1,6 +1,6 @@
 //! One place to put a probe, and what the probe is told there.
 
-use memtrace_common::{Cookie, Op, Operand, Shape, cookie::STEPPED};
+use memtrace_common::{Cookie, Once, Op, Operand, Shape, cookie::STEPPED};
 
 use super::placement::{Cost, Placement};
 
@@ -12,8 +12,12 @@ pub enum Kind {
     /// The entry of a function that allocates, or near it. Its returns are seen by a return probe, unless the shape's exits are by
     /// instructions.
     Allocate,
+    /// A place in such a function where its size and its result are both known.
+    Once,
     /// A return instruction of such a function. Two functions can share one, so that one offset has two cookies.
     Exit,
+    /// A place in such a function that is for a check of the one before.
+    Check(Checking),
     /// A wrapper of a mapping system call.
     Wrapper,
     /// A static probe that tells of an allocation.
@@ -22,11 +26,26 @@ pub enum Kind {
     StaticFree,
 }
 
+/// What is checked there.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Checking {
+    /// The arguments, at the entry or near it.
+    Enter,
+    /// The size, at a jump to the slow part.
+    Slow,
+    /// The result, by a return probe. It is put where the entry is.
+    Return,
+    /// The result, at an instruction by which the fast path returns.
+    Leave,
+}
+
 /// Where the arguments are.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Detail {
     /// Of a function.
     Shape(Shape),
+    /// Of a function, with its result.
+    Once(Once),
     /// Of a static probe.
     Operands([Operand; 3]),
 }
@@ -46,8 +65,12 @@ pub struct AttachPoint {
     pub op: Op,
     /// Where its arguments are.
     pub detail: Detail,
+    /// How far from the function's entry its stacks are taken, in bytes, where there are several places: they have the entry's address.
+    pub from_entry: u64,
     /// File offset of the semaphore that turns a static probe on; 0 for none.
     pub semaphore: u64,
+    /// Whether it is of a function of which one probe sees whole allocations: others can take the place of these points.
+    pub of_one_trap: bool,
 }
 
 impl AttachPoint {
@@ -59,17 +82,25 @@ impl AttachPoint {
         };
         let cookie = match (self.kind, self.detail) {
             (Kind::Wrapper, _) => return 0,
-            (_, Detail::Shape(shape)) => Cookie::of_function(self.op, hook, shape).pack(),
+            (_, Detail::Shape(shape)) => self.moved(Cookie::of_function(self.op, hook, shape)),
+            (_, Detail::Once(once)) => self.moved(Cookie::of_once(self.op, hook, once)),
             // Operands that no cookie can tell were refused when the point was made.
             (_, Detail::Operands(operands)) => Cookie::of_static_probe(self.op, hook, operands).map_or(0, Cookie::pack),
         };
         cookie | stepped
     }
 
+    /// A place that is too far for its cookie was refused when the point was made.
+    fn moved(&self, cookie: Cookie) -> u64 {
+        cookie.from_entry(self.from_entry).map_or(0, Cookie::pack)
+    }
+
     /// Whether it is of a function that only takes memory: without its probes no free is missed.
     pub const fn only_takes(&self) -> bool {
-        matches!(self.kind, Kind::Allocate | Kind::Exit | Kind::StaticAlloc)
-            && !self.op.is_realloc()
+        matches!(
+            self.kind,
+            Kind::Allocate | Kind::Once | Kind::Check(_) | Kind::Exit | Kind::StaticAlloc
+        ) && !self.op.is_realloc()
             && !self.op.is_resize()
     }
 
@@ -81,7 +112,10 @@ impl AttachPoint {
             Kind::Wrapper => 1,
             Kind::Exit => 2,
             Kind::Allocate if self.op.is_realloc() || self.op.is_resize() => 3,
-            Kind::Allocate | Kind::StaticAlloc => 4,
+            Kind::Allocate | Kind::Once | Kind::StaticAlloc => 4,
+            // A call on record needs all that may answer.
+            Kind::Check(Checking::Slow | Checking::Return | Checking::Leave) => 5,
+            Kind::Check(Checking::Enter) => 6,
         }
     }
 }

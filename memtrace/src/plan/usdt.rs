@@ -146,10 +146,12 @@ impl<'data> Found<'data> {
             offset,
             // The instruction is a `nop` for this very purpose.
             placement: Placement::at_entry(Cost::Emulated),
+            from_entry: 0,
             kind,
             op,
             detail: Detail::Operands(operands),
             semaphore,
+            of_one_trap: false,
         })
     }
 }

@@ -56,14 +56,19 @@ mod tests {
 
     use super::{super::Role, *};
 
-    const ROLES: [Role; 7] = [
+    const ROLES: [Role; 12] = [
         Role::Free,
         Role::Wrapper,
         Role::Allocate,
         Role::AllocateOnly,
         Role::Leave,
+        Role::Once,
         Role::StaticAlloc,
         Role::StaticFree,
+        Role::CheckEnter,
+        Role::CheckSlow,
+        Role::CheckReturn,
+        Role::CheckLeave,
     ];
 
     fn point(file: &str, offset: u64, role: Role, order: u8) -> Point {
@@ -125,7 +130,7 @@ mod tests {
     proptest! {
         #[test]
         fn nothing_is_lost_and_the_order_holds(
-            wanted in prop::collection::vec((0..7_usize, 0..5_u8, 0..3_u32, 0..2_usize), 0..60),
+            wanted in prop::collection::vec((0..12_usize, 0..7_u8, 0..3_u32, 0..2_usize), 0..60),
         ) {
             let points: Vec<_> = (0..).zip(&wanted).map(|(offset, &(role, order, process, file))| {
                 let scope = if process == 0 { Scope::Machine } else { Scope::Process(process) };

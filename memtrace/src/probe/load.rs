@@ -14,7 +14,7 @@ use memtrace_common::{
     young,
 };
 
-use super::{Counters, Hooked, LostFrees, Members, ProbeError, Ring, Tables, kernel_types, multi::Multi};
+use super::{Checks, Counters, Hooked, LostFrees, Members, ProbeError, Ring, Tables, kernel_types, multi::Multi};
 
 /// The BPF object, built by `cargo xtask ebpf` and kept in the tree.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(
@@ -162,6 +162,14 @@ impl Probes {
     /// When it was taken before.
     pub fn hooked(&mut self) -> Result<Hooked, ProbeError> {
         Hooked::new(self.map("HOOKED")?)
+    }
+
+    /// What came of checks; can be taken once.
+    ///
+    /// # Errors
+    /// When it was taken before.
+    pub fn checks(&mut self) -> Result<Checks, ProbeError> {
+        Checks::new(self.map("CHECKED")?)
     }
 
     /// The ring buffer; can be taken once.

@@ -5,6 +5,7 @@
 
 mod attach;
 mod batch;
+mod checks;
 mod counted;
 mod counters;
 mod error;
@@ -23,6 +24,7 @@ mod tables;
 mod tracefs;
 
 pub use self::{
+    checks::Checks,
     counters::Counters,
     error::ProbeError,
     links::Links,

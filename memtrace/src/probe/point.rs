@@ -13,8 +13,18 @@ pub enum Role {
     Allocate,
     /// The same, whose returns are seen by probes on instructions: entry.
     AllocateOnly,
+    /// A place in such a function where size and result are both known.
+    Once,
     /// An instruction by which such a function returns.
     Leave,
+    /// Entry of a function whose allocations are seen at one place, to check that.
+    CheckEnter,
+    /// A jump to the slow part of it, for the same.
+    CheckSlow,
+    /// Its entry, where its return is to be checked.
+    CheckReturn,
+    /// An instruction by which it returns, for the same.
+    CheckLeave,
     /// A static probe that tells of an allocation.
     StaticAlloc,
     /// A static probe that tells of a free.
@@ -41,7 +51,12 @@ impl Role {
             Self::Wrapper => const { &[at("wrapper_enter", false)] },
             Self::Allocate => const { &[at("alloc_exit", true), at("alloc_enter", false)] },
             Self::AllocateOnly => const { &[at("alloc_enter", false)] },
+            Self::Once => const { &[at("alloc_once", false)] },
             Self::Leave => const { &[at("alloc_leave", false)] },
+            Self::CheckEnter => const { &[at("check_enter", false)] },
+            Self::CheckSlow => const { &[at("check_slow", false)] },
+            Self::CheckReturn => const { &[at("check_exit", true)] },
+            Self::CheckLeave => const { &[at("check_leave", false)] },
             Self::StaticAlloc => const { &[at("static_alloc", false)] },
             Self::StaticFree => const { &[at("static_free", false)] },
         }

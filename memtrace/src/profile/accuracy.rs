@@ -1,5 +1,6 @@
 //! One verdict out of the counters of [`Health`]: can the numbers be believed?
 
+use memtrace_common::Counter;
 use serde::Serialize;
 
 use super::{Health, StackHealth};
@@ -49,6 +50,11 @@ impl Health {
             ),
             (self.not_kept, "allocation without room", "allocations without room"),
             (self.gaps, "time without probes", "times without probes"),
+            (
+                self.counter(Counter::OneTrapWrong),
+                "allocation seen wrong, of those that were checked",
+                "allocations seen wrong, of those that were checked",
+            ),
             (lost, "stack lost", "stacks lost"),
             (overflow, "stack without room", "stacks without room"),
             (collisions, "stack mixed up", "stacks mixed up"),
@@ -69,6 +75,12 @@ impl Health {
             summary = format!("{summary}, but {}", remarks.join(", "));
         }
         Accuracy { exact, summary }
+    }
+
+    /// What the BPF side has counted.
+    fn counter(&self, counter: Counter) -> u64 {
+        let found = self.counters.iter().find(|(name, _)| name == counter.name());
+        found.map_or(0, |&(_, value)| value)
     }
 }
 
@@ -133,6 +145,20 @@ mod tests {
         assert_eq!(
             found.summary,
             "incomplete: 1 process joined late, 2 processes not fully hooked, 3 allocations without room"
+        );
+    }
+
+    #[test]
+    fn what_was_seen_wrong_is_in_doubt() {
+        let found = Health {
+            counters: vec![("one_trap_checked".into(), 70), ("one_trap_wrong".into(), 2)],
+            ..Health::default()
+        }
+        .accuracy();
+        assert!(!found.exact);
+        assert_eq!(
+            found.summary,
+            "incomplete: 2 allocations seen wrong, of those that were checked"
         );
     }
 

@@ -17,6 +17,13 @@ pub(super) fn health(raw: &Raw, frames: &[Frame], whole: impl Fn(usize) -> bool)
             crate::units::bytes(tally.gone_with_exec.bytes)
         ));
     }
+    let (wrong, checked) = (of(Counter::OneTrapWrong), of(Counter::OneTrapChecked));
+    if wrong > 0 {
+        notes.push(format!(
+            "of {checked} allocations that were checked, one trap did not see {wrong} as they were: sums are in doubt as far as they \
+             are from before two traps took over (--two-traps observes without it)"
+        ));
+    }
     let deep = of(Counter::StacksDeep);
     // Allocations whose stack is not whole, those that were cut for depth apart.
     let cut: u64 = raw

@@ -252,6 +252,7 @@ impl Loop<'_> {
             self.collector.apply_lost_frees()?;
         }
         budget::tick(&mut self.tracer, &mut self.collector)?;
+        self.tracer.heed_two_traps()?;
         if self.sampled_at.elapsed() >= SAMPLE_PAUSE {
             self.sampled_at = Instant::now();
             self.collector.sweep(now_ns().saturating_sub(YOUNG_NS))?;

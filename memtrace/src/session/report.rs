@@ -60,7 +60,7 @@ pub(super) struct Raw {
     pub(super) end: Option<End>,
     pub(super) cost: Cost,
     /// Resident memory of all processes together.
-    pub(super) resident: Option<profile::Resident>,
+    pub(super) resident: Option<Resident>,
     /// Whether stacks were unwound by tables: then their ends are known, and not judged by the names of functions.
     pub(super) by_tables: bool,
     /// The sampling interval in bytes, and of how much time a part was looked at, if allocations were sampled.

@@ -1,5 +1,7 @@
 //! Everything between the kernel and the loop: loaded programs, who is traced, who attaches, who makes tables.
 
+mod said;
+
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -13,18 +15,16 @@ use tokio::task::JoinHandle;
 use super::{
     budget::Budget,
     collector::{Collector, Notice},
-    hooks::{Hooker, Hooks, Mapped, Policy, State},
+    hooks::{Hooker, Hooks, Mapped, Policy, State, Switched, Told},
     processes::Processes,
     unwinding::Unwinding,
 };
 use crate::{
     clock::now_ns,
-    message,
     options::{Options, Unwinding as How},
     plan,
     probe::{self, Counters, Links, Members, Modes, ProbeError, Probes},
     process::{AddressSpace, Modules},
-    profile::Allocator,
     target::select::Selection,
 };
 
@@ -50,6 +50,8 @@ pub(super) struct Tracer {
     /// From then on.
     pub(super) hooker: Option<Hooker>,
     state: State,
+    /// Whether two probes have taken the place of one.
+    switched: Switched,
     unwinding: Unwinding,
     /// What the reader of a report must know.
     notes: Vec<String>,
@@ -108,6 +110,12 @@ impl Tracer {
                     .to_owned(),
             );
         }
+        if options.once_mutant.is_some() {
+            notes.push(
+                "--once-mutant: probes were told wrong places on purpose, and sums are wrong until that is found"
+                    .to_owned(),
+            );
+        }
         let counters = probes.counters()?;
         let members = probes.members()?;
         let mut modes = probes.modes()?;
@@ -122,13 +130,22 @@ impl Tracer {
             follow,
             wrappers: !by_tables,
         };
-        let hooks = Hooks::new(probes, policy, pairs)?;
+        let hooks = Hooks::new(
+            probes,
+            policy,
+            plan::Request {
+                pairs,
+                two_traps: options.two_traps,
+            },
+            Told(options.once_mutant),
+        )?;
         let mut tracer = Self {
             members,
             modes,
             drawn: 0,
             counters,
             state: hooks.state(),
+            switched: hooks.switched(),
             hooks: Some(hooks),
             hooker: None,
             unwinding,
@@ -296,25 +313,6 @@ impl Tracer {
         })))
     }
 
-    /// Says that observation has begun of `what`, in which these are hooked.
-    pub(super) fn announce(&self, what: &str, allocators: &[Allocator]) {
-        let probes = self.hooks.as_ref().map_or(0, Hooks::attached);
-        let mut names: Vec<_> = allocators
-            .iter()
-            .map(|found| format!("{} ({})", found.name, found.path))
-            .collect();
-        names.dedup();
-        let on = match names.len() {
-            0 => String::new(),
-            1..=4 => format!(" on {}", names.join(", ")),
-            all => format!(" on {} and {} more", names[..4].join(", "), all - 4),
-        };
-        message::say(&format!(
-            "attached to {what}: {probes} probes{on} in {} ms; Ctrl-C ends and reports",
-            self.started.elapsed().as_millis()
-        ));
-    }
-
     /// When loading began.
     pub(super) const fn started(&self) -> Instant {
         self.started
@@ -328,18 +326,6 @@ impl Tracer {
     /// What is hooked in which program.
     pub(super) const fn state(&self) -> &State {
         &self.state
-    }
-
-    /// What the reader of a report must know.
-    pub(super) fn notes(&self) -> &[String] {
-        &self.notes
-    }
-
-    /// Keeps what the reader of a report must know, once.
-    pub(super) fn note(&mut self, note: String) {
-        if !self.notes.contains(&note) {
-            self.notes.push(note);
-        }
     }
 
     /// The BPF side's counters. When the kernel does not give them the report says so by lacking them.

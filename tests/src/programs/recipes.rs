@@ -71,6 +71,9 @@ const RECIPES: &[Recipe] = &[
     program("flood", &["flood.c"], &[]),
     program("late", &["late.c"], &[]),
     program("sandbox", &["sandbox.c"], &[]),
+    program("once", &["once.cpp"], &["-pthread"]),
+    // For allocators that abort where operator new should throw: mimalloc, when it is compiled as C.
+    program("once-aborts", &["once.cpp"], &["-pthread", "-DNEW_ABORTS"]),
     program("cpp", &["cpp.cpp"], &[]),
     program("cpp-own-new", &["cpp.cpp"], &["-DOWN_NEW"]),
     program("libwrap.so", &["wrap.c"], &["-shared", "-fPIC"]),

@@ -13,6 +13,7 @@ pub(super) struct Made {
     imports: Vec<String>,
     note: Vec<u8>,
     constants: Vec<u8>,
+    more: Vec<String>,
 }
 
 /// Address of the function of that number.
@@ -60,6 +61,12 @@ impl Made {
     /// Adds a constant.
     pub(super) fn saying(mut self, constant: &str) -> Self {
         self.constants.extend(constant.as_bytes());
+        self
+    }
+
+    /// Adds an empty section of this name.
+    pub(super) fn with_section(mut self, name: &str) -> Self {
+        self.more.push(name.to_owned());
         self
     }
 
@@ -118,6 +125,9 @@ impl Made {
         section(&mut file, ".got", 1, 0, Err((GOT, 0x1000)));
         section(&mut file, ".note.stapsdt", 7, 0, Ok(&self.note));
         section(&mut file, ".rodata", 1, 0, Ok(&self.constants));
+        for name in &self.more {
+            section(&mut file, name, 1, 0, Ok(&[]));
+        }
         let names_at = file.len().next_multiple_of(8) as u64;
         let mut names = section(&mut file, ".shstrtab", 3, 0, Err((names_at, 0x100)));
         names.resize(0x100, 0);
@@ -130,7 +140,8 @@ impl Made {
         file[..16].copy_from_slice(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0");
         file[16..24].copy_from_slice(&[3, 0, 62, 0, 1, 0, 0, 0]);
         file[24..48].copy_from_slice(&words(&[0, 64, headers_at]));
-        file[52..64].copy_from_slice(&[64, 0, 56, 0, 1, 0, 64, 0, 8, 0, 7, 0]);
+        let more = u8::try_from(self.more.len()).unwrap();
+        file[52..64].copy_from_slice(&[64, 0, 56, 0, 1, 0, 64, 0, 8 + more, 0, 7 + more, 0]);
         // One segment that can be read and executed.
         file[64..72].copy_from_slice(&[1, 0, 0, 0, 5, 0, 0, 0]);
         file[72..120].copy_from_slice(&words(&[0, 0, 0, end, end, 4096]));

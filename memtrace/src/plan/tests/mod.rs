@@ -1,6 +1,9 @@
 //! Files that were made for the test, whole and damaged. Those of this machine are in `memtrace/tests/plan_files.rs`.
 
+mod machine;
 mod made;
+mod once;
+mod one_trap;
 mod placement;
 
 use memtrace_common::{Cookie, Exits};
@@ -18,6 +21,7 @@ fn analysed(made: &Made) -> Analysis {
 fn analysed_with(made: &Made, pairs: &[&str]) -> Analysis {
     let request = Request {
         pairs: pairs.iter().map(|pair| Pair::parse(pair).unwrap()).collect(),
+        ..Request::default()
     };
     analyse("/lib/made.so", &*made.bytes(), None::<&[u8]>, &request).unwrap()
 }
@@ -343,7 +347,7 @@ proptest! {
         if cut % 4 == 0 {
             bytes.truncate(usize::from(cut));
         }
-        let request = Request { pairs: vec![Pair::parse("_Znam:made+0x1000").unwrap()] };
+        let request = Request { pairs: vec![Pair::parse("_Znam:made+0x1000").unwrap()], ..Request::default() };
         let _either = analyse("/lib/made", &*bytes, Some(&*bytes), &request);
     }
 

@@ -186,7 +186,7 @@ proptest! {
                 holds[index(to)] = true;
             }
         }
-        let beyond = u8::try_from(code.len()).unwrap();
+        let beyond = u16::try_from(code.len()).unwrap();
         code.extend(JE);
         code.push(RET);
         let point = placed("free", &code).unwrap();

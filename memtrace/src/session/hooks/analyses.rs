@@ -10,14 +10,29 @@ use crate::{
     symbolize,
 };
 
+use super::mutant::Told;
+
 /// A file that was looked into.
 pub(super) struct Analysed {
     /// Which file it is.
     pub(super) identity: FileIdentity,
     /// What was found.
     pub(super) analysis: Analysis,
-    /// All points of it, with the number of the hook that each belongs to.
+    /// All points of it but those below, with the number of the hook that each belongs to.
     pub(super) points: Vec<(AttachPoint, u16)>,
+    /// Those of functions of which one probe sees whole allocations.
+    pub(super) one_trap: Vec<(AttachPoint, u16)>,
+    /// What checks those.
+    pub(super) checks: Vec<(AttachPoint, u16)>,
+    /// What can take their place: two probes for an allocation.
+    pub(super) pairs: Vec<(AttachPoint, u16)>,
+}
+
+impl Analysed {
+    /// Whether there is anything to attach to.
+    pub(super) fn has_points(&self) -> bool {
+        !self.points.is_empty() || !self.one_trap.is_empty()
+    }
 }
 
 /// Files by module, and by identity: several modules may be one file.
@@ -27,15 +42,17 @@ pub(super) struct Analyses {
     /// The number that the next hook gets. They wrap: hooks of equal number and operation must not call each other.
     next: u16,
     request: plan::Request,
+    told: Told,
 }
 
 impl Analyses {
-    pub(super) fn new(pairs: Vec<plan::Pair>) -> Self {
+    pub(super) fn new(request: plan::Request, told: Told) -> Self {
         Self {
             by_module: FxHashMap::default(),
             by_identity: FxHashMap::default(),
             next: 0,
-            request: plan::Request { pairs },
+            request,
+            told,
         }
     }
 
@@ -56,19 +73,28 @@ impl Analyses {
         let debug = symbolize::debug_file(module);
         let debug = debug.as_ref().map(FileBytes::new);
         let analysis = plan::analyse(&module.name, &FileBytes::new(file), debug.as_ref(), &self.request)?;
-        let mut hooks: FxHashMap<&str, u16> = FxHashMap::default();
-        let points = analysis.points().map(|point| {
-            let number = *hooks.entry(&point.symbol).or_insert_with(|| {
+        let mut hooks: FxHashMap<String, u16> = FxHashMap::default();
+        let mut numbered = |point: &AttachPoint| {
+            let number = *hooks.entry(point.symbol.clone()).or_insert_with(|| {
                 self.next = self.next.wrapping_add(1);
                 self.next
             });
             (point.clone(), number)
-        });
-        let points = points.collect();
+        };
+        let (one_trap, points) = analysis
+            .points()
+            .map(&mut numbered)
+            .partition(|(point, _)| point.of_one_trap);
+        let beside = || analysis.allocators.iter().flat_map(|found| &found.one_trap);
+        let checks = beside().flat_map(|beside| &beside.checks).map(&mut numbered).collect();
+        let pairs = beside().flat_map(|beside| &beside.pair).map(&mut numbered).collect();
         let analysed = Arc::new(Analysed {
             identity,
-            analysis,
             points,
+            one_trap: self.told.places(one_trap),
+            checks,
+            pairs,
+            analysis,
         });
         self.by_identity.insert(identity, Arc::clone(&analysed));
         Ok(analysed)

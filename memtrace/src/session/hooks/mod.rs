@@ -5,26 +5,32 @@
 //! birth is known.
 
 mod analyses;
+mod attach;
+mod check;
+mod held;
+mod mutant;
 mod own;
 mod point;
 mod state;
+mod two_traps;
 mod worker;
 
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Duration};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use self::{analyses::Analyses, point::probe_point};
+use self::{analyses::Analyses, check::Checks, held::Held, point::probe_point};
 pub(super) use self::{
+    mutant::Told,
     point::Mapped,
     state::{Hooked, State},
+    two_traps::Switched,
     worker::Hooker,
 };
 use crate::{
-    clock::now_ns,
-    plan::{self, AttachPoint, Kind, PlanError},
+    plan::{self, PlanError},
     probe::{self, Links, On, ProbeError, Probes, Scope},
-    process::{FileIdentity, Module, mapped_by_others},
+    process::{FileIdentity, Module},
     profile::Allocator,
 };
 
@@ -50,7 +56,18 @@ struct OfProgram {
     modules: Vec<(u32, Arc<Module>)>,
     /// Files that have their probes in this process.
     attached: FxHashSet<FileIdentity>,
-    links: Links,
+    held: Held,
+}
+
+impl OfProgram {
+    /// For whom its own probes are.
+    const fn scope(&self) -> Scope {
+        if self.thread == self.pid {
+            Scope::Process(self.pid)
+        } else {
+            Scope::Thread(self.thread)
+        }
+    }
 }
 
 /// Holds the loaded programs and what they are attached to.
@@ -62,7 +79,14 @@ pub(super) struct Hooks {
     programs: FxHashMap<u32, OfProgram>,
     /// Files that have probes: in every process, or in each by itself. It stays at that: a process must not stop twice.
     everywhere: FxHashMap<FileIdentity, bool>,
-    links: Links,
+    /// Those in every process.
+    held: Held,
+    tracepoints: Links,
+    /// Whether one probe sees what it should.
+    checks: Checks,
+    /// Whether no allocation is left to one probe any more.
+    two_traps: bool,
+    switched: Switched,
     state: State,
     attached: usize,
     /// Which probes on functions are on.
@@ -70,15 +94,24 @@ pub(super) struct Hooks {
 }
 
 impl Hooks {
-    pub(super) fn new(mut probes: Probes, policy: Policy, pairs: Vec<plan::Pair>) -> Result<Self, ProbeError> {
+    pub(super) fn new(
+        mut probes: Probes,
+        policy: Policy,
+        request: plan::Request,
+        told: Told,
+    ) -> Result<Self, ProbeError> {
         Ok(Self {
             hooked: probes.hooked()?,
+            checks: Checks::new(&mut probes)?,
+            two_traps: false,
+            switched: Switched::default(),
             probes,
             policy,
-            analyses: Analyses::new(pairs),
+            analyses: Analyses::new(request, told),
             programs: FxHashMap::default(),
             everywhere: FxHashMap::default(),
-            links: Links::default(),
+            held: Held::default(),
+            tracepoints: Links::default(),
             state: State::default(),
             attached: 0,
             on: On::All,
@@ -145,7 +178,7 @@ impl Hooks {
             .iter()
             .filter_map(|(index, _)| self.analyses.get(*index));
         let everywhere = files
-            .filter(|file| !file.points.is_empty())
+            .filter(|file| file.has_points())
             .all(|file| self.everywhere.get(&file.identity) == Some(&true));
         self.hooked.set(incarnation, everywhere);
     }
@@ -156,83 +189,6 @@ impl Hooks {
             .modules
             .iter()
             .all(|(index, _)| self.analyses.result(*index).is_some())
-    }
-
-    /// Attaches to the files of a program that have no probes for it.
-    fn attach_missing(&mut self, incarnation: u32) -> anyhow::Result<()> {
-        let Some(program) = self.programs.get(&incarnation) else {
-            return Ok(());
-        };
-        let pid = program.pid;
-        let own_scope = if program.thread == pid {
-            Scope::Process(pid)
-        } else {
-            Scope::Thread(program.thread)
-        };
-        let mut wanted = Vec::new();
-        for (index, module) in &program.modules {
-            let Some(file) = self.analyses.get(*index).filter(|file| !file.points.is_empty()) else {
-                continue;
-            };
-            let known = self.everywhere.get(&file.identity).copied();
-            if known == Some(true) || program.attached.contains(&file.identity) {
-                continue;
-            }
-            let scope = if known.unwrap_or_else(|| self.is_for_all(module)) {
-                Scope::Machine
-            } else if program.gone {
-                continue;
-            } else {
-                own_scope
-            };
-            wanted.push((file, Arc::clone(module), scope));
-        }
-        if wanted.is_empty() {
-            return Ok(());
-        }
-        let points = wanted.iter().flat_map(|(file, module, scope)| {
-            let needed = |point: &AttachPoint| point.kind != Kind::Wrapper || self.policy.wrappers;
-            let points = file.points.iter().filter(move |(point, _)| needed(point));
-            points.map(move |(point, number)| anyhow::Ok((*scope, probe_point(point, *number, module)?)))
-        });
-        let points = points.collect::<anyhow::Result<Vec<_>>>()?;
-        let (mut own, mut machine) = (Links::default(), Links::default());
-        let result = self.probes.attach(&points, &mut own, &mut machine);
-        let by_main_thread = own_scope == Scope::Process(pid) && !own.is_empty();
-        if result.is_err() {
-            // What is for all is tried again for the next who has the file, from the beginning: half of it would look like leaks.
-            machine.close_aside();
-            machine = Links::default();
-            wanted.retain(|(.., scope)| *scope != Scope::Machine);
-        }
-        self.attached += own.len() + machine.len();
-        for links in [&mut own, &mut machine] {
-            links.pause(self.on).close_aside();
-        }
-        self.links.append(machine);
-        for (file, _, scope) in &wanted {
-            self.everywhere.insert(file.identity, *scope == Scope::Machine);
-        }
-        if let Some(program) = self.programs.get_mut(&incarnation) {
-            program.links.append(own);
-            program.attached.extend(wanted.iter().map(|(file, ..)| file.identity));
-            let late = program.began_ns.map(|began_ns| now_ns().saturating_sub(began_ns));
-            self.state.late(incarnation, late);
-        }
-        result?;
-        // The kernel puts shared links on a process whose main thread has ended, but they never fire there.
-        let living = crate::target::living_thread(pid, pid);
-        anyhow::ensure!(
-            !by_main_thread || living.is_none_or(|thread| thread == pid),
-            "the main thread of process {pid} ended while probes were put on: its calls are not seen"
-        );
-        Ok(())
-    }
-
-    /// Whether a file gets its probes for the whole machine.
-    fn is_for_all(&self, module: &Module) -> bool {
-        let is_target = |pid: u32| self.programs.values().any(|program| program.pid == pid);
-        self.policy.machine_wide || (self.policy.follow && !mapped_by_others(module, is_target))
     }
 
     /// Keeps what reports say of a program.
@@ -295,6 +251,11 @@ impl Hooks {
 
     /// A process replaced its program: probes stay where they are for the same thread, and hold for the same files.
     pub(super) fn executed(&mut self, old: u32, new: u32, pid: u32, time_ns: u64, by_other_thread: bool) {
+        if by_other_thread {
+            self.end_checks(|of| of == Some(old));
+        } else {
+            self.checks.goes_on_as(old, new);
+        }
         let Some(before) = self.programs.remove(&old) else {
             return;
         };
@@ -306,13 +267,13 @@ impl Hooks {
         });
         if by_other_thread {
             // The kernel gave them up with the main thread.
-            before.links.make_way();
+            before.held.make_way();
             self.state.gap(
                 new,
                 &gap("a thread other than the main one replaced the target's program"),
             );
         } else {
-            program.links = before.links;
+            program.held = before.held;
             program.attached = before.attached;
         }
     }
@@ -320,16 +281,18 @@ impl Hooks {
     /// A program is gone.
     pub(super) fn ended(&mut self, incarnation: u32) {
         self.hooked.forget(incarnation);
+        self.checks.ended(incarnation);
         if let Some(program) = self.programs.remove(&incarnation)
-            && !program.links.is_empty()
+            && !program.held.is_empty()
         {
-            program.links.close_aside();
+            program.held.close_aside();
         }
     }
 
     /// The main thread of a process has ended, which its probes were attached through, and others go on: attaches anew through one
     /// of those.
     pub(super) fn main_thread_ended(&mut self, incarnation: u32) {
+        self.end_checks(|of| of == Some(incarnation));
         let Some(program) = self.programs.get_mut(&incarnation) else {
             return;
         };
@@ -338,10 +301,10 @@ impl Hooks {
             return;
         };
         program.thread = thread;
-        if program.links.is_empty() {
+        if program.held.is_empty() {
             return;
         }
-        std::mem::take(&mut program.links).make_way();
+        std::mem::take(&mut program.held).make_way();
         program.attached.clear();
         self.state.gap(
             incarnation,
@@ -352,6 +315,11 @@ impl Hooks {
         }
     }
 
+    /// How long until it must be looked again what came of checks; `None` when none is on.
+    pub(super) fn next_look(&self) -> Option<Duration> {
+        self.checks.next_look()
+    }
+
     /// Attaches the tracepoints. The mapping calls come after what allocates: as long as allocator calls are not seen, an
     /// allocator's own mappings would be taken for the program's.
     pub(super) fn attach_tracepoints(&mut self) -> Result<(), ProbeError> {
@@ -359,7 +327,7 @@ impl Hooks {
             .probes
             .attach_tracepoints(!self.policy.wrappers, self.policy.follow)?;
         self.attached += links.len();
-        self.links.append(links);
+        self.tracepoints.append(links);
         Ok(())
     }
 
@@ -369,17 +337,23 @@ impl Hooks {
     /// What the kernel said when it did not take one.
     pub(super) fn set(&mut self, on: On) -> io::Result<()> {
         self.on = on;
-        let programs = self.programs.values_mut().map(|program| &mut program.links);
-        let links = programs.chain(std::iter::once(&mut self.links));
-        self.probes.set(on, links.collect())
+        if on != On::All {
+            // What one probe does not see while it is off is no mistake of it.
+            self.end_checks(|_| true);
+        }
+        let programs = self.programs.values_mut().map(|program| &mut program.held);
+        let held = programs.chain(std::iter::once(&mut self.held));
+        self.probes.set(on, held.flat_map(Held::both).collect())
     }
 
     /// Takes all probes off.
     pub(super) fn detach(mut self) {
-        let mut links = std::mem::take(&mut self.links);
+        let mut links = std::mem::take(&mut self.tracepoints);
+        links.append(self.held.into_links());
         for (_, program) in self.programs.drain() {
-            links.append(program.links);
+            links.append(program.held.into_links());
         }
+        links.append(self.checks.into_links());
         links.close();
     }
 }

@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 
-use super::{super::budget::STEPPED, Hooks, Mapped, analyses::Analyses, probe_point};
+use super::{super::budget::STEPPED, Hooks, Mapped, Told, analyses::Analyses, probe_point};
 use crate::{
     plan::{self, AttachPoint, Kind},
     probe::{Links, Scope},
@@ -34,7 +34,9 @@ impl Hooks {
         is_wanted: impl Fn(&AttachPoint) -> bool,
     ) -> anyhow::Result<Links> {
         let space = AddressSpace::read(pid).context("failed to read the mappings of the child")?;
-        let mut analyses = Analyses::new(pairs);
+        // What is tried out are a call's two ends.
+        let request = plan::Request { pairs, two_traps: true };
+        let mut analyses = Analyses::new(request, Told::default());
         let mut links = Links::default();
         for (index, module) in Mapped::of(&space, pid, 0, None).modules {
             analyses.make(index, &module);

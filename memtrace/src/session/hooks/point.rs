@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use memtrace_common::Exits;
 
 use crate::{
-    plan::{AttachPoint, Detail, Kind},
+    plan::{AttachPoint, Checking, Detail, Kind},
     probe::{Point, Role},
     process::{AddressSpace, Module},
 };
@@ -64,8 +64,13 @@ impl AttachPoint {
             Kind::Wrapper => Role::Wrapper,
             Kind::Allocate => match self.detail {
                 Detail::Shape(shape) if matches!(shape.exits, Exits::Instructions) => Role::AllocateOnly,
-                Detail::Shape(_) | Detail::Operands(_) => Role::Allocate,
+                _ => Role::Allocate,
             },
+            Kind::Once => Role::Once,
+            Kind::Check(Checking::Enter) => Role::CheckEnter,
+            Kind::Check(Checking::Slow) => Role::CheckSlow,
+            Kind::Check(Checking::Return) => Role::CheckReturn,
+            Kind::Check(Checking::Leave) => Role::CheckLeave,
             Kind::Exit => Role::Leave,
             Kind::StaticAlloc => Role::StaticAlloc,
             Kind::StaticFree => Role::StaticFree,

@@ -3,7 +3,7 @@
 
 use std::{
     io,
-    sync::mpsc::{Receiver, Sender, channel},
+    sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     thread::JoinHandle,
     time::Duration,
 };
@@ -33,9 +33,7 @@ impl Hooker {
     pub(in crate::session) fn start(mut hooks: Hooks) -> io::Result<Self> {
         let (sender, receiver) = channel();
         let worker = std::thread::Builder::new().name("hooks".to_owned()).spawn(move || {
-            for message in receiver {
-                take(&mut hooks, message);
-            }
+            work(&mut hooks, &receiver);
             hooks
         })?;
         Ok(Self { sender, worker })
@@ -84,6 +82,22 @@ impl Hooker {
     pub(in crate::session) fn finish(self) -> Option<Hooks> {
         drop(self.sender);
         self.worker.join().ok()
+    }
+}
+
+/// Does what it is told until there is nobody left to tell it, and looks after checks meanwhile.
+fn work(hooks: &mut Hooks, receiver: &Receiver<Message>) {
+    loop {
+        let message = match hooks.next_look() {
+            Some(pause) => receiver.recv_timeout(pause),
+            None => receiver.recv().map_err(RecvTimeoutError::from),
+        };
+        match message {
+            Ok(message) => take(hooks, message),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+        hooks.look_at_checks();
     }
 }
 

@@ -1,0 +1,51 @@
+//! What is said of an observation: at its beginning, when something happens, and in the report.
+
+use super::{Hooks, Tracer};
+use crate::{message, probe::ProbeError, profile::Allocator};
+
+impl Tracer {
+    /// Says that observation has begun of `what`, in which these are hooked.
+    pub(in crate::session) fn announce(&self, what: &str, allocators: &[Allocator]) {
+        let probes = self.hooks.as_ref().map_or(0, Hooks::attached);
+        let mut names: Vec<_> = allocators
+            .iter()
+            .map(|found| format!("{} ({})", found.name, found.path))
+            .collect();
+        names.dedup();
+        let on = match names.len() {
+            0 => String::new(),
+            1..=4 => format!(" on {}", names.join(", ")),
+            all => format!(" on {} and {} more", names[..4].join(", "), all - 4),
+        };
+        message::say(&format!(
+            "attached to {what}: {probes} probes{on} in {} ms; Ctrl-C ends and reports",
+            self.started.elapsed().as_millis()
+        ));
+    }
+
+    /// What the reader of a report must know.
+    pub(in crate::session) fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// Keeps what the reader of a report must know, once.
+    pub(in crate::session) fn note(&mut self, note: String) {
+        if !self.notes.contains(&note) {
+            self.notes.push(note);
+        }
+    }
+
+    /// Heeds that two probes have taken the place of one.
+    ///
+    /// # Errors
+    /// When the kernel does not take it that calls in flight were not seen to end.
+    pub(in crate::session) fn heed_two_traps(&mut self) -> Result<(), ProbeError> {
+        if self.switched.take() {
+            self.modes.give_up_calls()?;
+            message::say(
+                "one trap did not see allocations as they were: two traps see each from now on, and sums from before are in doubt",
+            );
+        }
+        Ok(())
+    }
+}
