@@ -4,7 +4,7 @@ use std::{hint::black_box, io, time::Duration};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use memtrace::{
-    profile::{Amount, Frame, Health, Profile, Settings, Site, Spread, Target, Totals},
+    profile::{Amount, Frame, Health, Profile, Settings, Site, Spread, Target, Totals, suppress::Suppressions},
     render::{Measure, export, export::Format, folded, json},
 };
 use memtrace_common::op::Op;
@@ -46,6 +46,8 @@ fn large() -> Profile {
         unknown: Amount::default(),
         allocated: amount(number * 160, number * 10),
         spread: Spread::default(),
+        ages: Vec::new(),
+        at_peak: None,
         aged: Amount::default(),
         live_variance: None,
         oldest: Some(Duration::from_secs(number % 60)),
@@ -59,6 +61,7 @@ fn large() -> Profile {
             pid: 4242,
             command: "server".into(),
             executable: "/usr/bin/server".into(),
+            build_id: None,
             allocators: Vec::new(),
             end: None,
         },
@@ -67,6 +70,8 @@ fn large() -> Profile {
             top: 10,
             min_age: Duration::from_secs(10),
             min_size: 0,
+            suppressions: Suppressions::default(),
+            fail_over: None,
         },
         totals: Totals::default(),
         frames: (0..FUNCTIONS).map(frame).collect(),
@@ -79,6 +84,9 @@ fn large() -> Profile {
         processes: Vec::new(),
         processes_dropped: 0,
         health: Health::default(),
+        filter: Vec::new(),
+        timeline: Vec::new(),
+        resident: None,
     }
 }
 

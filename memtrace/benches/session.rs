@@ -224,6 +224,7 @@ fn run(arguments: &[&str]) -> Duration {
     begun.elapsed()
 }
 
+#[expect(clippy::print_stdout, reason = "figures are what a benchmark is for")]
 fn main() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let mut criterion = Criterion::default().sample_size(10).configure_from_args();

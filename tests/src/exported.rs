@@ -3,9 +3,9 @@
 use std::{fs, path::PathBuf, time::Duration};
 
 use memtrace::{
-    profile::{Module, Profile, Settings},
+    profile::{Module, Profile, Settings, suppress::Suppressions},
     render::{Measure, escape, export, json},
-    session,
+    session::{Lookup, Part, Reading},
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -24,14 +24,17 @@ const NAMES: [&str; 8] = [
 
 /// The profile of a recording with hostile names, inlined calls, a lost stack and groups.
 pub fn hostile() -> Profile {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures/hooks.ring");
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures/hooks.memtrace");
     let settings = Settings {
         top: 10,
         min_age: Duration::from_secs(1),
         min_size: 0,
+        suppressions: Suppressions::default(),
+        fail_over: None,
     };
-    let recording = fs::read(path).expect("the recording is in the tree");
-    let mut profile = session::replay(&recording, settings).expect("the recording is whole");
+    let mut reading = Reading::open(&path).expect("the recording is in the tree");
+    let read = reading.profile(&Part::default(), settings, &Lookup::default());
+    let mut profile = read.expect("the recording is whole");
     for (index, frame) in profile.frames.iter_mut().enumerate() {
         if index % 2 == 0 {
             frame.function = Some(format!("{} {index}", NAMES[index / 2 % NAMES.len()]));

@@ -32,8 +32,6 @@ fn settings() -> Settings {
         min_size: 0,
         suppressions: Suppressions::default(),
         fail_over: None,
-        suppressions: Suppressions::default(),
-        fail_over: None,
     }
 }
 

@@ -42,13 +42,12 @@ pub(super) fn to_file_or_stdout(
     path: Option<&Path>,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> anyhow::Result<Exit> {
-    match path {
-        Some(path) => replace(path, write).with_context(|| format!("failed to write {}", path.display()))?,
-        None => {
-            let mut out = io::BufWriter::new(io::stdout().lock());
-            let written = write(&mut out).and_then(|()| out.flush());
-            ignore_closed_pipe(written).context("failed to write to standard output")?;
-        }
+    if let Some(path) = path {
+        replace(path, write).with_context(|| format!("failed to write {}", path.display()))?;
+    } else {
+        let mut out = io::BufWriter::new(io::stdout().lock());
+        let written = write(&mut out).and_then(|()| out.flush());
+        ignore_closed_pipe(written).context("failed to write to standard output")?;
     }
     Ok(Exit::Success)
 }

@@ -95,9 +95,10 @@ impl AnnotateVerb {
         let path = given.or_else(|| guessed.into_iter().find(|path| path.is_file()));
         // What was asked for by name must be there.
         let text = match (path, given) {
-            (Some(path), Some(_)) => Some(fs::read(path).map_err(|error| {
-                anyhow::anyhow!("failed to read the source file {}: {error}", path.display())
-            })?),
+            (Some(path), Some(_)) => Some(
+                fs::read(path)
+                    .map_err(|error| anyhow::anyhow!("failed to read the source file {}: {error}", path.display()))?,
+            ),
             (Some(path), None) => fs::read(path).ok(),
             (None, _) => None,
         };

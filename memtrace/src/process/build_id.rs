@@ -1,9 +1,6 @@
 //! What tells one build of a file from another.
 
-use std::{
-    fmt::Write as _,
-    fs::File,
-};
+use std::{fmt::Write as _, fs::File};
 
 use object::{Object as _, ReadRef};
 

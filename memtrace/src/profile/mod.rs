@@ -7,23 +7,23 @@
 pub mod accuracy;
 pub mod annotate;
 pub mod calltree;
+mod check;
 pub mod diff;
 pub mod filter;
-mod check;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod growth;
 pub mod histogram;
 pub mod leak;
-pub mod modules;
 mod measure;
+pub mod modules;
 mod plumbing;
 mod process;
 mod query;
 pub mod resident;
 mod sampling;
-mod timeline;
 pub mod suppress;
+mod timeline;
 
 use std::time::Duration;
 

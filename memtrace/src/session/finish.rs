@@ -64,7 +64,7 @@ pub(super) async fn finish(
     tracer.end_unwinding();
     let raw = Raw::take(&mut collector, &tracer, &residency, options, Some(end));
     if let Some(recorder) = &mut recorder {
-        recorder.last(&collector, &raw, residency.fresh())?;
+        recorder.last(&collector, &raw, &residency.fresh())?;
     }
     // Its blocks are many, and naming frames takes memory too.
     drop(collector);
@@ -73,7 +73,12 @@ pub(super) async fn finish(
     let settings = options.clone();
     let report = move || -> anyhow::Result<bool> {
         let profile = reporter.finish(raw, recorder)?;
-        write_reports(&profile, settings.output.as_deref(), &settings.exports, settings.measure)?;
+        write_reports(
+            &profile,
+            settings.output.as_deref(),
+            &settings.exports,
+            settings.measure,
+        )?;
         Ok(profile.check().is_some_and(|check| check.failed))
     };
     let reported = tokio::spawn(async move {

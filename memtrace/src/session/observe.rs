@@ -107,14 +107,7 @@ pub(super) async fn observe(
         options.settings.clone(),
         Symbolizer::default(),
     );
-    let recorder = options
-        .recording
-        .as_ref()
-        .map(|recording| {
-            let target = reporter.observed();
-            Recorder::begin(recording, target, &ready.tracer, &mut ready.collector, options)
-        })
-        .transpose()?;
+    let recorder = Recorder::begin(reporter.observed(), &ready.tracer, &mut ready.collector, options)?;
     ready.residency.begin(&ready.collector, &ready.tracer).await;
     ready.tracer.announce(&ready.what, &setup::allocators(&ready));
     ready.tracer.begin()?;
@@ -260,7 +253,9 @@ impl Loop<'_> {
             let now_ns = now_ns();
             let lost = report::lost(&self.tracer.counters());
             self.collector.sample(now_ns, lost);
-            let Outputs { recorder, residency, .. } = &mut self.outputs;
+            let Outputs {
+                recorder, residency, ..
+            } = &mut self.outputs;
             residency.tick(&self.collector, &self.tracer).await;
             if let Some(recorder) = recorder {
                 recorder.tick(&self.collector, &self.tracer, residency, now_ns)?;

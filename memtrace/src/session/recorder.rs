@@ -20,7 +20,7 @@ use super::{
 use crate::{
     ledger::Ledger,
     message,
-    options::{Options, Recording, Unwinding},
+    options::{Options, Unwinding},
     process::Module,
     profile::{self, Cost, resident::Reading},
     store::{
@@ -83,14 +83,16 @@ pub(super) struct Recorder {
 }
 
 impl Recorder {
-    /// Makes the file and writes how it begins; the collector hands its events over from then on.
+    /// Makes the file and writes how it begins, if the observation is recorded; the collector hands its events over from then on.
     pub(super) fn begin(
-        recording: &Recording,
         target: &profile::Target,
         tracer: &Tracer,
         collector: &mut Collector,
         options: &Options,
-    ) -> anyhow::Result<Self> {
+    ) -> anyhow::Result<Option<Self>> {
+        let Some(recording) = &options.recording else {
+            return Ok(None);
+        };
         let file = FileWriter::create(&recording.path)
             .with_context(|| format!("failed to make the recording {}", recording.path.display()))?;
         let file = Arc::new(file);
@@ -100,7 +102,7 @@ impl Recorder {
             events.file = Some(Arc::clone(&file));
         }
         let now = Instant::now();
-        Ok(Self {
+        Ok(Some(Self {
             file,
             series: Series::default(),
             pace: Pace::new(recording.limit),
@@ -110,7 +112,7 @@ impl Recorder {
             detail_pause: DETAIL_PAUSE,
             left_out: 0,
             told: false,
-        })
+        }))
     }
 
     /// Writes a moment when one is due.
@@ -175,7 +177,7 @@ impl Recorder {
         Ok(())
     }
 
-    fn resident(&self, readings: &Vec<(u32, Reading)>, now_ns: u64) -> anyhow::Result<()> {
+    fn resident(&self, readings: &[(u32, Reading)], now_ns: u64) -> anyhow::Result<()> {
         if !readings.is_empty() {
             self.file.block(content::RESIDENT, now_ns, content::pack(readings)?);
         }
@@ -209,12 +211,7 @@ impl Recorder {
     }
 
     /// Writes the last moment, before the ledger goes.
-    pub(super) fn last(
-        &mut self,
-        collector: &Collector,
-        raw: &Raw,
-        resident: Vec<(u32, Reading)>,
-    ) -> anyhow::Result<()> {
+    pub(super) fn last(&mut self, collector: &Collector, raw: &Raw, resident: &[(u32, Reading)]) -> anyhow::Result<()> {
         let listed = Listed {
             facts: raw.snapshot.processes.clone(),
             who: raw.processes.iter().map(without_resident).collect(),
@@ -222,7 +219,7 @@ impl Recorder {
             gaps: raw.gaps,
         };
         self.news(&collector.ledger, &raw.modules, &raw.groups, &listed, raw.now_ns)?;
-        self.resident(&resident, raw.now_ns)?;
+        self.resident(resident, raw.now_ns)?;
         let sums = Sums {
             seen: raw.seen,
             gaps: raw.gaps,

@@ -328,7 +328,10 @@ impl Reporter {
 
 /// Moments with what was resident at the last reading before each.
 fn with_resident(mut timeline: Vec<Moment>, resident: Option<&Resident>) -> Vec<Moment> {
-    let mut readings = resident.map_or(&[][..], |resident| &resident.readings).iter().peekable();
+    let mut readings = resident
+        .map_or(&[][..], |resident| &resident.readings)
+        .iter()
+        .peekable();
     let mut last = None;
     for moment in &mut timeline {
         while let Some(reading) = readings.next_if(|reading| reading.at <= moment.at) {

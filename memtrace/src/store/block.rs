@@ -4,7 +4,7 @@
 //!
 //! | bytes | content |
 //! |---|---|
-//! | 4 | [`MARK`] |
+//! | 4 | `mtBK` |
 //! | 2 | its kind |
 //! | 2 | zero |
 //! | 8 | kernel time of what it tells, in nanoseconds |
@@ -23,7 +23,7 @@ pub const MAGIC: &[u8; 16] = b"memtrace-session";
 /// The format that this memtrace writes, and the newest that it reads.
 pub const VERSION: u32 = 1;
 /// Bytes before the first block.
-pub const HEAD: u64 = 24;
+pub const HEAD: usize = 24;
 /// First bytes of a block.
 const MARK: [u8; 4] = *b"mtBK";
 /// Bytes of a block before its content.
@@ -88,8 +88,8 @@ pub enum ReadError {
 }
 
 /// The bytes before the first block.
-pub fn file_head() -> [u8; HEAD as usize] {
-    let mut head = [0; HEAD as usize];
+pub fn file_head() -> [u8; HEAD] {
+    let mut head = [0; HEAD];
     head[..16].copy_from_slice(MAGIC);
     head[16..20].copy_from_slice(&VERSION.to_le_bytes());
     head
@@ -148,13 +148,13 @@ impl<R: Read + Seek> Blocks<R> {
             return Err(ReadError::Empty);
         }
         file.rewind()?;
-        let mut head = [0; HEAD as usize];
-        let known = usize::try_from(length.min(HEAD)).unwrap_or(head.len());
+        let mut head = [0; HEAD];
+        let known = usize::try_from(length.min(HEAD as u64)).unwrap_or(head.len());
         file.read_exact(&mut head[..known])?;
         if !MAGIC.starts_with(&head[..known.min(MAGIC.len())]) {
             return Err(ReadError::Magic);
         }
-        if length < HEAD {
+        if length < HEAD as u64 {
             return Err(ReadError::CutOff(length));
         }
         let version = u32::from_le_bytes([head[16], head[17], head[18], head[19]]);
@@ -164,7 +164,7 @@ impl<R: Read + Seek> Blocks<R> {
         Ok(Self {
             file,
             length,
-            next: HEAD,
+            next: HEAD as u64,
         })
     }
 
@@ -234,7 +234,7 @@ impl<R: Read + Seek> Blocks<R> {
 
     /// From here on blocks come from the first again.
     pub const fn rewind(&mut self) {
-        self.next = HEAD;
+        self.next = HEAD as u64;
     }
 }
 
@@ -285,10 +285,11 @@ mod tests {
 
     #[test]
     fn a_file_that_is_cut_off_is_good_up_to_the_last_whole_block() {
-        let contents: [&[u8]; 3] = [b"first", &[7; 100_000], b""];
+        let large = vec![7; 100_000];
+        let contents: [&[u8]; 3] = [b"first", &large, b""];
         let whole = file(&contents);
         let ends: Vec<usize> = (0..=3).map(|count| file(&contents[..count]).len()).collect();
-        for length in HEAD as usize..whole.len() {
+        for length in HEAD..whole.len() {
             let (found, error) = read(&whole[..length]);
             let good = ends.iter().filter(|&&end| end <= length).count() - 1;
             assert_eq!(found.len(), good, "{length}");
@@ -299,7 +300,7 @@ mod tests {
     #[test]
     fn any_changed_byte_is_found() {
         let whole = file(&[b"first", b"second"]);
-        for at in HEAD as usize..whole.len() {
+        for at in HEAD..whole.len() {
             let mut damaged = whole.clone();
             damaged[at] ^= 0x10;
             let (found, error) = read(&damaged);

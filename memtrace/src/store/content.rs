@@ -260,7 +260,7 @@ pub struct End {
 ///
 /// # Errors
 /// None that can be acted on: every type here can be written.
-pub fn pack<T: Serialize>(value: &T) -> io::Result<Vec<u8>> {
+pub fn pack<T: Serialize + ?Sized>(value: &T) -> io::Result<Vec<u8>> {
     postcard::to_stdvec(value).map_err(io::Error::other)
 }
 
@@ -268,7 +268,7 @@ pub fn pack<T: Serialize>(value: &T) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 /// As [`pack`].
-pub fn pack_json<T: Serialize>(value: &T) -> io::Result<Vec<u8>> {
+pub fn pack_json<T: Serialize + ?Sized>(value: &T) -> io::Result<Vec<u8>> {
     Ok(serde_json::to_vec(value)?)
 }
 

@@ -54,7 +54,7 @@ impl FileWriter {
         file.write_all(&block::file_head())?;
         let (pieces, received) = sync_channel(WAITING);
         let shared = Arc::new(Shared::default());
-        shared.written.store(block::HEAD, Ordering::Relaxed);
+        shared.written.store(block::HEAD as u64, Ordering::Relaxed);
         let seen = Arc::clone(&shared);
         let thread = thread::Builder::new()
             .name("recording".to_owned())
@@ -109,7 +109,7 @@ impl FileWriter {
 }
 
 fn write_all(mut file: File, pieces: &Receiver<Piece>, shared: &Shared) -> io::Result<()> {
-    let mut good = block::HEAD;
+    let mut good = block::HEAD as u64;
     let mut result = Ok(());
     while let Ok(Piece { kind, time_ns, content }) = pieces.recv() {
         shared.waiting.fetch_sub(1, Ordering::Relaxed);

@@ -194,7 +194,11 @@ impl Series {
                 live_variance: site.live_variance,
                 oldest_ns: site.oldest.map(ago),
                 left_oldest_ns: site.exit_oldest.map(ago),
-                ages: site.ages.iter().map(|&(least, amount)| (nanoseconds(least), amount)).collect(),
+                ages: site
+                    .ages
+                    .iter()
+                    .map(|&(least, amount)| (nanoseconds(least), amount))
+                    .collect(),
                 sizes: site.spread.sizes.clone(),
                 lifetimes: site
                     .spread

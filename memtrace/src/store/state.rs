@@ -10,7 +10,7 @@ use crate::{
     profile, resident,
 };
 
-/// The numbers of a site, in the order of the bits of [`super::content::Moment::masks`].
+/// The numbers of a site, in the order of the bits of [`super::content::Changes::masks`].
 pub type SiteState = [u64; 10];
 
 /// The sums of a site as numbers.

@@ -164,7 +164,7 @@ impl World {
         });
     }
 
-    fn check(&self, truth: &Truth, session: &mut Session<Cursor<&[u8]>>) {
+    fn check(truth: &Truth, session: &mut Session<Cursor<&[u8]>>) {
         let state = session.state_at(truth.time_ns + 1, |_| ()).unwrap().unwrap();
         assert_eq!(state.time_ns, truth.time_ns);
         assert_eq!(state.keys, truth.keys);
@@ -192,13 +192,15 @@ proptest! {
     #[test]
     fn every_moment_is_read_as_it_was(steps in prop::collection::vec(step(), 0..200), cut in any::<prop::sample::Index>()) {
         let mut world = World::new();
-        steps.iter().for_each(|step| world.step(step));
+        for step in &steps {
+            world.step(step);
+        }
         world.step(&Step::Moment);
         let mut session = Session::open(Cursor::new(world.file.as_slice())).unwrap();
         prop_assert!(session.outline.cut.is_none());
         prop_assert_eq!(session.outline.moments.len(), world.moments.len());
         for truth in &world.moments {
-            world.check(truth, &mut session);
+            World::check(truth, &mut session);
         }
         prop_assert!(session.state_at(0, |_| ()).unwrap().is_none());
         // Of a file that is cut off anywhere, every moment that is told of is right.
@@ -207,7 +209,7 @@ proptest! {
             Ok(mut session) => {
                 let known = session.outline.moments.len();
                 for truth in &world.moments[..known] {
-                    world.check(truth, &mut session);
+                    World::check(truth, &mut session);
                 }
             }
             Err(error) => prop_assert!(matches!(error, ReadError::NoStart | ReadError::CutOff(_) | ReadError::Empty), "{error}"),

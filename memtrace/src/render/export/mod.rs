@@ -79,7 +79,11 @@ impl Format {
 /// Only those of `out`.
 pub fn write(profile: &Profile, format: Format, measure: Measure, out: &mut dyn Write) -> io::Result<()> {
     // Bytes live and bytes allocated are what each of these formats has a place for.
-    let first = if measure.is_cumulative() { Measure::Allocated } else { Measure::Live };
+    let first = if measure.is_cumulative() {
+        Measure::Allocated
+    } else {
+        Measure::Live
+    };
     (format.render)(profile, first, out)
 }
 

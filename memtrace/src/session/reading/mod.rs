@@ -154,9 +154,7 @@ impl<R: Read + Seek> Reading<R> {
         let (snapshot, events) = if exact && from_ns.is_none() {
             self.replayed(part, to_ns, &settings)?
         } else {
-            let other_age = part
-                .min_age
-                .filter(|&age| age != self.session.outline.start.min_age);
+            let other_age = part.min_age.filter(|&age| age != self.session.outline.start.min_age);
             if let Some(age) = other_age {
                 notes.push(format!(
                     "blocks are known to be at least {} old by classes of age, which double: some that are not much older are left out",
@@ -345,14 +343,20 @@ fn since_start(outline: &Outline, time_ns: u64) -> Duration {
 
 /// The first of the moments at which the most memory was live.
 fn highest(outline: &Outline, from_ns: u64, to_ns: u64) -> u64 {
-    let inside = outline.moments.iter().filter(|moment| (from_ns..=to_ns).contains(&moment.time_ns));
+    let inside = outline
+        .moments
+        .iter()
+        .filter(|moment| (from_ns..=to_ns).contains(&moment.time_ns));
     let highest = inside.rev().max_by_key(|moment| moment.sums.live.bytes);
     highest.map_or(outline.start.started_ns, |moment| moment.time_ns)
 }
 
 /// The sums over all sites at the moments of a part, since `start_ns`.
 fn timeline(outline: &Outline, start_ns: u64, to_ns: u64) -> Vec<profile::Moment> {
-    let inside = outline.moments.iter().filter(|moment| (start_ns..=to_ns).contains(&moment.time_ns));
+    let inside = outline
+        .moments
+        .iter()
+        .filter(|moment| (start_ns..=to_ns).contains(&moment.time_ns));
     let moment = |moment: &Known| profile::Moment {
         at: Duration::from_nanos(moment.time_ns.saturating_sub(start_ns)),
         live_bytes: moment.sums.live.bytes,
