@@ -298,6 +298,68 @@ fn recordings_are_refused_for_a_reason() {
 }
 
 #[test]
+fn every_view_of_a_recording_is_shown() {
+    let file = programs::workspace().join("tests/fixtures/hooks.memtrace");
+    let file = file.to_string_lossy().into_owned();
+    let cases: [(&[&str], &str); 9] = [
+        (&["tree", &file, "--callers"], "site_valloc"),
+        (&["timeline", &file], "Over time: hooks"),
+        (&["histogram", &file, "--site", "1"], "Sizes"),
+        (&["annotate", &file, "hooks.c"], "hooks.c"),
+        (&["diff", &file, &file], "hooks"),
+        (&["diff", &file, &file, "--json"], "\"sites\""),
+        (
+            &["flamegraph", &file, "--measure", "allocations", "--folded"],
+            "site_malloc",
+        ),
+        (
+            &["export", &file, "--format", "speedscope"],
+            "speedscope.app/file-format-schema",
+        ),
+        (&["report", &file, "--frame", "site_mmap", "--top", "1"], "site_mmap"),
+    ];
+    for (arguments, word) in cases {
+        let finished = Memtrace::finished(arguments);
+        assert!(finished.status.success(), "{arguments:?}: {finished:?}");
+        assert!(finished.stdout.contains(word), "{arguments:?}: {}", finished.stdout);
+    }
+    let other = programs::workspace().join("tests/fixtures/ranges.memtrace");
+    let compared = Memtrace::finished(["diff", &file, &other.to_string_lossy()]);
+    assert!(
+        compared.status.success() && compared.stdout.contains("ranges"),
+        "{compared:?}"
+    );
+    println!("{}", compared.stdout);
+    for (arguments, words) in [
+        (["annotate", &file, "nothing.c"], ["failed to find", "hooks.c"]),
+        (["histogram", &file, "--site=99"], ["there is no site 99", ""]),
+        (["report", &file, "--frame=("], ["--frame", ""]),
+        (["report", &file, "--debug-dir"], ["--debug-dir", ""]),
+    ] {
+        let finished = Memtrace::finished(arguments);
+        assert_eq!(finished.status.code(), Some(2), "{finished:?}");
+        finished.assert_says(&words);
+    }
+    let picture = tempfile::tempdir().expect("a temporary directory");
+    let svg = picture.path().join("diff.svg").to_string_lossy().into_owned();
+    let drawn = Memtrace::finished(["diff", &file, &file, "--flamegraph", &svg]);
+    assert!(drawn.status.success(), "{drawn:?}");
+    assert!(fs::read_to_string(&svg).expect("a picture").contains("<svg"));
+}
+
+#[test]
+fn a_limit_is_for_recordings_too() {
+    let file = programs::workspace().join("tests/fixtures/hooks.memtrace");
+    let file = file.to_string_lossy().into_owned();
+    let passed = Memtrace::finished(["leaks", &file, "--fail-over", "1GiB"]);
+    assert_eq!(passed.status.code(), Some(0), "{passed:?}");
+    let only = Memtrace::finished(["leaks", &file, "--json", "--fail-over", "0"]);
+    let document: Value = serde_json::from_str(&only.stdout).expect("JSON");
+    let found = document["check"]["found"].as_u64().expect("a number");
+    assert_eq!(only.status.code(), Some(i32::from(found > 0)), "{}", only.stdout);
+}
+
+#[test]
 fn an_existing_file_is_not_overwritten() {
     require_root!();
     let mut program = Program::start("life", &["plain"]);

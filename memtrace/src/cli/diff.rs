@@ -68,7 +68,7 @@ impl DiffVerb {
         let before = profile(&self.before, self.before_at)?;
         let after = profile(&self.after, self.after_at)?;
         let comparison = Comparison::new(&before, &after);
-        let options = self.view.options();
+        let options = self.view.options(after.settings.top);
         if let Some(path) = &self.flamegraph {
             let width = match self.width {
                 Side::Before => Width::Before,

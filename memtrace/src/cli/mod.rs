@@ -146,6 +146,35 @@ mod tests {
     }
 
     #[test]
+    fn a_recording_is_of_targets_or_of_a_command() {
+        let parses = |args: &[&str]| Cli::try_parse_from([&["memtrace", "record"], args].concat()).is_ok();
+        assert!(
+            parses(&["--pid", "3", "-o", "file"]) && parses(&["-o", "file", "--", "ls", "-l"]) && parses(&["--all"])
+        );
+        assert!(!parses(&[]) && !parses(&["--"]) && !parses(&["--pid", "3", "--", "ls"]) && !parses(&["ls"]));
+    }
+
+    #[test]
+    fn readers_take_their_arguments() {
+        let parses = |args: &[&str]| Cli::try_parse_from([&["memtrace"], args].concat()).is_ok();
+        for verb in ["report", "leaks", "flamegraph", "tree", "timeline", "histogram"] {
+            assert!(
+                parses(&[verb, "file", "--at", "12:03:05", "--frame", "x", "--top", "3"]),
+                "{verb}"
+            );
+            assert!(
+                !parses(&[verb]) && !parses(&[verb, "file", "--at", "1s", "--peak"]),
+                "{verb}"
+            );
+        }
+        assert!(
+            parses(&["diff", "a", "b", "--before", "90s", "--after", "2min", "--top", "3"]) && !parses(&["diff", "a"])
+        );
+        assert!(parses(&["annotate", "file", "main.c"]) && !parses(&["annotate", "file"]));
+        assert!(parses(&["export", "file", "--format", "pprof"]) && !parses(&["export", "file"]));
+    }
+
+    #[test]
     fn children_of_everything_are_always_followed() {
         let parses = |args: &[&str]| Cli::try_parse_from([&["memtrace"], args].concat()).is_ok();
         assert!(!parses(&["attach", "--all", "--no-follow"]));

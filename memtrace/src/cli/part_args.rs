@@ -17,7 +17,7 @@ use crate::{
 pub(super) struct PartArgs {
     /// A recording, made by `memtrace record`
     #[arg(value_name = "RECORDING")]
-    file: PathBuf,
+    recording: PathBuf,
     #[command(flatten)]
     moments: MomentArgs,
     #[command(flatten)]
@@ -78,7 +78,7 @@ pub(super) struct ReadingArgs {
 impl PartArgs {
     /// Opens the recording, and makes the profile of the part.
     pub(super) fn read(&self) -> anyhow::Result<(Reading, Profile)> {
-        let mut reading = Reading::open(&self.file)?;
+        let mut reading = Reading::open(&self.recording)?;
         let MomentArgs {
             at,
             peak,

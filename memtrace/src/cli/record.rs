@@ -43,7 +43,12 @@ pub(super) struct RecordArgs {
     #[arg(long, value_name = "SIZE", default_value = "256MiB")]
     max_size: ByteSize,
     /// A program to start and record, and its arguments
-    #[arg(value_name = "COMMAND", last = true, conflicts_with = "target")]
+    #[arg(
+        value_name = "COMMAND",
+        last = true,
+        conflicts_with = "target",
+        required_unless_present = "target"
+    )]
     command: Vec<OsString>,
 }
 

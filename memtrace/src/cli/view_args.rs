@@ -80,9 +80,6 @@ pub struct DiffArgs {
     /// What is compared
     #[arg(long, value_enum, default_value_t)]
     pub measure: MeasureArg,
-    /// Rows of what has grown, of what is new, of what is gone and of what has shrunk
-    #[arg(long, value_name = "N", default_value_t = 10)]
-    pub top: usize,
 }
 
 /// Memory beside the lines of a source file.
@@ -172,11 +169,11 @@ impl TimelineArgs {
 }
 
 impl DiffArgs {
-    /// The same for the renderer.
-    pub fn options(&self) -> diff::Options {
+    /// The same for the renderer, with so many rows of each kind.
+    pub fn options(&self, top: usize) -> diff::Options {
         diff::Options {
             measure: self.measure.into(),
-            top: self.top,
+            top,
         }
     }
 }

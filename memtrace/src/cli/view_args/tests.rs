@@ -151,6 +151,6 @@ fn every_measure_can_be_asked_for() {
     let asked: Vec<Measure> = MeasureArg::value_variants().iter().map(|&one| one.into()).collect();
     assert_eq!(asked, Measure::ALL);
     let two = Two::try_parse_from(["view", "--measure", "allocated", "a.c", "--blocks"]).unwrap();
-    assert_eq!(two.diff.options().measure, Measure::Allocated);
+    assert_eq!(two.diff.options(10).measure, Measure::Allocated);
     assert!(two.annotate.options(80).blocks && two.annotate.file == "a.c");
 }

@@ -1,0 +1,123 @@
+//! Recordings whose sums are right and whose contents are not: what a hostile file would be. Bytes of real contents are changed, cut and
+//! repeated, and everything is made of them that can be.
+
+use std::{io::Cursor, path::Path, time::Duration};
+
+use memtrace::{
+    profile::{Settings, suppress::Suppressions},
+    render,
+    session::{Lookup, Moment, Part, Reading},
+    store::block::{self, Blocks, Kind},
+};
+use proptest::prelude::*;
+
+const RECORDING: &[u8] = include_bytes!("../../tests/fixtures/ranges.memtrace");
+
+/// The contents of the real recording.
+fn contents() -> Vec<(Kind, u64, Vec<u8>)> {
+    let mut blocks = Blocks::open(Cursor::new(RECORDING)).expect("a recording");
+    let mut all = Vec::new();
+    while let Some(head) = blocks.next_head().expect("a whole recording") {
+        let content = blocks.content(&head).expect("a whole block");
+        all.push((head.kind, head.time_ns, content));
+    }
+    all
+}
+
+/// Reads a file in every way, and renders what comes of it; whether anything did.
+fn read(file: &[u8]) -> bool {
+    let mut any = false;
+    let parts = [
+        (Moment::End, None),
+        (Moment::End, Some(Duration::from_secs(1))),
+        (Moment::Peak, None),
+    ];
+    for (to, min_age) in parts {
+        let Ok(mut reading) = Reading::new(Cursor::new(file), Path::new("hostile")) else {
+            return false;
+        };
+        let settings = Settings {
+            top: 10,
+            min_age: Duration::ZERO,
+            min_size: 0,
+            suppressions: Suppressions::default(),
+            fail_over: None,
+        };
+        let part = Part {
+            to,
+            min_age,
+            ..Part::default()
+        };
+        if let Ok(profile) = reading.profile(&part, settings, &Lookup::default()) {
+            any = true;
+            for file in render::FILES {
+                let mut out = Vec::new();
+                file.render(&profile, render::Options::default(), &mut out)
+                    .expect("memory takes all");
+            }
+        }
+    }
+    any
+}
+
+fn encoded(contents: &[(Kind, u64, Vec<u8>)]) -> Vec<u8> {
+    let mut file = block::file_head().to_vec();
+    for (kind, time_ns, content) in contents {
+        file.extend(block::encode(*kind, *time_ns, content).expect("a block"));
+    }
+    file
+}
+
+#[test]
+fn the_real_one_is_read() {
+    assert!(read(&encoded(&contents())));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn changed_contents_are_read_or_refused(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        cut in prop::option::of((any::<prop::sample::Index>(), any::<prop::sample::Index>())),
+        again in prop::option::of((any::<prop::sample::Index>(), any::<prop::sample::Index>())),
+        times in prop::option::of(any::<u64>()),
+    ) {
+        let mut all = contents();
+        for (block, at, value) in changes {
+            let block = block.index(all.len());
+            let content = &mut all[block].2;
+            if !content.is_empty() {
+                let at = at.index(content.len());
+                content[at] = value;
+            }
+        }
+        if let Some((block, at)) = cut {
+            let block = block.index(all.len());
+            let length = at.index(all[block].2.len() + 1);
+            all[block].2.truncate(length);
+        }
+        if let Some((from, to)) = again {
+            let block = all[from.index(all.len())].clone();
+            let to = to.index(all.len() + 1);
+            all.insert(to, block);
+        }
+        if let Some(time_ns) = times {
+            let last = all.len() - 1;
+            all[last].1 = time_ns;
+        }
+        read(&encoded(&all));
+    }
+
+    #[test]
+    fn any_contents_are_read_or_refused(
+        blocks in prop::collection::vec((0..14_u16, any::<u64>(), prop::collection::vec(any::<u8>(), 0..60)), 0..6),
+    ) {
+        let mut all = contents();
+        let place = 1 + blocks.len() % 3;
+        for (kind, time_ns, content) in blocks {
+            all.insert(place, (Kind(kind), time_ns, content));
+        }
+        read(&encoded(&all));
+    }
+}
