@@ -14,7 +14,7 @@ use memtrace::{
     decode::{Event, encode},
     ledger::{CallStack, Ledger, Limits},
     process::Location,
-    profile::{End as Ended, Frame, Target},
+    profile::{End as Ended, Frame, Target, resident::Effort},
     store::{
         Contents, End, FileWriter, ModuleFacts, Series, Start,
         content::{self, Sums},
@@ -47,15 +47,17 @@ const fn random(number: u64) -> u64 {
     mixed ^ mixed >> 31
 }
 
-/// Stacks share their outer frames, as those of a program do: each level has seven times as many functions as the one above it.
+/// Places in code, of all stacks together: as many as a large program calls from.
+const PLACES: u64 = 60_000;
+
+/// Stacks share their outer frames, as those of a program do: two of each level have one caller.
 fn stack(site: u64) -> CallStack {
     let location = |level: u64| {
-        let functions = 7_u64
-            .saturating_pow(u32::try_from(level).unwrap_or(u32::MAX))
-            .min(SITES);
+        let path = site >> (DEPTH - 1 - level).min(63);
+        let place = random(path << 8 | level) % (PLACES / DEPTH);
         Location {
             module: u32::try_from(level % 3).unwrap_or(0),
-            address: level << 32 | (site % functions) << 4,
+            address: level << 32 | place << 4,
         }
     };
     CallStack {
@@ -207,6 +209,7 @@ fn make(path: &Path, with_events: bool) {
         budget: None,
         notes: Vec::new(),
         bpf_seconds: 0.0,
+        resident_effort: Effort::default(),
     };
     write(vec![(content::END, content::pack_json(&end).expect("JSON"))], now_ns);
     file.finish().expect("a file that was written");

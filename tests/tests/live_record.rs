@@ -244,6 +244,8 @@ fn a_full_disk_keeps_what_was_recorded_and_the_observation() {
         .arg(copy.path());
     let mut memtrace = Program::spawn(&mut command);
     memtrace.expect_error("attached to");
+    // Until there is a moment that can be read.
+    std::thread::sleep(Duration::from_millis(1500));
     program.go();
     let (status, stdout) = memtrace.wait();
     let errors = memtrace.errors();

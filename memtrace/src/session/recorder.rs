@@ -253,6 +253,11 @@ impl Recorder {
             budget: raw.budget.clone(),
             notes: raw.notes.clone(),
             bpf_seconds: raw.cost.bpf_seconds,
+            resident_effort: raw
+                .resident
+                .as_ref()
+                .map(|resident| resident.effort)
+                .unwrap_or_default(),
         };
         self.file.block(content::END, raw.now_ns, content::pack_json(&end)?);
         let path = self.file.path().to_owned();

@@ -129,9 +129,10 @@ fn sum_of(head: &[u8], stored: &[u8]) -> u32 {
 }
 
 /// Reads the blocks of a file in turn, or any of them again.
-#[derive(Debug)]
 pub struct Blocks<R> {
     file: R,
+    /// Made once: it takes more memory than most blocks.
+    unpacker: zstd::bulk::Decompressor<'static>,
     length: u64,
     /// Where the next block begins.
     next: u64,
@@ -163,6 +164,7 @@ impl<R: Read + Seek> Blocks<R> {
         }
         Ok(Self {
             file,
+            unpacker: zstd::bulk::Decompressor::new()?,
             length,
             next: HEAD as u64,
         })
@@ -219,7 +221,8 @@ impl<R: Read + Seek> Blocks<R> {
         if sum_of(&head.head, &stored) != head.sum {
             return Err(damaged());
         }
-        let content = zstd::bulk::decompress(&stored, head.length as usize).map_err(|_error| damaged())?;
+        let content = self.unpacker.decompress(&stored, head.length as usize);
+        let content = content.map_err(|_error| damaged())?;
         if content.len() == head.length as usize {
             Ok(content)
         } else {

@@ -254,6 +254,9 @@ pub struct End {
     pub notes: Vec<String>,
     /// Run time of the BPF programs, in seconds.
     pub bpf_seconds: f64,
+    /// What reading resident memory took.
+    #[serde(default)]
+    pub resident_effort: profile::resident::Effort,
 }
 
 /// Content as it goes into a block.

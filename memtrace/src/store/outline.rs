@@ -42,7 +42,6 @@ pub struct Known {
 }
 
 /// An open session file.
-#[derive(Debug)]
 pub struct Session<R> {
     blocks: Blocks<R>,
     /// What it has.

@@ -239,6 +239,7 @@ fn names_and_the_end_are_read() {
         budget: None,
         notes: vec!["a note".to_owned()],
         bpf_seconds: 0.5,
+        resident_effort: crate::profile::resident::Effort::default(),
     };
     world.write(vec![(content::END, content::pack_json(&end).unwrap())]);
     let mut session = Session::open(Cursor::new(world.file.as_slice())).unwrap();

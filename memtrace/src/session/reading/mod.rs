@@ -59,7 +59,6 @@ pub struct Part {
 }
 
 /// A recording that is read.
-#[derive(Debug)]
 pub struct Reading<R = BufReader<File>> {
     session: Session<R>,
     path: PathBuf,
@@ -163,12 +162,13 @@ impl<R: Read + Seek> Reading<R> {
             }
             let start_ns = from_ns.unwrap_or(start_ns);
             (
-                snapshot(&state, base.as_ref(), other_age, &histories, start_ns),
+                snapshot(&state, base.as_ref(), other_age, histories, start_ns),
                 state.totals.events,
             )
         };
         self.symbolizer.look_up(&state.modules, snapshot.locations(), lookup);
         let raw = self.raw(&state, snapshot, notes, from_ns, events);
+        drop(state);
         let reporter = Reporter::of(self.target(&raw), settings, Symbolizer::default());
         Ok(reporter.profile(raw, &self.symbolizer))
     }
@@ -289,7 +289,10 @@ impl<R: Read + Seek> Reading<R> {
             budget: end.and_then(|end| end.budget.clone()),
             processes: who.collect(),
             replaced: Vec::new(),
-            resident: resident(0),
+            resident: resident(0).map(|all| Resident {
+                effort: end.map(|end| end.resident_effort).unwrap_or_default(),
+                ..all
+            }),
             groups: state.groups.clone(),
             seen: sums.seen,
             gaps: sums.gaps,

@@ -42,8 +42,9 @@ impl Histories {
         self.peak = state.site_sums().map(|sums| sums.live).collect();
     }
 
-    fn series(&self, site: usize, start_ns: u64) -> Vec<(Duration, u64)> {
-        let changes = self.changes.get(site).map_or(&[][..], Vec::as_slice);
+    /// The history of a site, which is given back: all of them together are most of what a reader needs.
+    fn take(&mut self, site: usize, start_ns: u64) -> Vec<(Duration, u64)> {
+        let changes = self.changes.get_mut(site).map(std::mem::take).unwrap_or_default();
         let mut changes = changes.iter().peekable();
         let mut bytes = 0;
         let value = |(moment, &time_ns): (usize, &u64)| {
@@ -62,7 +63,7 @@ pub(super) fn snapshot(
     state: &State,
     base: Option<&State>,
     min_age: Option<Duration>,
-    histories: &Histories,
+    mut histories: Histories,
     start_ns: u64,
 ) -> Snapshot {
     let all_ended = state.totals.alive == 0;
@@ -116,7 +117,7 @@ pub(super) fn snapshot(
                     .map(|(least, count)| (Duration::from_nanos(least), count))
                     .collect(),
             },
-            history: histories.series(site, start_ns),
+            history: histories.take(site, start_ns),
         });
     }
     let mut processes: Vec<_> = state.processes.values().cloned().collect();

@@ -60,8 +60,8 @@ pub(super) struct Residency {
     largest: Vec<u32>,
     effort: Effort,
     notes: BTreeSet<String>,
-    /// The last reading of each since they were asked for, 0 for all together.
-    fresh: FxHashMap<u32, Reading>,
+    /// The first and the last reading of each since they were asked for, 0 for all together.
+    fresh: FxHashMap<u32, (Reading, Option<Reading>)>,
 }
 
 /// What a report is made of.
@@ -224,12 +224,12 @@ impl Residency {
         for (incarnation, reading) in round.readings {
             sum.add(&reading);
             self.series.entry(incarnation).or_default().add(reading);
-            self.fresh.insert(incarnation, reading);
+            self.note_fresh(incarnation, reading);
         }
         sum.at = round.at;
         if sum.processes > 0 {
             self.sum.add(sum);
-            self.fresh.insert(0, sum);
+            self.note_fresh(0, sum);
         }
         for subject in round.subjects {
             self.known.insert(subject.incarnation, subject.known);
@@ -242,10 +242,21 @@ impl Residency {
         }
     }
 
-    /// The last readings since this was asked for last, by incarnation; 0 is all together.
+    fn note_fresh(&mut self, incarnation: u32, reading: Reading) {
+        let entry = self.fresh.entry(incarnation);
+        entry
+            .and_modify(|(_, last)| *last = Some(reading))
+            .or_insert((reading, None));
+    }
+
+    /// The first and the last readings since this was asked for last, by incarnation; 0 is all together.
     pub(super) fn fresh(&mut self) -> Vec<(u32, Reading)> {
-        let mut fresh: Vec<_> = self.fresh.drain().collect();
-        fresh.sort_unstable_by_key(|&(incarnation, _)| incarnation);
+        let of_each = self.fresh.drain().flat_map(|(incarnation, (first, last))| {
+            let readings = std::iter::once(first).chain(last);
+            readings.map(move |reading| (incarnation, reading))
+        });
+        let mut fresh: Vec<_> = of_each.collect();
+        fresh.sort_by_key(|&(incarnation, reading)| (incarnation, reading.at));
         fresh
     }
 
