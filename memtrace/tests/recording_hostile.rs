@@ -1,7 +1,11 @@
 //! Recordings whose sums are right and whose contents are not: what a hostile file would be. Bytes of real contents are changed, cut and
 //! repeated, and everything is made of them that can be.
 
-use std::{io::Cursor, path::Path, time::Duration};
+use std::{
+    io::{Cursor, Read, Seek, Write as _},
+    path::Path,
+    time::Duration,
+};
 
 use memtrace::{
     profile::{Settings, suppress::Suppressions},
@@ -24,6 +28,16 @@ fn contents() -> Vec<(Kind, u64, Vec<u8>)> {
     all
 }
 
+fn settings() -> Settings {
+    Settings {
+        top: 10,
+        min_age: Duration::ZERO,
+        min_size: 0,
+        suppressions: Suppressions::default(),
+        fail_over: None,
+    }
+}
+
 /// Reads a file in every way, and renders what comes of it; whether anything did.
 fn read(file: &[u8]) -> bool {
     let mut any = false;
@@ -36,19 +50,12 @@ fn read(file: &[u8]) -> bool {
         let Ok(mut reading) = Reading::new(Cursor::new(file), Path::new("hostile")) else {
             return false;
         };
-        let settings = Settings {
-            top: 10,
-            min_age: Duration::ZERO,
-            min_size: 0,
-            suppressions: Suppressions::default(),
-            fail_over: None,
-        };
         let part = Part {
             to,
             min_age,
             ..Part::default()
         };
-        if let Ok(profile) = reading.profile(&part, settings, &Lookup::default()) {
+        if let Ok(profile) = reading.profile(&part, settings(), &Lookup::default()) {
             any = true;
             for file in render::FILES {
                 let mut out = Vec::new();
@@ -71,6 +78,40 @@ fn encoded(contents: &[(Kind, u64, Vec<u8>)]) -> Vec<u8> {
 #[test]
 fn the_real_one_is_read() {
     assert!(read(&encoded(&contents())));
+}
+
+/// What a reader is told about a file.
+fn notes(file: impl Read + Seek) -> Vec<String> {
+    let mut reading = Reading::new(file, Path::new("other")).expect("it has a beginning");
+    let profile = reading
+        .profile(&Part::default(), settings(), &Lookup::default())
+        .expect("it has a moment");
+    assert!(!profile.sites.is_empty());
+    profile.health.notes
+}
+
+#[test]
+fn a_recording_of_another_architecture_is_read_and_says_so() {
+    let mut all = contents();
+    let start = String::from_utf8(all[0].2.clone()).expect("JSON");
+    let other = start.replace("x86_64", "riscv64");
+    assert_ne!(start, other);
+    all[0].2 = other.into_bytes();
+    let notes = notes(Cursor::new(encoded(&all)));
+    assert!(
+        notes.iter().any(|note| note.contains("recorded on riscv64")),
+        "{notes:?}"
+    );
+}
+
+#[test]
+fn a_huge_file_is_read_up_to_what_makes_no_sense() {
+    let mut file = tempfile::tempfile().expect("a file");
+    file.write_all(RECORDING).expect("room for it");
+    file.set_len(1 << 40).expect("a hole takes no room");
+    let notes = notes(file);
+    let wanted = format!("damaged at byte {}", RECORDING.len());
+    assert!(notes.iter().any(|note| note.contains(&wanted)), "{notes:?}");
 }
 
 proptest! {
