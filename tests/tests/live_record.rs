@@ -284,6 +284,7 @@ fn recordings_are_refused_for_a_reason() {
     let file = programs::workspace().join("tests/fixtures/hooks.memtrace");
     let file = file.to_string_lossy();
     for (options, words) in [
+        (["--at", "0s"], ["nothing was known yet", "after the start"]),
         (["--at", "1h"], ["not in the recording", "it goes from"]),
         (["--at", "soon"], ["a moment is", "12:03:05"]),
         (["--range", "2s"], ["two dots", ".."]),

@@ -128,6 +128,9 @@ impl<R: Read + Seek> Reading<R> {
         if part.thread.is_some() && !self.session.outline.has_events {
             bail!("{path} has sums, and not what each thread allocated: record with --events to ask for one");
         }
+        if part.thread.is_some() && from_ns.is_some() {
+            bail!("what a thread allocated can be told up to a moment (--at), and not of a range");
+        }
         let base = match from_ns {
             Some(from_ns) => self.session.state_at(from_ns, |_| ()).with_context(failed)?,
             None => None,
@@ -145,7 +148,13 @@ impl<R: Read + Seek> Reading<R> {
             }
         });
         let Some(state) = state.with_context(failed)? else {
-            bail!("{path} was cut off before anything was known");
+            match self.session.outline.moments.first() {
+                Some(first) => bail!(
+                    "nothing was known yet at that moment: the first in {path} is {} after the start",
+                    units::duration(since_start(&self.session.outline, first.time_ns))
+                ),
+                None => bail!("{path} was cut off before anything was known"),
+            }
         };
         let mut notes = self.notes(part, &state);
         let exact = self.session.outline.has_events
@@ -167,7 +176,11 @@ impl<R: Read + Seek> Reading<R> {
             )
         };
         self.symbolizer.look_up(&state.modules, snapshot.locations(), lookup);
-        let raw = self.raw(&state, snapshot, notes, from_ns, events);
+        let mut raw = self.raw(&state, snapshot, notes, from_ns, events);
+        if exact && part.to != Moment::Peak && from_ns.is_none() {
+            // To the event, and not to the moment before.
+            raw.now_ns = to_ns;
+        }
         drop(state);
         let reporter = Reporter::of(self.target(&raw), settings, Symbolizer::default());
         Ok(reporter.profile(raw, &self.symbolizer))
