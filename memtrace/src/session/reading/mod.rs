@@ -1,5 +1,6 @@
 //! Reads session files: profiles of any moment or part of a recording, on any machine, without privileges.
 
+mod part;
 mod replay;
 mod resolve;
 mod snapshot;
@@ -16,13 +17,14 @@ use std::{
 use anyhow::{Context as _, bail};
 use memtrace_common::Counter;
 
+pub use self::{
+    part::{Moment, Part},
+    resolve::Lookup,
+    when::{Span, When},
+};
 use self::{
     replay::{Replayed, Told, replay},
     snapshot::{Histories, MOMENTS, snapshot},
-};
-pub use self::{
-    resolve::Lookup,
-    when::{Span, When},
 };
 use super::report::{Raw, Reporter, lost};
 use crate::{
@@ -32,31 +34,6 @@ use crate::{
     symbolize::Symbolizer,
     units,
 };
-
-/// A moment of a recording.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum Moment {
-    /// Its end.
-    #[default]
-    End,
-    /// When the most memory was live.
-    Peak,
-    /// Another.
-    At(When),
-}
-
-/// What of a recording is looked at.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Part {
-    /// Only what was allocated from then on counts as allocated, and histories begin there.
-    pub from: Option<When>,
-    /// Until then.
-    pub to: Moment,
-    /// Only what this thread has allocated.
-    pub thread: Option<u32>,
-    /// From which age on a block can be suspected, if not from that of the recording.
-    pub min_age: Option<Duration>,
-}
 
 /// A recording that is read.
 pub struct Reading<R = BufReader<File>> {
