@@ -1,0 +1,32 @@
+//! Tests that trace running programs, as root: one program, because linking one for each file takes gigabytes and minutes.
+
+mod all;
+mod allocators;
+mod cgroups;
+mod checks;
+mod commands;
+mod detach;
+mod edge;
+mod errors;
+mod export;
+mod hooks;
+mod launch;
+mod lifecycle;
+mod links;
+mod loss;
+mod once;
+mod output;
+mod pairs;
+mod processes;
+mod real;
+mod record;
+mod resident;
+mod sampling;
+mod seccomp;
+mod stacks;
+mod targets_bad;
+mod unwind;
+mod unwind_code;
+mod unwind_real;
+mod verdicts;
+mod young;
