@@ -69,14 +69,7 @@ fn live() -> Result<()> {
     let root = Root::find("trace running programs (the rest of the tests runs with --no-live)")?;
     let memtrace = build_release()?;
     let mut tests = nextest()
-        .args([
-            "--package",
-            "memtrace-tests",
-            "--profile",
-            "live",
-            "-E",
-            "binary(live)",
-        ])
+        .args(["--package", "memtrace-tests", "--profile", "live", "-E", "binary(live)"])
         .env("MEMTRACE_BIN", memtrace);
     if root == Root::Sudo {
         tests = tests.env(&runner_variable()?, "sudo -E");
