@@ -4,7 +4,9 @@ use std::{hint::black_box, io, time::Duration};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use memtrace::{
-    profile::{Amount, Frame, Health, Profile, Settings, Site, Spread, Target, Totals, suppress::Suppressions},
+    profile::{
+        Amount, Frame, FrameKind, Health, Profile, Settings, Site, Spread, Target, Totals, suppress::Suppressions,
+    },
     render::{Measure, export, export::Format, folded, json},
 };
 use memtrace_common::op::Op;
@@ -29,6 +31,7 @@ fn large() -> Profile {
         file: Some(format!("/src/engine/module{}/file{}.cc", number % 97, number % 1_009)),
         line: Some(1 + u32::try_from(number % 2_000).unwrap_or(0)),
         inlined: number.is_multiple_of(10),
+        kind: FrameKind::Native,
     };
     // Neighbours differ near the leaf, as in a program.
     let frame_of = |site: u64, level: u64| {

@@ -14,7 +14,7 @@ use memtrace::{
     decode::{Event, encode},
     ledger::{CallStack, Ledger, Limits},
     process::Location,
-    profile::{End as Ended, Frame, Target, resident::Effort},
+    profile::{End as Ended, Frame, FrameKind, Target, resident::Effort},
     store::{
         Contents, End, FileWriter, ModuleFacts, Series, Start,
         content::{self, Sums},
@@ -197,6 +197,7 @@ fn make(path: &Path, with_events: bool) {
         file: Some(format!("source{}.c", at.address >> 32)),
         line: Some(7),
         inlined: false,
+        kind: FrameKind::Native,
     };
     write(
         names(locations.into_iter().map(|at| (at, vec![frame(at)]))).expect("memory"),

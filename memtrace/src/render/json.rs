@@ -61,7 +61,7 @@
 //!                                             0 to 1 s
 //!                    growth_bytes_per_second  slope of the history
 //!                    history[[seconds, bytes]]
-//!                    stack[]                  leaf first {function, module, offset, file, line, inlined};
+//!                    stack[]                  leaf first {function, module, offset, file, line, inlined, kind};
 //!                                             null when it was lost; function, file and line may be null
 //! health             exact, summary, sampling (null, or how allocations were chosen), budget (null, or what was done to
 //!                    keep within it), and every counter of `profile::Health`

@@ -17,7 +17,7 @@ use crate::{
     decode::Event,
     ledger::{CallStack, Ledger, Limits, SiteKey, SiteSums},
     process::Location,
-    profile::{Frame, Target},
+    profile::{Frame, FrameKind, Target},
 };
 
 const PID: u32 = 7;
@@ -228,6 +228,7 @@ fn names_and_the_end_are_read() {
         file: function.map(|name| format!("{name}.c")),
         line: Some(3),
         inlined: false,
+        kind: FrameKind::Native,
     };
     let all = [Some("a"), None, Some("ü\0"), Some("a")].map(frame);
     let at = |address| Location { module: 0, address };

@@ -27,7 +27,7 @@ use self::{
 };
 use crate::{
     process::{Location, Module},
-    profile::Frame,
+    profile::{Frame, FrameKind},
 };
 
 /// Names locations, each once.
@@ -128,6 +128,7 @@ fn frames(module: &str, offset: u64, names: Vec<Name>) -> Vec<Frame> {
         file: None,
         line: None,
         inlined: false,
+        kind: FrameKind::Native,
     };
     let Some(last) = names.len().checked_sub(1) else {
         return vec![unnamed];

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use inferno::flamegraph::color::{Color, PaletteMap};
 
-use crate::profile::{Frame, Profile};
+use crate::profile::{Frame, FrameKind, Profile};
 
 use crate::render::{escape, folded, label};
 
@@ -52,7 +52,8 @@ pub(super) fn palette(profile: &Profile) -> PaletteMap {
     palette
 }
 
-/// Orange is the program itself, a hue from green to violet a library (one for each), grey the allocator.
+/// A hue to each kind of code, those of Okabe and Ito (<https://jfly.uni-koeln.de/color/>), which readers with any colour vision tell
+/// apart: orange is the program itself, green a library, blue Python, yellow JavaScript, purple the kernel, grey the allocator.
 /// How light it is comes from the function's name, so that neighbours can be told apart.
 fn colour(frame: &Frame, executable: &str) -> Color {
     let Some(function) = frame.function.as_deref() else {
@@ -61,15 +62,16 @@ fn colour(frame: &Frame, executable: &str) -> Color {
     if frame.is_plumbing() {
         return PLUMBING;
     }
-    let lightness = 0.66 + f64::from(hash(function) % 16) * 0.008;
-    if frame.module == executable {
-        return hsl(24.0 + f64::from(hash(function) / 16 % 20), 0.85, lightness);
+    let shade = f64::from(hash(function) % 16) * 0.008;
+    let turn = f64::from(hash(function) / 16 % 13) - 6.0;
+    match frame.kind {
+        FrameKind::Native if frame.module == executable => hsl(30.0 + turn, 0.85, 0.66 + shade),
+        // One hue to each library.
+        FrameKind::Native => hsl(150.0 + f64::from(hash(&frame.module) % 17) * 2.0, 0.40, 0.70 + shade),
+        FrameKind::Python => hsl(207.0 + turn, 0.75, 0.70 + shade),
+        FrameKind::JavaScript => hsl(54.0 + turn / 2.0, 0.85, 0.62 + shade),
+        FrameKind::Kernel => hsl(325.0 + turn, 0.45, 0.68 + shade),
     }
-    hsl(
-        110.0 + f64::from(hash(&frame.module) % 17) * 10.0,
-        0.50,
-        lightness + 0.04,
-    )
 }
 
 /// FNV-1a: small, and the same on every machine and in every version.
@@ -110,5 +112,17 @@ mod tests {
         assert!(app.r > app.b, "the program is warm");
         let library = colour(&frame("main", "lib.so"), "app");
         assert!(library.r < library.g.max(library.b), "a library is cold");
+        let of = |kind| {
+            let frame = Frame {
+                kind,
+                ..frame("main", "app")
+            };
+            colour(&frame, "app")
+        };
+        let [native, kernel, python, javascript] = FrameKind::ALL.map(of);
+        assert_eq!(native, app);
+        assert!(python.b > python.r, "Python is blue");
+        assert!(javascript.b < javascript.g, "JavaScript is yellow");
+        assert!(kernel.g < kernel.r.min(kernel.b), "the kernel is purple");
     }
 }

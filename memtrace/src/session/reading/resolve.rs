@@ -11,7 +11,7 @@ use rustc_hash::FxHashSet;
 
 use crate::{
     process::{Location, Module, build_id_digits},
-    profile::Frame,
+    profile::{Frame, FrameKind},
     store::{ModuleFacts, Names, content::NamedFrame},
     symbolize::Symbolizer,
 };
@@ -35,6 +35,7 @@ pub(super) fn named(names: &Names) -> impl Iterator<Item = (Location, Vec<Frame>
         file: string(named.file),
         line: named.line,
         inlined: named.inlined,
+        kind: FrameKind::Native,
     };
     names.locations.iter().filter_map(move |(module, address, frames)| {
         let frames: Vec<Frame> = frames

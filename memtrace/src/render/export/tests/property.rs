@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::formats::sums_are_kept;
 use crate::profile::{
-    Frame, Profile,
+    Frame, FrameKind, Profile,
     fixture::{self, SiteSpec},
 };
 
@@ -26,6 +26,7 @@ fn frame() -> impl Strategy<Value = Frame> {
             file,
             line,
             inlined,
+            kind: FrameKind::Native,
         })
 }
 
