@@ -20,11 +20,11 @@ pub(super) struct Own {
 }
 
 impl Amount {
-    /// Adds another amount. Bytes wrap around like the sums of the ledger, which a hostile target may have driven
+    /// Adds another amount. Sums wrap around like those of the ledger: a hostile target or a hostile recording may have driven them
     /// anywhere.
     pub const fn add(&mut self, other: Self) {
         self.bytes = self.bytes.wrapping_add(other.bytes);
-        self.count += other.count;
+        self.count = self.count.wrapping_add(other.count);
     }
 
     /// Takes an amount out again.
