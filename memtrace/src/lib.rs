@@ -18,5 +18,6 @@ pub mod session;
 pub mod store;
 pub mod symbolize;
 pub mod target;
+pub mod terminal;
 pub mod units;
 pub mod unwind;

@@ -1,20 +1,13 @@
 //! Where the verbs write: standard output, which may be closed early, or a file.
 
 use std::{
-    io::{self, IsTerminal as _, Write},
+    io::{self, Write},
     path::Path,
 };
 
 use anyhow::Context as _;
-use rustix::termios::tcgetwinsize;
 
 use crate::{exit::Exit, session::replace};
-
-/// Columns where there is no terminal.
-const COLUMNS: usize = 80;
-
-/// Fewer are no use: lines are wider than that then.
-const LEAST_COLUMNS: usize = 40;
 
 /// Whoever reads our output may stop reading (`| head`): that is not an error.
 pub(super) fn ignore_closed_pipe(result: io::Result<()>) -> io::Result<()> {
@@ -22,13 +15,6 @@ pub(super) fn ignore_closed_pipe(result: io::Result<()>) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other,
     }
-}
-
-/// Width of what is written to: a terminal's own.
-pub(super) fn columns() -> usize {
-    let out = io::stdout();
-    let width = out.is_terminal().then(|| tcgetwinsize(&out).ok()).flatten();
-    width.map_or(COLUMNS, |size| usize::from(size.ws_col).max(LEAST_COLUMNS))
 }
 
 /// Writes a text to standard output.

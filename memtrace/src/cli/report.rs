@@ -68,7 +68,7 @@ impl LeaksVerb {
 
 /// The status that a check asks for.
 fn checked(profile: &Profile) -> Exit {
-    if profile.check().is_some_and(|check| check.failed) {
+    if profile.check_failed() {
         Exit::CheckFailed
     } else {
         Exit::Success

@@ -10,7 +10,7 @@ use clap::Args;
 
 use super::{
     Flame,
-    output::{columns, to_file_or_stdout, to_stdout},
+    output::{to_file_or_stdout, to_stdout},
     part_args::PartArgs,
     report_args::export_format,
     view_args::{AnnotateArgs, HistogramArgs, MeasureArg, TimelineArgs, TreeArgs},
@@ -20,6 +20,7 @@ use crate::{
     profile::annotate::annotate,
     render::{self, annotate::Source, export::Format},
     session::Reading,
+    terminal::columns,
 };
 
 /// Show call paths of a recording as a tree, from the start of threads or from what allocates

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use object::{Endianness, Object as _, ReadRef, read::elf::ElfFile64};
 
+use crate::process::debug_file_by_id;
+
 /// Where debug files are looked for.
 const DEBUG_DIRECTORIES: [&str; 2] = ["/usr/lib/debug", "/lib/debug"];
 
@@ -47,8 +49,7 @@ impl Symbols {
     /// Paths at which the debug file of the file at `path` may be, by build id and by debug link.
     pub(super) fn debug_files(&self, path: &Path) -> Vec<PathBuf> {
         let mut files = Vec::new();
-        if let Some((first, rest)) = self.build_id.as_deref().and_then(<[u8]>::split_first) {
-            let name = format!(".build-id/{first:02x}/{}.debug", hex(rest));
+        if let Some(name) = self.build_id.as_deref().and_then(debug_file_by_id) {
             files.extend(
                 DEBUG_DIRECTORIES
                     .iter()
@@ -71,14 +72,6 @@ impl Symbols {
         }
         files
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .flat_map(|byte| [byte >> 4, byte & 0xf])
-        .filter_map(|digit| char::from_digit(digit.into(), 16))
-        .collect()
 }
 
 #[cfg(test)]

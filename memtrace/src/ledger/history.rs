@@ -44,16 +44,8 @@ impl Moments {
         if self.times.len() == 2 * MOMENTS {
             // Samples 0, s, 2s ... are kept and 2 * MOMENTS * s has come: it is a multiple of the doubled stride too, and
             // so are those of even index.
-            let mut even = false;
-            self.times.retain(|_| {
-                even = !even;
-                even
-            });
-            let mut even = false;
-            self.sums.retain(|_| {
-                even = !even;
-                even
-            });
+            halve(&mut self.times);
+            halve(&mut self.sums);
             thin();
             self.stride *= 2;
         }
@@ -77,9 +69,18 @@ impl Moments {
     }
 }
 
-/// Live bytes of one site at the shared moments: only where they changed, because most sites rest most of the time.
-#[derive(Debug, Default)]
-pub(super) struct History {
+/// Keeps every second one, the first among them.
+fn halve<T>(all: &mut Vec<T>) {
+    let mut even = false;
+    all.retain(|_| {
+        even = !even;
+        even
+    });
+}
+
+/// Live bytes of one site at moments that all sites share: only where they changed, because most sites rest most of the time.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct History {
     changes: Vec<Change>,
 }
 
@@ -92,7 +93,7 @@ struct Change {
 
 impl History {
     /// Notes a value at moment `index`.
-    pub(super) fn note(&mut self, index: usize, bytes: u64) {
+    pub(crate) fn note(&mut self, index: usize, bytes: u64) {
         // Before the first change it was 0.
         if self.changes.last().map_or(0, |change| change.bytes) != bytes {
             self.changes.push(Change { moment: index, bytes });
@@ -117,7 +118,7 @@ impl History {
     }
 
     /// The value at each of `moments` moments.
-    pub(super) fn series(&self, moments: usize) -> impl Iterator<Item = u64> + '_ {
+    pub(crate) fn series(&self, moments: usize) -> impl Iterator<Item = u64> + '_ {
         let mut changes = self.changes.iter().peekable();
         let mut bytes = 0;
         (0..moments).map(move |index| {

@@ -53,6 +53,10 @@ use self::{
     processes::Processes,
     sites::{Key, NO_STACK, Sites},
 };
+pub(crate) use self::{
+    history::History,
+    snapshot::{ChosenStacks, totals},
+};
 pub use self::{
     limits::Limits,
     memory::{Extent, Memory, Owner, Range},
@@ -285,7 +289,7 @@ impl Ledger {
             sites.note(index);
             self.moments.note(Sums {
                 live_bytes: sites.live_bytes,
-                allocated_bytes: sites.allocated_bytes(),
+                allocated_bytes: sites.memory_sums().1.bytes,
                 lost: self.lost,
             });
         }

@@ -27,6 +27,14 @@ impl Amount {
         self.count = self.count.wrapping_add(other.count);
     }
 
+    /// What is left without another, nothing where that is more.
+    pub(crate) const fn less(self, other: Self) -> Self {
+        Self {
+            bytes: self.bytes.saturating_sub(other.bytes),
+            count: self.count.saturating_sub(other.count),
+        }
+    }
+
     /// Takes an amount out again.
     pub const fn subtract(&mut self, other: Self) {
         self.bytes = self.bytes.wrapping_sub(other.bytes);

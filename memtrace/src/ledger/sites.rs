@@ -367,10 +367,14 @@ impl Sites {
             .map(|(site, ((key, sums), history))| (site, *key, sums, history))
     }
 
-    /// What was ever allocated of memory.
-    pub(super) fn allocated_bytes(&self) -> u64 {
-        let memory = self.sums.iter().filter(|sums| sums.counts == Counts::Memory);
-        memory.fold(0, |sum, sums| sum.saturating_add(sums.allocated.bytes))
+    /// Live memory, and memory ever allocated.
+    pub(super) fn memory_sums(&self) -> (Amount, Amount) {
+        let (mut live, mut allocated) = (Amount::default(), Amount::default());
+        for sums in self.sums.iter().filter(|sums| sums.counts == Counts::Memory) {
+            live.add(sums.live);
+            allocated.add(sums.allocated);
+        }
+        (live, allocated)
     }
 
     /// How many indices there are.

@@ -5,12 +5,7 @@ use std::time::Duration;
 use memtrace_common::{Op, op::Class};
 use serde::{Deserialize, Serialize};
 
-use super::{
-    CallStack, Ledger, Tally,
-    age::AgeClasses,
-    process::Process,
-    sites::{Left, Sums},
-};
+use super::{CallStack, Ledger, SiteSums, Tally, age::AgeClasses, process::Process, sites::Left};
 use crate::{
     process::Location,
     profile::{Amount, Moment, Spread, Totals},
@@ -152,7 +147,7 @@ impl Ledger {
         let all_ended = self.processes.alive() == 0;
         let moments = self.moments.times();
         let since_start = |time_ns: u64| Duration::from_nanos(time_ns.saturating_sub(start_ns));
-        let mut stacks = Stacks::new(self.stacks.len());
+        let mut stacks = ChosenStacks::new(self.stacks.len());
         let mut sites = Vec::with_capacity(self.sites.len());
         for (site, key, sums, history) in self.sites.iter() {
             let mut live = sums.live;
@@ -164,7 +159,7 @@ impl Ledger {
             let exit_age = Duration::from_nanos(now_ns.saturating_sub(left.oldest_ns));
             sites.push(SiteFacts {
                 op: key.op,
-                stack: stacks.index(key.stack, self.stacks.get(key.stack)),
+                stack: (self.stacks.get(key.stack)).and_then(|stack| stacks.index(key.stack, || stack.clone())),
                 group: key.group,
                 allocated: sums.allocated,
                 live,
@@ -177,7 +172,7 @@ impl Ledger {
                 at_peak: None,
                 exit_oldest: (left.amount.count > 0).then_some(exit_age),
                 spread: Spread {
-                    temporary: matches!(key.op.class(), Class::Heap).then(|| temporary(sums, left)),
+                    temporary: matches!(key.op.class(), Class::Heap).then(|| SiteSums::new(sums, &left).temporary()),
                     ..self.sites.spread(site)
                 },
                 history: moments
@@ -188,7 +183,7 @@ impl Ledger {
             });
         }
         Snapshot {
-            totals: self.totals(&sites),
+            totals: totals(&sites, self.sites.peak_bytes),
             timeline: (self.moments.sums())
                 .map(|(time_ns, sums)| Moment {
                     at: since_start(time_ns),
@@ -234,26 +229,26 @@ impl Ledger {
         }
         (ages, left)
     }
+}
 
-    fn totals(&self, sites: &[SiteFacts]) -> Totals {
-        let mut totals = Totals {
-            peak_live_bytes: self.sites.peak_bytes,
-            ..Totals::default()
-        };
-        let mut classes: Vec<(Class, Amount)> = Class::ALL.iter().map(|&class| (class, Amount::default())).collect();
-        for site in sites {
-            let class = site.op.class();
-            if let Some((_, amount)) = classes.iter_mut().find(|(of, _)| *of == class) {
-                amount.add(site.live);
-            }
-            if class.is_memory() {
-                totals.live.add(site.live);
-                totals.allocated.add(site.allocated);
-            }
+/// The sums over all sites.
+pub(crate) fn totals(sites: &[SiteFacts], peak_live_bytes: u64) -> Totals {
+    let mut totals = Totals {
+        peak_live_bytes,
+        live_by_class: Class::ALL.iter().map(|&class| (class, Amount::default())).collect(),
+        ..Totals::default()
+    };
+    for site in sites {
+        let class = site.op.class();
+        if let Some((_, amount)) = totals.live_by_class.iter_mut().find(|(of, _)| *of == class) {
+            amount.add(site.live);
         }
-        totals.live_by_class = classes;
-        totals
+        if class.is_memory() {
+            totals.live.add(site.live);
+            totals.allocated.add(site.allocated);
+        }
     }
+    totals
 }
 
 /// What a block that stands for several adds to the variance of a sum (Horvitz and Thompson, 1952).
@@ -263,16 +258,6 @@ fn variance(amount: Amount) -> f64 {
         bytes * bytes * (count - 1.0) / count
     } else {
         0.0
-    }
-}
-
-/// What is neither live nor left, and did not go with its program.
-fn temporary(sums: &Sums, left: Left) -> Amount {
-    let still = [sums.live, left.amount, left.gone, left.unknown];
-    let sum = |part: fn(&Amount) -> u64| still.iter().map(part).fold(0, u64::saturating_add);
-    Amount {
-        bytes: sums.allocated.bytes.saturating_sub(sum(|amount| amount.bytes)),
-        count: sums.allocated.count.saturating_sub(sum(|amount| amount.count)),
     }
 }
 
@@ -297,25 +282,26 @@ pub(super) fn facts(process: &Process) -> ProcessFacts {
 }
 
 /// The stacks of a snapshot under construction: those that sites refer to.
-struct Stacks {
-    all: Vec<CallStack>,
-    /// Where each stack of the ledger is.
+pub(crate) struct ChosenStacks {
+    pub(crate) all: Vec<CallStack>,
+    /// Where each stack, by the number it has elsewhere, is in `all`.
     places: Vec<Option<usize>>,
 }
 
-impl Stacks {
-    fn new(count: usize) -> Self {
+impl ChosenStacks {
+    /// Of `count` stacks.
+    pub(crate) fn new(count: usize) -> Self {
         Self {
             all: Vec::new(),
             places: vec![None; count],
         }
     }
 
-    fn index(&mut self, number: u32, stack: Option<&CallStack>) -> Option<usize> {
+    /// The index of stack `number`, or `None` when there is no such stack.
+    pub(crate) fn index(&mut self, number: u32, stack: impl FnOnce() -> CallStack) -> Option<usize> {
         let place = self.places.get_mut(number as usize)?;
-        let stack = stack?;
         Some(*place.get_or_insert_with(|| {
-            self.all.push(stack.clone());
+            self.all.push(stack());
             self.all.len() - 1
         }))
     }

@@ -4,7 +4,7 @@ use memtrace_common::Op;
 
 use super::{
     Ledger,
-    sites::{APART, NO_STACK},
+    sites::{APART, Left, NO_STACK, Sums},
     snapshot,
 };
 use crate::profile::Amount;
@@ -22,6 +22,26 @@ pub struct SiteSums {
     pub unknown: Amount,
     /// Live when its program was replaced.
     pub gone: Amount,
+}
+
+impl SiteSums {
+    /// Of what is kept of a site.
+    pub(super) const fn new(sums: &Sums, left: &Left) -> Self {
+        Self {
+            live: sums.live,
+            allocated: sums.allocated,
+            left: left.amount,
+            unknown: left.unknown,
+            gone: left.gone,
+        }
+    }
+
+    /// What was allocated and freed: it is neither live nor left, and did not go with its program. Nothing where the sums make no
+    /// sense, as a damaged or hostile recording may have them.
+    pub fn temporary(&self) -> Amount {
+        let still = [self.live, self.left, self.gone, self.unknown];
+        still.into_iter().fold(self.allocated, Amount::less)
+    }
 }
 
 /// What a site is.
@@ -49,24 +69,12 @@ impl Ledger {
     /// The sums of all sites, in the same order.
     pub fn site_sums(&self) -> impl ExactSizeIterator<Item = SiteSums> {
         let sums = self.sites.sums()[APART..].iter().zip(&self.sites.left()[APART..]);
-        sums.map(|(sums, left)| SiteSums {
-            live: sums.live,
-            allocated: sums.allocated,
-            left: left.amount,
-            unknown: left.unknown,
-            gone: left.gone,
-        })
+        sums.map(|(sums, left)| SiteSums::new(sums, left))
     }
 
     /// Live memory, and memory ever allocated: heap and mapped.
     pub fn memory_sums(&self) -> (Amount, Amount) {
-        let (mut live, mut allocated) = (Amount::default(), Amount::default());
-        let sites = self.sites.keys()[APART..].iter().zip(&self.sites.sums()[APART..]);
-        for (_, sums) in sites.filter(|(key, _)| key.op.class().is_memory()) {
-            live.add(sums.live);
-            allocated.add(sums.allocated);
-        }
-        (live, allocated)
+        self.sites.memory_sums()
     }
 
     /// The largest live bytes of memory so far.

@@ -17,7 +17,15 @@ pub fn build_id_digits(file: &File) -> Option<String> {
     build_id(&FileBytes::new(file)).map(|id| digits(&id))
 }
 
-fn digits(id: &[u8]) -> String {
+/// Where a debug file of this build lies below a directory of debug files, as gdb has it ("Debugging Information in Separate Files").
+/// `None` for an id that is too short to be one.
+pub fn debug_file_by_id(id: &[u8]) -> Option<String> {
+    let (first, rest) = id.split_first().filter(|(_, rest)| !rest.is_empty())?;
+    Some(format!(".build-id/{first:02x}/{}.debug", digits(rest)))
+}
+
+/// Bytes in hexadecimal digits.
+pub fn digits(id: &[u8]) -> String {
     id.iter().fold(String::with_capacity(id.len() * 2), |mut digits, byte| {
         // Writing to a string does not fail.
         let _done = write!(digits, "{byte:02x}");
@@ -32,5 +40,15 @@ mod tests {
     #[test]
     fn digits_keep_their_zeros() {
         assert_eq!(digits(&[0x00, 0x0a, 0xff]), "000aff");
+        assert_eq!(
+            debug_file_by_id(&[0x0a, 0x00, 0xff]).as_deref(),
+            Some(".build-id/0a/00ff.debug")
+        );
+    }
+
+    #[test]
+    fn an_id_of_nothing_leads_nowhere() {
+        assert_eq!(debug_file_by_id(&[]), None);
+        assert_eq!(debug_file_by_id(&[1]), None);
     }
 }

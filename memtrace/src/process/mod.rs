@@ -16,7 +16,7 @@ mod space;
 pub mod stack_pointers;
 
 pub use self::{
-    build_id::{build_id, build_id_digits},
+    build_id::{build_id, build_id_digits, debug_file_by_id, digits},
     file_bytes::FileBytes,
     location::Location,
     module::{FileIdentity, Module},

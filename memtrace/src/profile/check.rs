@@ -18,6 +18,11 @@ pub struct Check {
 }
 
 impl Profile {
+    /// Whether a check was asked for and failed.
+    pub fn check_failed(&self) -> bool {
+        self.check().is_some_and(|check| check.failed)
+    }
+
     /// Whether what is suspected keeps to the limit, where there is one. Sites that are still live without growing do not
     /// count: nothing tells them from what a program needs.
     pub fn check(&self) -> Option<Check> {

@@ -79,7 +79,7 @@ pub(super) async fn finish(
             &settings.exports,
             settings.measure,
         )?;
-        Ok(profile.check().is_some_and(|check| check.failed))
+        Ok(profile.check_failed())
     };
     let reported = tokio::spawn(async move {
         // A live table that is being made, or waits for a terminal that is stopped, comes first. It is waited for here, where

@@ -140,26 +140,21 @@ impl Recorder {
         }
         let counters = tracer.counters();
         let listed = listed(collector.ledger.process_facts(), collector, tracer);
-        self.news(
-            &collector.ledger,
-            collector.processes.modules().all().as_slice(),
-            collector.processes.groups(),
-            &listed,
+        let modules = collector.processes.modules().all();
+        let moment = Moment {
             now_ns,
-        )?;
-        self.resident(&residency.fresh(), now_ns)?;
-        let sums = Sums {
-            seen: collector.processes.seen(),
-            gaps: listed.gaps,
-            events: collector.events,
-            malformed: collector.malformed,
-            left_out: std::mem::take(&mut self.left_out),
-            ..sums(&collector.ledger, &counters, &cost(&counters))
+            modules: &modules,
+            groups: collector.processes.groups(),
+            resident: &residency.fresh(),
+            numbers: Sums {
+                seen: collector.processes.seen(),
+                gaps: listed.gaps,
+                events: collector.events,
+                malformed: collector.malformed,
+                ..sums(&collector.ledger, &counters, &cost(&counters))
+            },
         };
-        let moment = self
-            .series
-            .moment(collector.ledger.site_sums(), &listed.facts, listed.replaced, &sums)?;
-        self.write(moment, now_ns);
+        self.moment(&collector.ledger, listed, moment)?;
         if self.detailed.elapsed() >= self.detail_pause {
             let begun = Instant::now();
             let snapshot = collector
@@ -177,36 +172,36 @@ impl Recorder {
         Ok(())
     }
 
-    fn resident(&self, readings: &[(u32, Reading)], now_ns: u64) -> anyhow::Result<()> {
-        if !readings.is_empty() {
-            self.file.block(content::RESIDENT, now_ns, content::pack(readings)?);
-        }
-        Ok(())
-    }
-
     fn write(&self, contents: Contents, time_ns: u64) {
         for (kind, content) in contents {
             self.file.block(kind, time_ns, content);
         }
     }
 
-    fn news(
-        &mut self,
-        ledger: &Ledger,
-        modules: &[Arc<Module>],
-        groups: &[String],
-        listed: &Listed,
-        now_ns: u64,
-    ) -> anyhow::Result<()> {
-        let new: Vec<_> = modules
-            .iter()
-            .skip(self.series.modules())
-            .map(|module| facts(module))
-            .collect();
+    /// Writes what is new since the last moment, and what is known at this one.
+    fn moment(&mut self, ledger: &Ledger, listed: Listed, moment: Moment<'_>) -> anyhow::Result<()> {
+        let Moment {
+            now_ns,
+            modules,
+            groups,
+            resident,
+            numbers,
+        } = moment;
+        let known = self.series.modules();
+        let new: Vec<_> = modules.iter().skip(known).map(|module| facts(module)).collect();
         let incarnations = listed.facts.iter().map(|facts| facts.incarnation);
         let who: Vec<_> = incarnations.zip(listed.who.iter().cloned()).collect();
         let news = self.series.news(ledger, &new, groups, &who)?;
         self.write(news, now_ns);
+        if !resident.is_empty() {
+            self.file.block(content::RESIDENT, now_ns, content::pack(resident)?);
+        }
+        let numbers = Sums {
+            left_out: std::mem::take(&mut self.left_out),
+            ..numbers
+        };
+        let sums = (self.series).moment(ledger.site_sums(), &listed.facts, listed.replaced, &numbers)?;
+        self.write(sums, now_ns);
         Ok(())
     }
 
@@ -218,20 +213,20 @@ impl Recorder {
             replaced: raw.replaced.clone(),
             gaps: raw.gaps,
         };
-        self.news(&collector.ledger, &raw.modules, &raw.groups, &listed, raw.now_ns)?;
-        self.resident(resident, raw.now_ns)?;
-        let sums = Sums {
-            seen: raw.seen,
-            gaps: raw.gaps,
-            events: raw.events,
-            malformed: raw.malformed,
-            left_out: self.left_out,
-            ..sums(&collector.ledger, &raw.counters, &raw.cost)
+        let moment = Moment {
+            now_ns: raw.now_ns,
+            modules: &raw.modules,
+            groups: &raw.groups,
+            resident,
+            numbers: Sums {
+                seen: raw.seen,
+                gaps: raw.gaps,
+                events: raw.events,
+                malformed: raw.malformed,
+                ..sums(&collector.ledger, &raw.counters, &raw.cost)
+            },
         };
-        let moment = self
-            .series
-            .moment(collector.ledger.site_sums(), &listed.facts, listed.replaced, &sums)?;
-        self.write(moment, raw.now_ns);
+        self.moment(&collector.ledger, listed, moment)?;
         let details = self.series.details(&raw.snapshot, raw.now_ns)?;
         self.write(details, raw.now_ns);
         Ok(())
@@ -271,6 +266,18 @@ impl Recorder {
         message::say(&format!("the recording is {}", path.display()));
         Ok(())
     }
+}
+
+/// What is known at a moment, besides the ledger.
+struct Moment<'now> {
+    now_ns: u64,
+    /// All modules so far.
+    modules: &'now [Arc<Module>],
+    /// All groups so far.
+    groups: &'now [String],
+    /// Readings of resident memory since the moment before.
+    resident: &'now [(u32, Reading)],
+    numbers: Sums,
 }
 
 /// A process as it is noted: its resident memory comes by itself.

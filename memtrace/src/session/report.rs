@@ -1,14 +1,13 @@
 //! From the sums to a [`Profile`].
 
 use std::{
-    io::{IsTerminal as _, Write as _},
+    io::Write as _,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use memtrace_common::Counter;
 use nix::sys::resource::{UsageWho, getrusage};
-use rustix::termios::tcgetwinsize;
 
 use super::{
     budget::Budget,
@@ -31,10 +30,8 @@ use crate::{
     store::ModuleFacts,
     symbolize::Symbolizer,
     target::TargetInfo,
+    terminal,
 };
-
-/// Columns of a terminal that does not tell.
-const COLUMNS: usize = 80;
 
 /// Everything a profile is made of, taken at one moment, so that it can be made elsewhere.
 pub(super) struct Raw {
@@ -233,13 +230,7 @@ impl Reporter {
     pub(super) fn show_live(&self, raw: Raw) {
         let Ok(profile) = self.finish(raw, None) else { return };
         let mut out = std::io::stdout().lock();
-        let columns = tcgetwinsize(&out).map_or(COLUMNS, |size| usize::from(size.ws_col));
-        let columns = if columns == 0 || !out.is_terminal() {
-            COLUMNS
-        } else {
-            columns
-        };
-        let shown = render::live::write(&profile, columns, &mut out).and_then(|()| writeln!(out));
+        let shown = render::live::write(&profile, terminal::columns(), &mut out).and_then(|()| writeln!(out));
         if let Err(error) = shown {
             log::debug!("the live table could not be shown: {error}");
         }

@@ -12,7 +12,10 @@ use std::{
 };
 
 use super::binary::{Binary, DebugLink};
-use crate::process::files::{open_regular, open_regular_in};
+use crate::process::{
+    debug_file_by_id, digits,
+    files::{open_regular, open_regular_in},
+};
 
 /// Where distributions put debug files.
 pub(super) const DEBUG_DIRECTORIES: [&str; 2] = ["/usr/lib/debug", "/lib/debug"];
@@ -55,19 +58,20 @@ pub(super) fn find(binary: &Binary, path: &Path, root: Option<&File>, directorie
 /// Where a debug file may be in debug directories.
 fn below_directories(binary: &Binary, path: &Path, directories: &[PathBuf]) -> Vec<PathBuf> {
     let by_id = binary.build_id.iter().flat_map(|id| {
-        let hex: Vec<String> = id.iter().map(|byte| format!("{byte:02x}")).collect();
-        [
-            PathBuf::from(format!(".build-id/{}/{}.debug", hex[0], hex[1..].concat())),
-            // The cache of debuginfod's client: debuginfod_find_debuginfo(3).
-            PathBuf::from(format!("{}/debuginfo", hex.concat())),
-        ]
+        // The second is that of debuginfod's client: debuginfod_find_debuginfo(3).
+        let cached = format!("{}/debuginfo", digits(id));
+        debug_file_by_id(id).into_iter().chain([cached]).map(PathBuf::from)
     });
     let folder = path.parent().and_then(|folder| folder.strip_prefix("/").ok());
-    let by_link = binary
-        .link
-        .as_ref()
-        .and_then(|link| Some(folder?.join(plain_name(link)?)));
-    let names = by_id.chain(by_link);
+    let link = binary.link.as_ref().and_then(plain_name);
+    let by_link = link.and_then(|link| Some(folder?.join(link)));
+    // Files that somebody put into one directory, as they are called.
+    let name = path.file_name();
+    let with_ending = name.map(|name| [name, OsStr::new(".debug")].into_iter().collect());
+    let flat = [link.map(OsStr::to_owned), with_ending, name.map(OsStr::to_owned)];
+    let mut flat: Vec<PathBuf> = flat.into_iter().flatten().map(PathBuf::from).collect();
+    flat.dedup();
+    let names = by_id.chain(by_link).chain(flat);
     names
         .flat_map(|name| directories.iter().map(move |directory| directory.join(&name)))
         .collect()
@@ -162,6 +166,10 @@ mod tests {
             "/e/0abcdef0/debuginfo",
             "/d/opt/x/prog.debug",
             "/e/opt/x/prog.debug",
+            "/d/prog.debug",
+            "/e/prog.debug",
+            "/d/prog",
+            "/e/prog",
         ];
         assert_eq!(paths, wanted.map(PathBuf::from));
     }

@@ -136,7 +136,7 @@ impl<R: Read + Seek> Reading<R> {
         let mut notes = self.notes(part, &state);
         let exact = self.session.outline.has_events
             && (part.to != Moment::End || part.thread.is_some() || part.min_age.is_some());
-        let (snapshot, events) = if exact && from_ns.is_none() {
+        let (snapshot, events, malformed) = if exact && from_ns.is_none() {
             self.replayed(part, to_ns, &settings)?
         } else {
             let other_age = part.min_age.filter(|&age| age != self.session.outline.start.min_age);
@@ -150,10 +150,13 @@ impl<R: Read + Seek> Reading<R> {
             (
                 snapshot(&state, base.as_ref(), other_age, histories, start_ns),
                 state.totals.events,
+                state.totals.malformed,
             )
         };
         self.symbolizer.look_up(&state.modules, snapshot.locations(), lookup);
-        let mut raw = self.raw(&state, snapshot, notes, from_ns, events);
+        let mut raw = self.raw(&state, snapshot, notes, from_ns);
+        raw.events = events;
+        raw.malformed = raw.malformed.max(malformed);
         if exact && part.to != Moment::Peak && from_ns.is_none() {
             // To the event, and not to the moment before.
             raw.now_ns = to_ns;
@@ -179,8 +182,8 @@ impl<R: Read + Seek> Reading<R> {
         Ok(self.session.outline.start.started_ns.saturating_add(after))
     }
 
-    /// What was known at a moment, from the events themselves.
-    fn replayed(&mut self, part: &Part, to_ns: u64, settings: &Settings) -> anyhow::Result<(Snapshot, u64)> {
+    /// What was known at a moment, from the events themselves; how many records were told, and how many of them were not understood.
+    fn replayed(&mut self, part: &Part, to_ns: u64, settings: &Settings) -> anyhow::Result<(Snapshot, u64, u64)> {
         let (whole, path) = (self.path.clone(), self.path.display().to_string());
         let failed = || failed(&whole);
         let mut told = Told {
@@ -189,7 +192,7 @@ impl<R: Read + Seek> Reading<R> {
         };
         match part.to {
             Moment::Peak => {
-                let whole = replay(&mut self.session, told, |_, _| ()).with_context(failed)?;
+                let whole = replay(&mut self.session, told).with_context(failed)?;
                 told.events = Some(whole.peak_after);
             }
             _ => told.until_ns = Some(to_ns),
@@ -197,10 +200,11 @@ impl<R: Read + Seek> Reading<R> {
         let Replayed {
             ledger,
             events,
+            malformed,
             last_ns,
             threads,
             ..
-        } = replay(&mut self.session, told, |_, _| ()).with_context(failed)?;
+        } = replay(&mut self.session, told).with_context(failed)?;
         if let Some(thread) = part.thread.filter(|thread| !threads.contains_key(thread)) {
             let mut known: Vec<_> = threads.into_iter().collect();
             known.sort_unstable_by_key(|&(thread, events)| (Reverse(events), thread));
@@ -217,7 +221,7 @@ impl<R: Read + Seek> Reading<R> {
             // What other threads allocated was left out on purpose.
             snapshot.tally = Tally::default();
         }
-        Ok((snapshot, events))
+        Ok((snapshot, events, malformed))
     }
 
     /// What the reader of a report must know of the recording itself.
@@ -260,7 +264,7 @@ impl<R: Read + Seek> Reading<R> {
         }
     }
 
-    fn raw(&self, state: &State, snapshot: Snapshot, notes: Vec<String>, from_ns: Option<u64>, events: u64) -> Raw {
+    fn raw(&self, state: &State, snapshot: Snapshot, notes: Vec<String>, from_ns: Option<u64>) -> Raw {
         let outline = &self.session.outline;
         let at_end = outline.moments.last().is_some_and(|last| last.time_ns == state.time_ns);
         let end = outline.end.as_ref().filter(|_| at_end);
@@ -290,7 +294,7 @@ impl<R: Read + Seek> Reading<R> {
             recorded: state.modules.clone(),
             notes,
             counters,
-            events,
+            events: sums.events,
             malformed: sums.malformed,
             started_ns: from_ns.unwrap_or(outline.start.started_ns),
             now_ns: end.map_or(state.time_ns, |end| end.now_ns),

@@ -41,12 +41,8 @@ pub(super) struct Replayed {
     pub(super) threads: FxHashMap<u32, u64>,
 }
 
-/// Tells the events; `at` sees the ledger after each moment that was noted.
-pub(super) fn replay<R: Read + Seek>(
-    session: &mut Session<R>,
-    told: Told,
-    mut at: impl FnMut(u64, &mut Ledger),
-) -> Result<Replayed, ReadError> {
+/// Tells the events.
+pub(super) fn replay<R: Read + Seek>(session: &mut Session<R>, told: Told) -> Result<Replayed, ReadError> {
     let mut replayed = Replayed {
         ledger: Ledger::new(Limits::default()),
         events: 0,
@@ -62,7 +58,7 @@ pub(super) fn replay<R: Read + Seek>(
                 damaged = true;
                 return false;
             };
-            if !tell(frame, told, &mut replayed, &mut at) {
+            if !tell(frame, told, &mut replayed) {
                 return false;
             }
         }
@@ -76,7 +72,7 @@ pub(super) fn replay<R: Read + Seek>(
 }
 
 /// `false` when no more is to be told.
-fn tell(frame: Frame<'_>, told: Told, replayed: &mut Replayed, at: &mut impl FnMut(u64, &mut Ledger)) -> bool {
+fn tell(frame: Frame<'_>, told: Told, replayed: &mut Replayed) -> bool {
     let ledger = &mut replayed.ledger;
     match frame {
         Frame::Event(record) => {
@@ -123,7 +119,6 @@ fn tell(frame: Frame<'_>, told: Told, replayed: &mut Replayed, at: &mut impl FnM
                 return false;
             }
             ledger.sample(now_ns);
-            at(now_ns, ledger);
         }
         Frame::Forget { after_look, .. } => ledger.forget_blocks(after_look),
         Frame::Break {

@@ -6,8 +6,8 @@ use memtrace_common::op::Class;
 use rustc_hash::FxHashMap;
 
 use crate::{
-    ledger::{CallStack, SiteFacts, SiteSums, Snapshot},
-    profile::{Amount, Spread, Totals},
+    ledger::{ChosenStacks, History, SiteFacts, Snapshot, totals},
+    profile::{Amount, Spread},
     store::{SiteDetail, State},
 };
 
@@ -19,7 +19,7 @@ pub(super) const MOMENTS: usize = 64;
 pub(super) struct Histories {
     /// Kernel time of the moments in nanoseconds.
     times: Vec<u64>,
-    changes: Vec<Vec<(u32, u64)>>,
+    sites: Vec<History>,
     /// What was live when the most memory was.
     peak: Vec<Amount>,
 }
@@ -27,13 +27,11 @@ pub(super) struct Histories {
 impl Histories {
     /// Notes a moment.
     pub(super) fn note(&mut self, state: &State) {
-        let moment = u32::try_from(self.times.len()).unwrap_or(u32::MAX);
+        let moment = self.times.len();
         self.times.push(state.time_ns);
-        self.changes.resize(state.keys.len(), Vec::new());
-        for (changes, sums) in self.changes.iter_mut().zip(state.site_sums()) {
-            if changes.last().map_or(0, |&(_, bytes)| bytes) != sums.live.bytes {
-                changes.push((moment, sums.live.bytes));
-            }
+        self.sites.resize(state.keys.len(), History::default());
+        for (history, sums) in self.sites.iter_mut().zip(state.site_sums()) {
+            history.note(moment, sums.live.bytes);
         }
     }
 
@@ -44,16 +42,10 @@ impl Histories {
 
     /// The history of a site, which is given back: all of them together are most of what a reader needs.
     fn take(&mut self, site: usize, start_ns: u64) -> Vec<(Duration, u64)> {
-        let changes = self.changes.get_mut(site).map(std::mem::take).unwrap_or_default();
-        let mut changes = changes.iter().peekable();
-        let mut bytes = 0;
-        let value = |(moment, &time_ns): (usize, &u64)| {
-            while let Some(&(_, change)) = changes.next_if(|(at, _)| *at as usize <= moment) {
-                bytes = change;
-            }
-            (Duration::from_nanos(time_ns.saturating_sub(start_ns)), bytes)
-        };
-        self.times.iter().enumerate().map(value).collect()
+        let history = self.sites.get_mut(site).map(std::mem::take).unwrap_or_default();
+        let since_start = |&time_ns: &u64| Duration::from_nanos(time_ns.saturating_sub(start_ns));
+        let times = self.times.iter().map(since_start);
+        times.zip(history.series(self.times.len())).collect()
     }
 }
 
@@ -67,7 +59,7 @@ pub(super) fn snapshot(
     start_ns: u64,
 ) -> Snapshot {
     let all_ended = state.totals.alive == 0;
-    let mut stacks = Stacks::new(state);
+    let mut stacks = ChosenStacks::new(state.stacks());
     let mut sites = Vec::new();
     let mut base_sums = base.map(State::site_sums);
     for (site, (key, sums)) in state.keys.iter().zip(state.site_sums()).enumerate() {
@@ -76,7 +68,7 @@ pub(super) fn snapshot(
         if all_ended {
             live.add(sums.left);
         }
-        let allocated = minus(sums.allocated, before.allocated);
+        let allocated = sums.allocated.less(before.allocated);
         if allocated.count == 0 && live.count == 0 && sums.left.count == 0 && before.live.count == 0 {
             // Not yet, or not in this part.
             continue;
@@ -90,7 +82,7 @@ pub(super) fn snapshot(
         let age = |time_ns: u64| Duration::from_nanos(state.time_ns.saturating_sub(time_ns));
         sites.push(SiteFacts {
             op: key.op,
-            stack: key.stack.map(|number| stacks.index(number)),
+            stack: (key.stack).and_then(|number| stacks.index(number, || state.stack(number))),
             group: key.group,
             allocated,
             live,
@@ -105,12 +97,12 @@ pub(super) fn snapshot(
                 .collect(),
             live_variance: detail.live_variance,
             oldest: detail.oldest_ns.filter(|_| live.count > 0).map(age),
-            at_exit: minus(sums.left, before.left),
+            at_exit: sums.left.less(before.left),
             unknown: sums.unknown,
             at_peak: Some(histories.peak.get(site).copied().unwrap_or_default()),
             exit_oldest: detail.left_oldest_ns.filter(|_| sums.left.count > 0).map(age),
             spread: Spread {
-                temporary: matches!(key.op.class(), Class::Heap).then(|| minus(temporary(&sums), temporary(&before))),
+                temporary: matches!(key.op.class(), Class::Heap).then(|| sums.temporary().less(before.temporary())),
                 sizes: less(&detail.sizes, &old.sizes),
                 lifetimes: less(&detail.lifetimes, &old.lifetimes)
                     .into_iter()
@@ -125,12 +117,12 @@ pub(super) fn snapshot(
     if let Some(base) = base {
         for facts in &mut processes {
             if let Some(before) = base.processes.get(&facts.incarnation) {
-                facts.allocated = minus(facts.allocated, before.allocated);
+                facts.allocated = facts.allocated.less(before.allocated);
             }
         }
     }
     Snapshot {
-        totals: totals(&sites, state),
+        totals: totals(&sites, state.totals.peak_live_bytes),
         timeline: Vec::new(),
         sites,
         stacks: stacks.all,
@@ -150,73 +142,10 @@ fn at_least(ages: &[(u64, Amount)], min_age: Duration) -> Amount {
     old.fold(Amount::default(), |sum, (_, amount)| sum.plus(*amount))
 }
 
-fn totals(sites: &[SiteFacts], state: &State) -> Totals {
-    let mut totals = Totals {
-        peak_live_bytes: state.totals.peak_live_bytes,
-        ..Totals::default()
-    };
-    let mut classes: Vec<(Class, Amount)> = Class::ALL.iter().map(|&class| (class, Amount::default())).collect();
-    for site in sites {
-        let class = site.op.class();
-        if let Some((_, amount)) = classes.iter_mut().find(|(of, _)| *of == class) {
-            amount.add(site.live);
-        }
-        if class.is_memory() {
-            totals.live.add(site.live);
-            totals.allocated.add(site.allocated);
-        }
-    }
-    totals.live_by_class = classes;
-    totals
-}
-
-/// What came and went.
-fn temporary(sums: &SiteSums) -> Amount {
-    let still = [sums.live, sums.left, sums.gone, sums.unknown];
-    still.into_iter().fold(sums.allocated, minus)
-}
-
-/// A damaged or hostile file may have less than there was before.
-fn minus(amount: Amount, less: Amount) -> Amount {
-    Amount {
-        bytes: amount.bytes.saturating_sub(less.bytes),
-        count: amount.count.saturating_sub(less.count),
-    }
-}
-
 fn less(now: &[(u64, u64)], before: &[(u64, u64)]) -> Vec<(u64, u64)> {
     let before: FxHashMap<_, _> = before.iter().copied().collect();
     let left = now
         .iter()
         .map(|&(class, count)| (class, count.saturating_sub(before.get(&class).copied().unwrap_or(0))));
     left.filter(|&(_, count)| count > 0).collect()
-}
-
-/// The stacks that sites refer to.
-struct Stacks<'state> {
-    state: &'state State,
-    all: Vec<CallStack>,
-    places: Vec<Option<usize>>,
-}
-
-impl<'state> Stacks<'state> {
-    fn new(state: &'state State) -> Self {
-        Self {
-            state,
-            all: Vec::new(),
-            places: vec![None; state.stacks()],
-        }
-    }
-
-    fn index(&mut self, number: u32) -> usize {
-        let all = &mut self.all;
-        let mut add = || {
-            all.push(self.state.stack(number));
-            all.len() - 1
-        };
-        match self.places.get_mut(number as usize) {
-            Some(place) => *place.get_or_insert_with(add),
-            None => add(),
-        }
-    }
 }
