@@ -55,7 +55,7 @@ fn large() -> Profile {
         live_variance: None,
         oldest: Some(Duration::from_secs(number % 60)),
         growth_bytes_per_second: 0.0,
-        history: Vec::new(),
+        history: History::default(),
         suspicion: None,
     };
     Profile {

@@ -79,8 +79,8 @@ fn halve<T>(all: &mut Vec<T>) {
 }
 
 /// Live bytes of one site at moments that all sites share: only where they changed, because most sites rest most of the time.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct History {
+#[derive(Debug, Default)]
+pub(super) struct History {
     changes: Vec<Change>,
 }
 
@@ -93,7 +93,7 @@ struct Change {
 
 impl History {
     /// Notes a value at moment `index`.
-    pub(crate) fn note(&mut self, index: usize, bytes: u64) {
+    pub(super) fn note(&mut self, index: usize, bytes: u64) {
         // Before the first change it was 0.
         if self.changes.last().map_or(0, |change| change.bytes) != bytes {
             self.changes.push(Change { moment: index, bytes });
@@ -118,7 +118,7 @@ impl History {
     }
 
     /// The value at each of `moments` moments.
-    pub(crate) fn series(&self, moments: usize) -> impl Iterator<Item = u64> + '_ {
+    pub(super) fn series(&self, moments: usize) -> impl Iterator<Item = u64> + '_ {
         let mut changes = self.changes.iter().peekable();
         let mut bytes = 0;
         (0..moments).map(move |index| {

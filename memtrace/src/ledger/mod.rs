@@ -42,6 +42,7 @@ use std::collections::VecDeque;
 use memtrace_common::Op;
 use rustc_hash::FxHashSet;
 
+pub(crate) use self::snapshot::{ChosenStacks, totals};
 use self::{
     aside::Aside,
     blocks::Taken,
@@ -52,10 +53,6 @@ use self::{
     lifecycle::Kept,
     processes::Processes,
     sites::{Key, NO_STACK, Sites},
-};
-pub(crate) use self::{
-    history::History,
-    snapshot::{ChosenStacks, totals},
 };
 pub use self::{
     limits::Limits,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{CallStack, Ledger, SiteSums, Tally, age::AgeClasses, process::Process, sites::Left};
 use crate::{
     process::Location,
-    profile::{Amount, Moment, Spread, Totals},
+    profile::{Amount, History, Moment, Spread, Totals},
 };
 
 /// One site.
@@ -44,7 +44,7 @@ pub struct SiteFacts {
     /// How the allocations are spread.
     pub spread: Spread,
     /// Live bytes at the moments of the observation.
-    pub history: Vec<(Duration, u64)>,
+    pub history: History,
 }
 
 /// One program of one process. Amounts are of memory: heap and mapped.
@@ -145,8 +145,13 @@ impl Ledger {
         let min_age_ns = u64::try_from(min_age.as_nanos()).unwrap_or(u64::MAX);
         let (mut ages, left) = self.ages(now_ns, min_age_ns);
         let all_ended = self.processes.alive() == 0;
-        let moments = self.moments.times();
         let since_start = |time_ns: u64| Duration::from_nanos(time_ns.saturating_sub(start_ns));
+        let moments = self
+            .moments
+            .times()
+            .iter()
+            .map(|&time_ns| since_start(time_ns))
+            .collect();
         let mut stacks = ChosenStacks::new(self.stacks.len());
         let mut sites = Vec::with_capacity(self.sites.len());
         for (site, key, sums, history) in self.sites.iter() {
@@ -175,11 +180,7 @@ impl Ledger {
                     temporary: matches!(key.op.class(), Class::Heap).then(|| SiteSums::new(sums, &left).temporary()),
                     ..self.sites.spread(site)
                 },
-                history: moments
-                    .iter()
-                    .zip(history.series(moments.len()))
-                    .map(|(&time_ns, bytes)| (since_start(time_ns), bytes))
-                    .collect(),
+                history: History::new(&moments, history.series(moments.len())),
             });
         }
         Snapshot {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Live bytes at moments of the observation: (since its start, live bytes).
-pub type History = [(Duration, u64)];
+pub type Points = [(Duration, u64)];
 
 /// The straight line that fits a history best.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -15,7 +15,7 @@ pub struct Line {
 }
 
 /// Fits a line. `None` without two samples at different times.
-pub fn line(history: &History) -> Option<Line> {
+pub fn line(history: &Points) -> Option<Line> {
     let count = history.len() as f64;
     let mean_time = history.iter().map(|(time, _)| time.as_secs_f64()).sum::<f64>() / count;
     let mean_bytes = history.iter().map(|&(_, bytes)| bytes as f64).sum::<f64>() / count;
@@ -43,7 +43,7 @@ pub fn line(history: &History) -> Option<Line> {
 }
 
 /// Change of live bytes per second; 0 where the history is too short to tell.
-pub fn bytes_per_second(history: &History) -> f64 {
+pub fn bytes_per_second(history: &Points) -> f64 {
     line(history).map_or(0.0, |line| line.bytes_per_second)
 }
 
@@ -59,7 +59,7 @@ pub struct Steps {
 }
 
 /// Counts the steps of a history.
-pub fn steps(history: &History) -> Steps {
+pub fn steps(history: &Points) -> Steps {
     history.windows(2).fold(Steps::default(), |steps, pair| Steps {
         rises: steps.rises + usize::from(pair[1].1 > pair[0].1),
         falls: steps.falls + usize::from(pair[1].1 < pair[0].1),

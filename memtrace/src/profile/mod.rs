@@ -14,6 +14,7 @@ pub mod filter;
 pub(crate) mod fixture;
 pub mod growth;
 pub mod histogram;
+mod history;
 pub mod leak;
 mod measure;
 pub mod modules;
@@ -32,6 +33,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     check::Check,
+    history::History,
     measure::Measure,
     modules::Module,
     process::{Process, SameHooks},
@@ -194,8 +196,8 @@ pub struct Site {
     pub ages: Vec<(Duration, Amount)>,
     /// Change of live bytes per second, by least squares over `history`.
     pub growth_bytes_per_second: f64,
-    /// Live bytes at evenly spaced moments of the observation: (since its start, live bytes).
-    pub history: Vec<(Duration, u64)>,
+    /// Live bytes at evenly spaced moments of the observation.
+    pub history: History,
     /// Why it is suspected of leaking, or `None`.
     pub suspicion: Option<Suspicion>,
 }

@@ -61,6 +61,13 @@ const PREFIXES: &[&str] = &[
     "ztryrealloc",
 ];
 
+/// Parts of source files' paths. Debug information has inlined functions without the module they are in: `alloc`, `grow`.
+const FILES: &[&str] = &[
+    // Rust's own, as its compiler writes them (--remap-path-prefix of its build)
+    "/library/alloc/src/alloc.rs",
+    "/library/alloc/src/raw_vec",
+];
+
 /// Wrappers of mapping system calls whose name is not that of the call.
 const WRAPPERS: [&str; 2] = ["mmap64", "sbrk"];
 
@@ -70,6 +77,10 @@ fn public_name(function: &str) -> &str {
     let name = function.strip_prefix("__GI_").unwrap_or(function);
     name.strip_prefix("__")
         .map_or(name, |name| name.trim_start_matches('_').trim_start_matches("libc_"))
+}
+
+fn is_plumbing_file(path: &str) -> bool {
+    path.starts_with("/rustc/") && FILES.iter().any(|file| path.contains(file))
 }
 
 impl Frame {
@@ -83,12 +94,16 @@ impl Frame {
             || WRAPPERS.contains(&public)
             || NAMES.contains(&function)
             || PREFIXES.iter().any(|prefix| function.starts_with(prefix))
+            || self.file.as_deref().is_some_and(is_plumbing_file)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::profile::{Frame, fixture::frame};
+    use crate::profile::{
+        Frame,
+        fixture::{frame, line},
+    };
 
     #[test]
     fn allocators_are_and_programs_are_not() {
@@ -107,6 +122,11 @@ mod tests {
         for name in ["main", "strdup", "leak_malloc", "malloc_test", "operator+", ""] {
             assert!(!frame(name, "x").is_plumbing(), "{name}");
         }
+        let at = |file| line("grow", "x", file, 1).is_plumbing();
+        assert!(at("/rustc/59807616e1fa/library/alloc/src/raw_vec/mod.rs"));
+        assert!(at("/rustc/59807616e1fa/library/alloc/src/alloc.rs"));
+        assert!(!at("/rustc/59807616e1fa/library/alloc/src/vec/mod.rs"));
+        assert!(!at("/home/me/library/alloc/src/raw_vec/mod.rs"));
         assert!(
             !Frame {
                 function: None,

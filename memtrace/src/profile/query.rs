@@ -11,7 +11,7 @@ impl Profile {
         let mut suspicions: Vec<_> = self.sites.iter().map(|site| leak::judge(&self, site)).collect();
         self.suppress(&mut suspicions);
         for (site, suspicion) in self.sites.iter_mut().zip(suspicions) {
-            site.growth_bytes_per_second = growth::bytes_per_second(&site.history);
+            site.growth_bytes_per_second = growth::bytes_per_second(&site.history.points());
             site.suspicion = suspicion;
         }
         self.sites.sort_by_key(|site| {

@@ -324,7 +324,7 @@ fn site_fields<'a>(profile: &'a Profile, site: &'a Site) -> SiteFields<'a> {
         history: site
             .history
             .iter()
-            .map(|(time, bytes)| (time.as_secs_f64(), *bytes))
+            .map(|(time, bytes)| (time.as_secs_f64(), bytes))
             .collect(),
         stack: site.stack.map(|_| profile.stack(site).collect()),
     }

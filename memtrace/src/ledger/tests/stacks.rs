@@ -168,7 +168,7 @@ fn histories_share_their_moments_and_sites_without_a_stack_add_up() {
         panic!("{:?}", snapshot.sites)
     };
     assert!(first.history.len() > 32 && first.history.len() <= 64);
-    for (&(time, bytes), &(other_time, other_bytes)) in first.history.iter().zip(&second.history) {
+    for ((time, bytes), (other_time, other_bytes)) in first.history.iter().zip(second.history.iter()) {
         assert_eq!((time, 2 * bytes), (other_time, other_bytes));
         assert_eq!(bytes, 10 * (time.as_secs() + 1));
     }

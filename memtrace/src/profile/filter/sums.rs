@@ -31,7 +31,7 @@ fn peak(profile: &Profile) -> u64 {
     let mut sums: Vec<u64> = Vec::new();
     for site in profile.memory_sites() {
         sums.resize(sums.len().max(site.history.len()), 0);
-        for (sum, &(_, bytes)) in sums.iter_mut().zip(&site.history) {
+        for (sum, (_, bytes)) in sums.iter_mut().zip(site.history.iter()) {
             *sum = sum.saturating_add(bytes);
         }
     }
@@ -41,14 +41,14 @@ fn peak(profile: &Profile) -> u64 {
 /// The moments with live bytes of the sites alone; none where their histories are of other moments.
 fn timeline(profile: &Profile) -> Vec<Moment> {
     let fits = |site: &Site| {
-        let times = site.history.iter().map(|&(at, _)| at);
+        let times = site.history.iter().map(|(at, _)| at);
         times.eq(profile.timeline.iter().map(|moment| moment.at))
     };
     if !profile.memory_sites().all(fits) {
         return Vec::new();
     }
     let live = |index: usize| {
-        let bytes = profile.memory_sites().map(|site| site.history[index].1);
+        let bytes = profile.memory_sites().map(|site| site.history.at(index).unwrap_or(0));
         bytes.fold(0, u64::saturating_add)
     };
     let moments = profile.timeline.iter().enumerate();

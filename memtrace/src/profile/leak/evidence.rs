@@ -10,7 +10,7 @@ use super::{
     survival::{self, Survival},
 };
 use crate::{
-    profile::{Amount, Profile, Site, growth::History},
+    profile::{Amount, History, Profile, Site},
     units::whole,
 };
 
@@ -91,7 +91,7 @@ pub(super) fn find(profile: &Profile, site: &Site, suspected: Amount, exited: bo
     let growth = if enlarging > 0.0 {
         Growth::of(&between_moves(&site.history), error)
     } else {
-        Growth::of(&site.history, error)
+        Growth::of(&site.history.points(), error)
     };
     let mut survival = survival::survival(site, least_age);
     if let Some(reach) = survival.reach {
@@ -146,7 +146,7 @@ pub(super) fn enlarging(site: &Site) -> f64 {
 /// A block that is being replaced is nowhere for a moment: the old one has been freed, and the new one is too young to have been told
 /// of. A site that had such blocks only seems to have none then.
 fn between_moves(history: &History) -> Vec<(Duration, u64)> {
-    history.iter().copied().filter(|&(_, bytes)| bytes > 0).collect()
+    history.iter().filter(|&(_, bytes)| bytes > 0).collect()
 }
 
 fn size(bytes: u64, share: f64, bytes_per_day: Option<u64>) -> f64 {

@@ -6,7 +6,7 @@ use super::{
     ramp,
     trend::{self, Trend},
 };
-use crate::profile::growth::History;
+use crate::profile::growth::Points;
 
 /// Fewest moments at which the floor rises that are called growth, and fewest of them in the second half: fewer can be chance, or
 /// a table that is made larger now and then.
@@ -55,7 +55,7 @@ pub struct Growth {
 impl Growth {
     /// Looks at the live bytes of a site. A rise within `error` bytes is none: half the length of the error bar of an estimate, 0
     /// where they are exact.
-    pub fn of(history: &History, error: u64) -> Self {
+    pub fn of(history: &Points, error: u64) -> Self {
         let history = since_first_use(history);
         let floors = floors(history);
         let (Some(&first), Some(&last)) = (floors.first(), floors.last()) else {
@@ -105,12 +105,12 @@ impl Growth {
 }
 
 /// The history from the last sample before the site's first use: a site that starts late is not flat.
-pub(super) fn since_first_use(history: &History) -> &History {
+pub(super) fn since_first_use(history: &Points) -> &Points {
     let first_use = history.iter().position(|&(_, bytes)| bytes > 0).unwrap_or(0);
     &history[first_use.saturating_sub(1)..]
 }
 
-fn span(history: &History) -> Duration {
+fn span(history: &Points) -> Duration {
     match history {
         [(start, _), .., (end, _)] => end.saturating_sub(*start),
         _ => Duration::ZERO,
@@ -118,7 +118,7 @@ fn span(history: &History) -> Duration {
 }
 
 /// The floor at each sample: the least from there on. It never falls; what comes and goes leaves it where it was.
-fn floors(history: &History) -> Vec<u64> {
+fn floors(history: &Points) -> Vec<u64> {
     let mut least = u64::MAX;
     let mut floors: Vec<u64> = history
         .iter()
@@ -134,7 +134,7 @@ fn floors(history: &History) -> Vec<u64> {
 
 /// How far live bytes are below an earlier maximum, at each sample, sorted. Three quarters of that are looked at: the deepest of all
 /// may be one large block.
-fn falls(history: &History) -> Vec<u64> {
+fn falls(history: &Points) -> Vec<u64> {
     let mut maximum = 0;
     let mut falls: Vec<u64> = history
         .iter()
@@ -149,7 +149,7 @@ fn falls(history: &History) -> Vec<u64> {
 
 /// When the floor had risen by one tenth, two tenths ... nine tenths. The last tenth is left out: the floor always reaches the last
 /// sample, so its end is noise.
-fn rises(history: &History, floors: &[u64]) -> Vec<Duration> {
+fn rises(history: &Points, floors: &[u64]) -> Vec<Duration> {
     let (first, last) = (floors[0], floors[floors.len() - 1]);
     let rise = u128::from(last - first);
     (1..PARTS as u128)
@@ -162,7 +162,7 @@ fn rises(history: &History, floors: &[u64]) -> Vec<Duration> {
 }
 
 /// Whether the rise goes on to the end, from 0 to 1.
-fn lasting(history: &History, floors: &[u64], rises: &[Duration]) -> f64 {
+fn lasting(history: &Points, floors: &[u64], rises: &[Duration]) -> f64 {
     let (start, span) = (history[0].0, span(history));
     let end = start + span;
     let middle = start + span / 2;

@@ -55,7 +55,7 @@ fn left_clause(left: Amount) -> String {
 
 /// "live bytes grew in 9 of 10 samples, +12.4 KiB/s"
 fn growth_clause(site: &Site, found: &Findings) -> String {
-    let steps = growth::steps(growing::since_first_use(&site.history));
+    let steps = growth::steps(growing::since_first_use(&site.history.points()));
     let rate = units::rate(found.growth.bytes_per_second);
     format!("live bytes grew in {} of {} samples, {rate}", steps.rises, steps.all)
 }

@@ -2,7 +2,7 @@
 //!
 //! Both look at every pair of samples, so their cost grows with the square of their number, which the ledger bounds (64).
 
-use crate::profile::growth::History;
+use crate::profile::growth::Points;
 
 /// A trend by the test of Mann (1945) and Kendall (1975).
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -15,7 +15,7 @@ pub struct Trend {
 }
 
 /// Tests for a trend; no trend where all samples are equal or there are fewer than two.
-pub fn mann_kendall(history: &History) -> Trend {
+pub fn mann_kendall(history: &Points) -> Trend {
     let (mut sum, mut all, mut equal) = (0.0_f64, 0.0_f64, 0.0_f64);
     for (index, &(_, earlier)) in history.iter().enumerate() {
         for &(_, later) in &history[index + 1..] {
@@ -48,7 +48,7 @@ pub fn mann_kendall(history: &History) -> Trend {
 
 /// The median of the slopes of all pairs, in bytes per second (Theil, 1950; Sen, 1968); 0 without two samples at different times.
 /// Up to 29 % of the samples may be anything without moving it far.
-pub fn theil_sen(history: &History) -> f64 {
+pub fn theil_sen(history: &Points) -> f64 {
     let mut slopes = Vec::with_capacity(history.len() * history.len() / 2);
     for (index, &(start, before)) in history.iter().enumerate() {
         for &(end, after) in &history[index + 1..] {

@@ -148,11 +148,12 @@ impl<R: Read + Seek> Reading<R> {
             }
             let start_ns = from_ns.unwrap_or(start_ns);
             (
-                snapshot(&state, base.as_ref(), other_age, histories, start_ns),
+                snapshot(&state, base.as_ref(), other_age, &histories, start_ns),
                 state.totals.events,
                 state.totals.malformed,
             )
         };
+        drop(histories);
         self.symbolizer.look_up(&state.modules, snapshot.locations(), lookup);
         let mut raw = self.raw(&state, snapshot, notes, from_ns);
         raw.events = events;

@@ -1,25 +1,26 @@
 //! What was known at a moment of a recording, as the ledger would have said it.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use memtrace_common::op::Class;
 use rustc_hash::FxHashMap;
 
 use crate::{
-    ledger::{ChosenStacks, History, SiteFacts, Snapshot, totals},
-    profile::{Amount, Spread},
+    ledger::{ChosenStacks, SiteFacts, Snapshot, totals},
+    profile::{Amount, History, Spread},
     store::{SiteDetail, State},
 };
 
 /// Moments that the history of a site has at most: as many as those of the ledger.
 pub(super) const MOMENTS: usize = 64;
 
-/// Live bytes of every site at some moments: only where they changed.
+/// Live bytes of every site at some moments.
 #[derive(Debug, Default)]
 pub(super) struct Histories {
     /// Kernel time of the moments in nanoseconds.
     times: Vec<u64>,
-    sites: Vec<History>,
+    /// Of each, live bytes of the sites that there were. A list for each site would leave holes as it grows.
+    bytes: Vec<Vec<u64>>,
     /// What was live when the most memory was.
     peak: Vec<Amount>,
 }
@@ -27,12 +28,8 @@ pub(super) struct Histories {
 impl Histories {
     /// Notes a moment.
     pub(super) fn note(&mut self, state: &State) {
-        let moment = self.times.len();
         self.times.push(state.time_ns);
-        self.sites.resize(state.keys.len(), History::default());
-        for (history, sums) in self.sites.iter_mut().zip(state.site_sums()) {
-            history.note(moment, sums.live.bytes);
-        }
+        self.bytes.push(state.site_sums().map(|sums| sums.live.bytes).collect());
     }
 
     /// Notes what was live when the most memory was. Sites that came later had nothing then.
@@ -40,12 +37,16 @@ impl Histories {
         self.peak = state.site_sums().map(|sums| sums.live).collect();
     }
 
-    /// The history of a site, which is given back: all of them together are most of what a reader needs.
-    fn take(&mut self, site: usize, start_ns: u64) -> Vec<(Duration, u64)> {
-        let history = self.sites.get_mut(site).map(std::mem::take).unwrap_or_default();
+    /// The moments since the start.
+    fn moments(&self, start_ns: u64) -> Arc<[Duration]> {
         let since_start = |&time_ns: &u64| Duration::from_nanos(time_ns.saturating_sub(start_ns));
-        let times = self.times.iter().map(since_start);
-        times.zip(history.series(self.times.len())).collect()
+        self.times.iter().map(since_start).collect()
+    }
+
+    /// Live bytes of a site at each.
+    fn of(&self, site: usize) -> impl Iterator<Item = u64> + '_ {
+        let bytes = self.bytes.iter();
+        bytes.map(move |sites| sites.get(site).copied().unwrap_or(0))
     }
 }
 
@@ -55,10 +56,11 @@ pub(super) fn snapshot(
     state: &State,
     base: Option<&State>,
     min_age: Option<Duration>,
-    mut histories: Histories,
+    histories: &Histories,
     start_ns: u64,
 ) -> Snapshot {
     let all_ended = state.totals.alive == 0;
+    let moments = histories.moments(start_ns);
     let mut stacks = ChosenStacks::new(state.stacks());
     let mut sites = Vec::new();
     let mut base_sums = base.map(State::site_sums);
@@ -109,7 +111,7 @@ pub(super) fn snapshot(
                     .map(|(least, count)| (Duration::from_nanos(least), count))
                     .collect(),
             },
-            history: histories.take(site, start_ns),
+            history: History::new(&moments, histories.of(site)),
         });
     }
     let mut processes: Vec<_> = state.processes.values().cloned().collect();

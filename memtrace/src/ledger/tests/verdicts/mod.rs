@@ -110,7 +110,7 @@ const RULES: [(&str, Rule); 4] = [
     // The rule of memleak of bcc, with this age.
     ("older than 10 s", |site| site.aged.count > 0),
     ("a rising line that fits", |site| {
-        growth::line(&site.history).is_some_and(|line| line.bytes_per_second > 0.0 && line.fit >= 0.6)
+        growth::line(&site.history.points()).is_some_and(|line| line.bytes_per_second > 0.0 && line.fit >= 0.6)
     }),
 ];
 
