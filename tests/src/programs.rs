@@ -140,7 +140,10 @@ fn build(mut command: Command, recipe: &Recipe, output: &Path) {
 }
 
 /// Moves symbols and debug information to a file of their own, which the program names.
-fn separate(program: &Path, debug: &Path) {
+///
+/// # Panics
+/// When binutils is missing or fails.
+pub fn separate(program: &Path, debug: &Path) {
     let objcopy = || Command::new("objcopy");
     run(
         objcopy().arg("--only-keep-debug").arg(program).arg(debug),

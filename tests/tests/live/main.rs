@@ -5,6 +5,7 @@ mod allocators;
 mod cgroups;
 mod checks;
 mod commands;
+mod debuginfod;
 mod detach;
 mod edge;
 mod errors;

@@ -13,13 +13,13 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// A recording under construction.
-struct Recording {
+pub(super) struct Recording {
     memtrace: Program,
     directory: TempDir,
 }
 
 impl Recording {
-    fn start(pid: u32, options: &[&str]) -> Self {
+    pub(super) fn start(pid: u32, options: &[&str]) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let mut command = Memtrace::command(["record", "--pid", &pid.to_string(), "-o"]);
         command.arg(directory.path().join("session")).args(options);
@@ -28,12 +28,12 @@ impl Recording {
         Self { memtrace, directory }
     }
 
-    fn file(&self) -> PathBuf {
+    pub(super) fn file(&self) -> PathBuf {
         self.directory.path().join("session")
     }
 
     /// Ends it as Ctrl-C does; what it printed.
-    fn end(&mut self) -> Finished {
+    pub(super) fn end(&mut self) -> Finished {
         self.memtrace.signal(Signal::INT);
         let (status, stdout) = self.memtrace.wait();
         let finished = Finished {
@@ -73,7 +73,7 @@ fn profile(file: &Path, options: &[&str]) -> Value {
 }
 
 /// Bytes and blocks of all sites below a function.
-fn sums(profile: &Value, function: &str, what: &str) -> (u64, u64) {
+pub(super) fn sums(profile: &Value, function: &str, what: &str) -> (u64, u64) {
     let sites = profile["sites"].as_array().expect("sites");
     let below = sites.iter().filter(|site| {
         let stack = site["stack"].as_array();
@@ -85,7 +85,7 @@ fn sums(profile: &Value, function: &str, what: &str) -> (u64, u64) {
     })
 }
 
-fn check(profile: &Value, truth: &Truth) {
+pub(super) fn check(profile: &Value, truth: &Truth) {
     assert!(!truth.sites.is_empty());
     for (site, of_site) in &truth.sites {
         assert_eq!(sums(profile, site, "live"), of_site.live(), "{site}");
