@@ -46,7 +46,7 @@ fn wait_for_files(build_id: &str, port: u16) {
         let asked = asked.stdout(Stdio::null()).stderr(Stdio::null()).status();
         asked.expect("debuginfod-find runs").success()
     };
-    let ready = wait_until(Duration::from_secs(60), || {
+    let ready = wait_until(Duration::from_mins(1), || {
         (has("executable") && has("debuginfo")).then_some(())
     });
     assert!(ready.is_some(), "the server does not have {build_id}");
