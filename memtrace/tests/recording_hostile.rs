@@ -2,6 +2,7 @@
 //! repeated, and everything is made of them that can be.
 
 use std::{
+    fs,
     io::{Cursor, Read, Seek, Write as _},
     path::Path,
     time::Duration,
@@ -78,6 +79,23 @@ fn encoded(contents: &[(Kind, u64, Vec<u8>)]) -> Vec<u8> {
 #[test]
 fn the_real_one_is_read() {
     assert!(read(&encoded(&contents())));
+}
+
+/// Writes the beginnings of the fuzz target's corpus when it is asked to: a whole recording.
+#[test]
+fn blocks_are_seeds_of_the_fuzz_target() {
+    let seed = |(kind, _, content): &(Kind, u64, Vec<u8>)| {
+        let length = u16::try_from(content.len()).expect("the fixture is small");
+        let kind = u8::try_from(kind.0).expect("kinds are few");
+        [&[kind][..], &length.to_le_bytes(), content].concat()
+    };
+    let seeds: Vec<Vec<u8>> = contents().iter().skip(1).map(seed).collect();
+    assert!(seeds.len() > 5);
+    if std::env::var_os("MEMTRACE_WRITE_SEEDS").is_some() {
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/session_file");
+        fs::create_dir_all(&corpus).expect("a directory");
+        fs::write(corpus.join("whole"), seeds.concat()).expect("room for it");
+    }
 }
 
 /// What a reader is told about a file.
