@@ -5,7 +5,8 @@ use std::{hint::black_box, io, time::Duration};
 use criterion::{Criterion, criterion_group, criterion_main};
 use memtrace::{
     profile::{
-        Amount, Frame, FrameKind, Health, Profile, Settings, Site, Spread, Target, Totals, suppress::Suppressions,
+        Amount, Frame, FrameKind, Health, History, Profile, Settings, Site, Spread, Target, Totals,
+        suppress::Suppressions,
     },
     render::{Measure, export, export::Format, folded, json},
 };

@@ -39,7 +39,7 @@ struct MomentArgs {
     #[arg(long, value_name = "FROM..TO", value_parser = range)]
     range: Option<(Option<When>, Option<When>)>,
     /// Only what this thread allocated; the recording must have been made with --events
-    #[arg(long, value_name = "TID", conflicts_with = "range")]
+    #[arg(long, value_name = "TID")]
     thread: Option<u32>,
 }
 

@@ -94,7 +94,7 @@ pub struct ProcessesDropped {
 }
 
 /// The ledger at a moment.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     /// All sites.
     pub sites: Vec<SiteFacts>,

@@ -29,6 +29,18 @@ impl History {
         self.iter().collect()
     }
 
+    /// The moments, since the start of the observation.
+    pub const fn times(&self) -> &Arc<[Duration]> {
+        &self.times
+    }
+
+    /// The last of its moments, which are at other times now.
+    #[must_use]
+    pub fn last(&self, times: &Arc<[Duration]>) -> Self {
+        let earlier = self.len().saturating_sub(times.len());
+        Self::new(times, self.bytes.iter().copied().skip(earlier))
+    }
+
     /// Live bytes at the moment with this number.
     pub fn at(&self, moment: usize) -> Option<u64> {
         self.bytes.get(moment).copied()

@@ -181,11 +181,16 @@ fn any_moment_can_be_asked_for() {
 #[test]
 fn threads_are_told_apart_by_events() {
     require_root!();
-    let mut program = Program::start("hooks", &["3", "500"]);
-    let mut recording = Recording::start(program.pid(), &["--events"]);
+    // Long enough for a moment in the middle of it.
+    let mut program = Program::start("hooks", &["3", "20000"]);
+    let mut recording = Recording::start(program.pid(), &["--events", "--ring-size", "64MiB"]);
     let mut plain = Recording::start(program.pid(), &[]);
+    // Moments before there is anything.
+    std::thread::sleep(Duration::from_millis(2500));
+    let begun = Instant::now();
     program.go();
     let truth = program.truth();
+    let work = begun.elapsed();
     recording.end();
     plain.end();
     program.end();
@@ -206,6 +211,26 @@ fn threads_are_told_apart_by_events() {
     let allocated: u64 = of_each.iter().map(|profile| sums(profile, site, "allocated").1).sum();
     assert_eq!(allocated, sums(&profile(Path::new(&file), &[]), site, "allocated").1);
     assert!(truth.sites[site].live().1 > 0);
+
+    // What came before a moment and what came after it is all that a thread allocated, and nothing twice.
+    let busiest = threads[0];
+    let all = sums(&of_each[0], site, "allocated");
+    let part = |option: &str, moment: &str| {
+        let part = profile(Path::new(&file), &["--thread", busiest, option, moment]);
+        sums(&part, site, "allocated")
+    };
+    let observed = Duration::from_secs_f64(of_each[0]["observed_seconds"].as_f64().expect("a number"));
+    // From the end on: before its first event there is nothing of it to show.
+    let moments = (1..60).map(|part| observed.saturating_sub(work / 5 * part));
+    let middle = moments
+        .map(|moment| format!("{}ms", moment.as_millis()))
+        .find(|moment| {
+            let before = part("--at", moment);
+            0 < before.1 && before.1 < all.1
+        });
+    let middle = middle.expect("a moment at which it had allocated some, and not all");
+    let (before, after) = (part("--at", &middle), part("--range", &format!("{middle}..")));
+    assert_eq!((before.0 + after.0, before.1 + after.1), all);
 }
 
 #[test]

@@ -1,13 +1,14 @@
 //! Reads session files: profiles of any moment or part of a recording, on any machine, without privileges.
 
+mod exact;
 mod part;
 mod replay;
 mod resolve;
+mod since;
 mod snapshot;
 mod when;
 
 use std::{
-    cmp::Reverse,
     fs::File,
     io::{BufReader, Read, Seek},
     path::{Path, PathBuf},
@@ -17,18 +18,19 @@ use std::{
 use anyhow::{Context as _, bail};
 use memtrace_common::Counter;
 
+use self::{
+    exact::Found,
+    since::since,
+    snapshot::{Histories, MOMENTS, snapshot},
+};
 pub use self::{
     part::{Moment, Part},
     resolve::Lookup,
     when::{Span, When},
 };
-use self::{
-    replay::{Replayed, Told, replay},
-    snapshot::{Histories, MOMENTS, snapshot},
-};
 use super::report::{Raw, Reporter, lost};
 use crate::{
-    ledger::{Snapshot, Tally},
+    ledger::Snapshot,
     profile::{self, Cost, Process, Profile, Resident, Settings, Target},
     store::{Known, Outline, Session, State, content::Sums},
     symbolize::Symbolizer,
@@ -105,9 +107,6 @@ impl<R: Read + Seek> Reading<R> {
         if part.thread.is_some() && !self.session.outline.has_events {
             bail!("{path} has sums, and not what each thread allocated: record with --events to ask for one");
         }
-        if part.thread.is_some() && from_ns.is_some() {
-            bail!("what a thread allocated can be told up to a moment (--at), and not of a range");
-        }
         let base = match from_ns {
             Some(from_ns) => self.session.state_at(from_ns, |_| ()).with_context(failed)?,
             None => None,
@@ -135,30 +134,43 @@ impl<R: Read + Seek> Reading<R> {
         };
         let mut notes = self.notes(part, &state);
         let exact = self.session.outline.has_events
-            && (part.to != Moment::End || part.thread.is_some() || part.min_age.is_some());
-        let (snapshot, events, malformed) = if exact && from_ns.is_none() {
-            self.replayed(part, to_ns, &settings)?
+            && (part.to != Moment::End || from_ns.is_some() || part.thread.is_some() || part.min_age.is_some());
+        let other_age = part.min_age.filter(|&age| age != self.session.outline.start.min_age);
+        let Found {
+            now,
+            before,
+            events,
+            malformed,
+        } = if exact {
+            self.exactly(part, to_ns, from_ns, settings.min_age)?
         } else {
-            let other_age = part.min_age.filter(|&age| age != self.session.outline.start.min_age);
             if let Some(age) = other_age {
                 notes.push(format!(
                     "blocks are known to be at least {} old by classes of age, which double: some that are not much older are left out",
                     units::duration(age)
                 ));
             }
-            let start_ns = from_ns.unwrap_or(start_ns);
-            (
-                snapshot(&state, base.as_ref(), other_age, &histories, start_ns),
-                state.totals.events,
-                state.totals.malformed,
-            )
+            Found {
+                now: snapshot(&state, other_age, &histories, start_ns),
+                before: base.map(|base| snapshot(&base, other_age, &Histories::default(), start_ns)),
+                events: state.totals.events,
+                malformed: state.totals.malformed,
+            }
+        };
+        let snapshot = match from_ns {
+            Some(from_ns) => since(
+                now,
+                before.unwrap_or_default(),
+                Duration::from_nanos(from_ns.saturating_sub(start_ns)),
+            ),
+            None => now,
         };
         drop(histories);
         self.symbolizer.look_up(&state.modules, snapshot.locations(), lookup);
         let mut raw = self.raw(&state, snapshot, notes, from_ns);
         raw.events = events;
         raw.malformed = raw.malformed.max(malformed);
-        if exact && part.to != Moment::Peak && from_ns.is_none() {
+        if exact && part.to != Moment::Peak {
             // To the event, and not to the moment before.
             raw.now_ns = to_ns;
         }
@@ -181,48 +193,6 @@ impl<R: Read + Seek> Reading<R> {
         let after = self.span.resolve(when)?;
         let after = u64::try_from(after.as_nanos()).unwrap_or(u64::MAX);
         Ok(self.session.outline.start.started_ns.saturating_add(after))
-    }
-
-    /// What was known at a moment, from the events themselves; how many records were told, and how many of them were not understood.
-    fn replayed(&mut self, part: &Part, to_ns: u64, settings: &Settings) -> anyhow::Result<(Snapshot, u64, u64)> {
-        let (whole, path) = (self.path.clone(), self.path.display().to_string());
-        let failed = || failed(&whole);
-        let mut told = Told {
-            thread: part.thread,
-            ..Told::default()
-        };
-        match part.to {
-            Moment::Peak => {
-                let whole = replay(&mut self.session, told).with_context(failed)?;
-                told.events = Some(whole.peak_after);
-            }
-            _ => told.until_ns = Some(to_ns),
-        }
-        let Replayed {
-            ledger,
-            events,
-            malformed,
-            last_ns,
-            threads,
-            ..
-        } = replay(&mut self.session, told).with_context(failed)?;
-        if let Some(thread) = part.thread.filter(|thread| !threads.contains_key(thread)) {
-            let mut known: Vec<_> = threads.into_iter().collect();
-            known.sort_unstable_by_key(|&(thread, events)| (Reverse(events), thread));
-            let known: Vec<String> = known.iter().take(8).map(|(thread, _)| thread.to_string()).collect();
-            bail!(
-                "thread {thread} has no event in this part of {path}; those with the most are {}",
-                known.join(", ")
-            );
-        }
-        let now_ns = if part.to == Moment::Peak { last_ns } else { to_ns };
-        let start_ns = self.session.outline.start.started_ns;
-        let mut snapshot = ledger.snapshot(start_ns, now_ns, settings.min_age);
-        if part.thread.is_some() {
-            // What other threads allocated was left out on purpose.
-            snapshot.tally = Tally::default();
-        }
-        Ok((snapshot, events, malformed))
     }
 
     /// What the reader of a report must know of the recording itself.

@@ -3,7 +3,6 @@
 use std::{sync::Arc, time::Duration};
 
 use memtrace_common::op::Class;
-use rustc_hash::FxHashMap;
 
 use crate::{
     ledger::{ChosenStacks, SiteFacts, Snapshot, totals},
@@ -52,41 +51,25 @@ impl Histories {
 
 /// The snapshot at `state`, of what came after `base` alone if there is one. Histories are since `start_ns`. Blocks are old from
 /// `min_age` on, where that is not what it was recorded with; then they are those of the classes that are wholly so old.
-pub(super) fn snapshot(
-    state: &State,
-    base: Option<&State>,
-    min_age: Option<Duration>,
-    histories: &Histories,
-    start_ns: u64,
-) -> Snapshot {
+pub(super) fn snapshot(state: &State, min_age: Option<Duration>, histories: &Histories, start_ns: u64) -> Snapshot {
     let all_ended = state.totals.alive == 0;
     let moments = histories.moments(start_ns);
     let mut stacks = ChosenStacks::new(state.stacks());
     let mut sites = Vec::new();
-    let mut base_sums = base.map(State::site_sums);
     for (site, (key, sums)) in state.keys.iter().zip(state.site_sums()).enumerate() {
-        let before = base_sums.as_mut().and_then(Iterator::next).unwrap_or_default();
         let mut live = sums.live;
         if all_ended {
             live.add(sums.left);
         }
-        let allocated = sums.allocated.less(before.allocated);
-        if allocated.count == 0 && live.count == 0 && sums.left.count == 0 && before.live.count == 0 {
-            // Not yet, or not in this part.
-            continue;
-        }
         let none = SiteDetail::default();
         let detail = state.details.get(site).and_then(Option::as_deref).unwrap_or(&none);
-        let old = base
-            .and_then(|base| base.details.get(site)?.as_deref())
-            .unwrap_or(&none);
         let aged = min_age.map_or(detail.aged, |min_age| at_least(&detail.ages, min_age));
         let age = |time_ns: u64| Duration::from_nanos(state.time_ns.saturating_sub(time_ns));
         sites.push(SiteFacts {
             op: key.op,
             stack: (key.stack).and_then(|number| stacks.index(number, || state.stack(number))),
             group: key.group,
-            allocated,
+            allocated: sums.allocated,
             live,
             aged: Amount {
                 bytes: aged.bytes.min(live.bytes),
@@ -99,16 +82,15 @@ pub(super) fn snapshot(
                 .collect(),
             live_variance: detail.live_variance,
             oldest: detail.oldest_ns.filter(|_| live.count > 0).map(age),
-            at_exit: sums.left.less(before.left),
+            at_exit: sums.left,
             unknown: sums.unknown,
             at_peak: Some(histories.peak.get(site).copied().unwrap_or_default()),
             exit_oldest: detail.left_oldest_ns.filter(|_| sums.left.count > 0).map(age),
             spread: Spread {
-                temporary: matches!(key.op.class(), Class::Heap).then(|| sums.temporary().less(before.temporary())),
-                sizes: less(&detail.sizes, &old.sizes),
-                lifetimes: less(&detail.lifetimes, &old.lifetimes)
-                    .into_iter()
-                    .map(|(least, count)| (Duration::from_nanos(least), count))
+                temporary: matches!(key.op.class(), Class::Heap).then(|| sums.temporary()),
+                sizes: detail.sizes.clone(),
+                lifetimes: (detail.lifetimes.iter())
+                    .map(|&(least, count)| (Duration::from_nanos(least), count))
                     .collect(),
             },
             history: History::new(&moments, histories.of(site)),
@@ -116,13 +98,6 @@ pub(super) fn snapshot(
     }
     let mut processes: Vec<_> = state.processes.values().cloned().collect();
     processes.sort_unstable_by_key(|facts| (facts.started_ns, facts.incarnation));
-    if let Some(base) = base {
-        for facts in &mut processes {
-            if let Some(before) = base.processes.get(&facts.incarnation) {
-                facts.allocated = facts.allocated.less(before.allocated);
-            }
-        }
-    }
     Snapshot {
         totals: totals(&sites, state.totals.peak_live_bytes),
         timeline: Vec::new(),
@@ -142,12 +117,4 @@ pub(super) fn snapshot(
 fn at_least(ages: &[(u64, Amount)], min_age: Duration) -> Amount {
     let old = ages.iter().filter(|(least, _)| Duration::from_nanos(*least) >= min_age);
     old.fold(Amount::default(), |sum, (_, amount)| sum.plus(*amount))
-}
-
-fn less(now: &[(u64, u64)], before: &[(u64, u64)]) -> Vec<(u64, u64)> {
-    let before: FxHashMap<_, _> = before.iter().copied().collect();
-    let left = now
-        .iter()
-        .map(|&(class, count)| (class, count.saturating_sub(before.get(&class).copied().unwrap_or(0))));
-    left.filter(|&(_, count)| count > 0).collect()
 }

@@ -1,0 +1,73 @@
+//! What came between two moments of a recording.
+
+use std::{hash::Hash, sync::Arc, time::Duration};
+
+use rustc_hash::FxHashMap;
+
+use crate::{
+    ledger::{ChosenStacks, SiteFacts, Snapshot, totals},
+    profile::Amount,
+};
+
+/// The later snapshot, with what was allocated, freed and left since the earlier one alone; `from` is when that was, since the start.
+/// Sites have the same order in both, and those that came later are at the end.
+pub(super) fn since(mut now: Snapshot, before: Snapshot, from: Duration) -> Snapshot {
+    let times = now.sites.first().map(|site| Arc::clone(site.history.times()));
+    let later = times.iter().flat_map(|times| times.iter()).filter(|&&at| at >= from);
+    let times: Arc<[Duration]> = later.map(|&at| at.saturating_sub(from)).collect();
+    let mut earlier = before.sites.into_iter();
+    now.sites.retain_mut(|site| {
+        let before = earlier.next();
+        site.history = site.history.last(&times);
+        before.is_none_or(|before| take_away(site, before))
+    });
+    let before: FxHashMap<_, _> = (before.processes.iter())
+        .map(|facts| (facts.incarnation, facts.allocated))
+        .collect();
+    for facts in &mut now.processes {
+        let allocated = before.get(&facts.incarnation).copied().unwrap_or_default();
+        facts.allocated = facts.allocated.less(allocated);
+    }
+    now.timeline.retain(|moment| moment.at >= from);
+    for moment in &mut now.timeline {
+        moment.at = moment.at.saturating_sub(from);
+    }
+    now.totals = totals(&now.sites, now.totals.peak_live_bytes);
+    with_stacks_of_sites(now)
+}
+
+/// Takes away what a site had before. Whether it is of any interest: it had something then, or has, or got something.
+fn take_away(site: &mut SiteFacts, before: SiteFacts) -> bool {
+    let left = site.at_exit;
+    site.allocated = site.allocated.less(before.allocated);
+    site.at_exit = left.less(before.at_exit);
+    let temporary = |now: Amount| now.less(before.spread.temporary.unwrap_or_default());
+    site.spread.temporary = site.spread.temporary.map(temporary);
+    take_counts(&mut site.spread.sizes, before.spread.sizes);
+    take_counts(&mut site.spread.lifetimes, before.spread.lifetimes);
+    [site.allocated, site.live, left, before.live]
+        .iter()
+        .any(|amount| amount.count > 0)
+}
+
+fn take_counts<K: Copy + Eq + Hash>(now: &mut Vec<(K, u64)>, before: Vec<(K, u64)>) {
+    let before: FxHashMap<K, u64> = before.into_iter().collect();
+    now.retain_mut(|(class, count)| {
+        *count = count.saturating_sub(before.get(class).copied().unwrap_or(0));
+        *count > 0
+    });
+}
+
+/// Leaves out stacks that no site has.
+fn with_stacks_of_sites(mut snapshot: Snapshot) -> Snapshot {
+    let all = std::mem::take(&mut snapshot.stacks);
+    let mut stacks = ChosenStacks::new(all.len());
+    for site in &mut snapshot.sites {
+        site.stack = site.stack.and_then(|stack| {
+            let number = u32::try_from(stack).ok()?;
+            stacks.index(number, || all[stack].clone())
+        });
+    }
+    snapshot.stacks = stacks.all;
+    snapshot
+}
