@@ -2,7 +2,6 @@
 //   node page.cjs FOLDER_OF_PLAYWRIGHT CHROMIUM FOLDER_OF_SCREENSHOTS FILE...
 'use strict';
 const fs = require('fs');
-const os = require('os');
 const path = require('path');
 const url = require('url');
 
@@ -166,6 +165,22 @@ async function views(page, name) {
   return seen;
 }
 
+/** What a browser says that cannot unpack the page, and one that runs no script. */
+async function lacking(browser, context, file) {
+  const page = await context.newPage();
+  await page.addInitScript('delete globalThis.DecompressionStream');
+  await page.goto(url.pathToFileURL(file).href);
+  await page.waitForSelector('#status.problem');
+  const old = await page.textContent('#status');
+  await page.close();
+  const without = await browser.newContext({ javaScriptEnabled: false });
+  const plain = await without.newPage();
+  await plain.goto(url.pathToFileURL(file).href);
+  const script = await plain.innerText('body');
+  await without.close();
+  return { old, script };
+}
+
 async function look(context, file) {
   const name = path.basename(file, '.html');
   const page = await context.newPage();
@@ -238,14 +253,16 @@ async function look(context, file) {
 }
 
 (async () => {
-  const home = fs.mkdtempSync(path.join(os.tmpdir(), 'memtrace-page-'));
-  const context = await playwright.chromium.launchPersistentContext(home, { executablePath: chromium, headless: true, args: FLAGS });
+  // It has a folder of its own for the user's data, which it takes away.
+  const browser = await playwright.chromium.launch({ executablePath: chromium, headless: true, args: FLAGS });
   try {
+    const context = await browser.newContext();
     for (const file of files) {
-      process.stdout.write(`${JSON.stringify(await look(context, file))}\n`);
+      const seen = await look(context, file);
+      seen.lacking = await lacking(browser, context, file);
+      process.stdout.write(`${JSON.stringify(seen)}\n`);
     }
   } finally {
-    await context.close();
-    fs.rmSync(home, { recursive: true, force: true });
+    await browser.close();
   }
 })();

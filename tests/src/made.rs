@@ -25,6 +25,8 @@ pub struct Size {
     pub functions: u64,
     /// Frames of a stack, without the allocator's.
     pub depth: u64,
+    /// One site of so many has a stack of any functions, and not that of its neighbours but for the frames near the leaf.
+    pub scattered: u64,
 }
 
 /// A number that looks random, the same on every machine (splitmix64).
@@ -93,10 +95,10 @@ fn allocator(name: &str) -> Frame {
     }
 }
 
-/// The stack of a site, leaf first: neighbours differ near the leaf, as in a program, and every eighth anywhere.
+/// The stack of a site, leaf first: neighbours differ near the leaf, as in a program, and some anywhere.
 fn stack(site: u64, size: Size) -> Vec<u32> {
     let function = |level: u64| {
-        let common = if mixed(site) % 8 == 0 && level < size.depth * 3 / 4 {
+        let common = if mixed(site) % size.scattered == 0 {
             mixed(site ^ level)
         } else {
             mixed((site >> (level * 3 / 2).min(60)) ^ (level << 50))

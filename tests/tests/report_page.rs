@@ -18,13 +18,13 @@ use memtrace_tests::{
     programs, require, require_tool,
 };
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 /// A service of which all can be looked at.
 const SMALL: Size = Size {
     sites: 400,
     functions: 160,
     depth: 12,
+    scattered: 8,
 };
 
 /// As large as a page must be able to be.
@@ -32,6 +32,7 @@ const LARGE: Size = Size {
     sites: 100_000,
     functions: 20_000,
     depth: 20,
+    scattered: 8,
 };
 
 /// What a page of 100,000 sites may take at most, in bytes.
@@ -67,15 +68,14 @@ fn page(profile: &Profile) -> Vec<u8> {
     bytes
 }
 
-/// What was seen of pages, by their names. Pictures of them are in `target/tmp/pages`.
+/// What was seen of pages, by their names. They and pictures of them are in `target/tmp/pages`, to be looked at.
 fn seen(pages: &[(&str, Vec<u8>)]) -> Vec<Value> {
-    let folder = TempDir::new().expect("a folder");
     let shots = programs::target().join("tmp/pages");
     fs::create_dir_all(&shots).expect("a folder for pictures");
     let chromium = memtrace_tests::requirements::find("chromium").expect("it is there");
-    let mut arguments = vec![playwright().into_os_string(), chromium.into_os_string(), shots.into_os_string()];
+    let mut arguments = vec![playwright().into_os_string(), chromium.into_os_string(), shots.clone().into_os_string()];
     for (name, bytes) in pages {
-        let path = folder.path().join(format!("{name}.html"));
+        let path = shots.join(format!("{name}.html"));
         fs::write(&path, bytes).expect("the file can be written");
         arguments.push(path.into_os_string());
     }
@@ -98,6 +98,8 @@ fn assert_clean(seen: &Value) {
     assert_eq!(seen["scripts"], 1);
     assert_eq!(seen["theme"], "dark");
     assert_eq!(seen["keys"], true);
+    assert!(text(seen, "/lacking/old").contains("no DecompressionStream"), "{}", seen["lacking"]);
+    assert!(text(seen, "/lacking/script").contains("needs JavaScript"), "{}", seen["lacking"]);
     for (tab, pixels) in seen["overflow"].as_object().expect("tabs") {
         assert_eq!(pixels, 0, "{tab} of {} is wider than a narrow window", seen["name"]);
     }
@@ -323,6 +325,14 @@ fn a_comparison_shows_what_grew_first() {
     let first = &seen["views"]["sites"]["rows"][0][1];
     let most = changes.max().expect("sites");
     assert_eq!(first["text"], format!("+{}", units::bytes(most)));
+}
+
+/// Stacks that have nothing in common but their functions are the most that can be.
+#[test]
+fn the_worst_hundred_thousand_stacks_fit() {
+    let size = page(&made::profile(Size { scattered: 1, ..LARGE })).len();
+    println!("{size} bytes");
+    assert!(size < MOST, "{size} bytes");
 }
 
 #[test]

@@ -35,7 +35,6 @@ pub(super) struct Document {
 /// Sentences on the whole.
 #[derive(Debug, Serialize)]
 struct Words {
-    subject: String,
     title: String,
     exact: bool,
     accuracy: String,
@@ -72,14 +71,16 @@ pub(super) fn document(comparison: &Comparison<'_>, measure: Measure) -> Documen
         after: changes.iter().map(|change| change.after).collect(),
     };
     let sides = [comparison.before, comparison.after];
+    // That of the side that can be trusted less.
+    let [before, after] = sides.map(|side| side.health.accuracy());
+    let accuracy = if before.exact { after } else { before };
     Document {
         version: DATA_VERSION,
         kind: "diff",
         words: Words {
-            subject: label::subject(comparison.after),
             title: format!("{} compared", label::subject(comparison.after)),
-            exact: sides.iter().all(|side| side.health.accuracy().exact),
-            accuracy: comparison.after.health.accuracy().summary,
+            exact: accuracy.exact,
+            accuracy: accuracy.summary,
             sides: sides.map(diff::side),
             notes: diff::notes(comparison),
         },

@@ -5,15 +5,38 @@ function showSums(report, place) {
   const { words } = report.document;
   if (report.isDiff) {
     place.append(factList([['before', words.sides[0]], ['after', words.sides[1]]]));
-    place.append(...words.notes.map((text) => el('p', { class: 'note', text })));
+    place.append(...words.notes.map((text) => el('p', { class: 'note', text })), changeTable(report));
     return;
   }
   const tile = ([name, value]) => {
     // The first amount is what one looks for, the rest explains it.
     const [, amount, rest] = /^((?:at least )?[\d.,]+ [A-Za-z]*)(.*)$/su.exec(value) ?? ['', value, ''];
-    return el('div', { class: 'tile' }, el('span', { class: 'tile-name', text: name }), el('strong', { text: amount }), el('span', { class: 'soft', text: rest.replace(/^, /, '') }));
+    return el('div', { class: 'tile' }, el('span', { class: 'tile-name', text: name }), el('strong', { text: amount }), el('span', { class: 'soft', text: rest.replace(/^[,:] /, '') }));
   };
-  place.append(el('div', { class: 'tiles' }, ...words.sums.map(tile)), factList(words.program));
+  const { resident } = report.document;
+  const facts = [...words.sums];
+  if (resident) {
+    const last = resident.at.length - 1;
+    facts.push(['resident', `${bytes(resident.rss[last])}, at ${duration(resident.at[last])}`]);
+  }
+  facts.push(...words.verdicts);
+  place.append(el('div', { class: 'tiles' }, ...facts.map(tile)), factList(words.program));
+}
+
+/** The sums of both sides of a comparison. */
+function changeTable(report) {
+  const { measures, seconds, rates } = report.document;
+  const head = ['all memory', 'before', 'after', 'change'];
+  const rows = measures.filter((measure) => !measure.unknown).flatMap((measure) => ['bytes', 'count'].map((unit) => {
+    const bySecond = rates && measure.cumulative;
+    const [before, after] = [report.before, report.after].map((side, index) => sum(side[measure.key][unit]) / (bySecond ? seconds[index] : 1));
+    const texts = [quantity(before, unit, bySecond), quantity(after, unit, bySecond), signedQuantity(after - before, unit, bySecond)];
+    const titles = [before, after, Math.abs(after - before)].map((value) => (bySecond ? '' : exact(value, unit)));
+    const name = unit === 'bytes' ? measure.bytes : measure.count;
+    return el('tr', {}, el('th', { scope: 'row', text: name }), ...texts.map((text, index) => el('td', { class: 'number', text, title: titles[index] })));
+  }));
+  const heads = head.map((text, index) => el('th', { scope: 'col', class: index === 0 ? 'wide' : 'number', text }));
+  return el('div', { class: 'table-box' }, el('table', { class: 'ledger narrow' }, el('thead', {}, el('tr', {}, ...heads)), el('tbody', {}, ...rows)));
 }
 
 /** The table of processes. */

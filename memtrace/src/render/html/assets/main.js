@@ -15,7 +15,8 @@ class App {
     const { words } = report.document;
     document.title = `${words.title} - memtrace`;
     byId('title').textContent = words.title;
-    byId('subject').textContent = words.subject;
+    // What the title says is not said again.
+    byId('subject').textContent = words.subject?.startsWith(words.title) ? words.subject.slice(words.title.length).replace(/^[,:] /, '') : words.subject ?? '';
     const badge = byId('accuracy');
     badge.hidden = false;
     badge.textContent = words.accuracy;

@@ -22,6 +22,7 @@ class Sites {
         caption: 'Sites: call stacks with what they hold',
         detail: (site) => this.#detail(site),
       });
+      showOthers(this.app, this.panel);
     }
     const matching = search.matches === null ? null : search.under(this.app.flame.calleeTree());
     const { ends } = this.app.flame.calleeTree();
@@ -52,9 +53,9 @@ class Sites {
       });
     }
     columns.push(
-      { name: 'live in', value: (site) => live.count[site], text: (site) => count(live.count[site]), exact: (site) => `${bytes(live.bytes[site])} live in ${plural(live.count[site], 'block')}` },
-      { name: 'allocations', value: (site) => allocated.count[site], text: (site) => count(allocated.count[site]), exact: (site) => `${bytes(allocated.bytes[site])} in ${plural(allocated.count[site], 'allocation')}` },
-      { name: 'oldest', title: 'Age of the oldest live block', value: (site) => sites.oldest[site], text: (site) => (sites.oldest[site] < 0 ? '-' : duration(sites.oldest[site] * 1e6)) },
+      { name: 'live blocks', extra: true, value: (site) => live.count[site], text: (site) => count(live.count[site]), exact: (site) => `${bytes(live.bytes[site])} live in ${plural(live.count[site], 'block')}` },
+      { name: 'allocations', extra: true, value: (site) => allocated.count[site], text: (site) => count(allocated.count[site]), exact: (site) => `${bytes(allocated.bytes[site])} in ${plural(allocated.count[site], 'allocation')}` },
+      { name: 'oldest', extra: true, title: 'Age of the oldest live block', value: (site) => sites.oldest[site], text: (site) => (sites.oldest[site] < 0 ? '-' : duration(sites.oldest[site] * 1e6)) },
       { name: 'growth', title: 'Change of live bytes per second, by least squares', value: (site) => sites.growth[site], text: (site) => (sites.growth[site] === null ? '-' : rate(sites.growth[site])) },
       this.#name(),
     );

@@ -2,7 +2,12 @@
 
 const ROWS_AT_ONCE = 100;
 
-/** A table of rows `0..size`. Columns: `{name, title, value, text, exact, wide}`; `detail(row)` is what opens below a row. */
+/** How a column's cells look: `extra` ones are left out where there is little room. */
+function cellClass({ wide, extra }) {
+  return `${wide ? 'wide' : 'number'}${extra ? ' extra' : ''}`;
+}
+
+/** A table of rows `0..size`. Columns: `{name, title, value, text, exact, wide, extra}`; `detail(row)` is what opens below a row. */
 class Table {
   constructor(place, { columns, size, detail, caption, sortBy = 0 }) {
     Object.assign(this, { columns, size, detail, sortBy, down: true });
@@ -24,7 +29,7 @@ class Table {
       this.update();
     };
     const button = el('button', { type: 'button', text: column.name, title: column.title ?? '', onclick: sort });
-    return el('th', { scope: 'col', class: column.wide ? 'wide' : 'number' }, button);
+    return el('th', { scope: 'col', class: cellClass(column) }, button);
   }
 
   /** Fills it again. `keep(row)` says which rows there are. */
@@ -37,9 +42,12 @@ class Table {
       }
     }
     const { value } = this.columns[this.sortBy];
-    const keys = new Map(order.map((row) => [row, value(row)]));
+    const keys = new Array(this.size);
+    for (const row of order) {
+      keys[row] = value(row);
+    }
     const compare = (one, other) => (one === other ? 0 : one === null ? -1 : other === null ? 1 : one < other ? -1 : 1);
-    order.sort((one, other) => (this.down ? -1 : 1) * compare(keys.get(one), keys.get(other)) || one - other);
+    order.sort((one, other) => (this.down ? -1 : 1) * compare(keys[one], keys[other]) || one - other);
     this.order = order;
     this.shown = ROWS_AT_ONCE;
     this.heads.forEach((head, index) => {
@@ -69,7 +77,7 @@ class Table {
   #row(row, number) {
     const cells = this.columns.map((column) => {
       const text = column.text(row);
-      const cell = el('td', { class: column.wide ? 'wide' : 'number', title: column.exact?.(row) });
+      const cell = el('td', { class: cellClass(column), title: column.exact?.(row) });
       if (column.wide && this.detail) {
         cell.append(this.#opener(row, text, column));
       } else {

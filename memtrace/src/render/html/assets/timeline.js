@@ -7,9 +7,8 @@ class Timeline {
     const { timeline } = app.report.document;
     this.moments = app.report.histories.moments;
     this.series = this.#series(timeline);
-    const ends = [...timeline.at, ...this.moments];
-    this.last = ends.length > 0 ? Math.max(...ends) : 0;
-    if (ends.length < 2) {
+    this.last = Math.max(0, ...timeline.at, ...this.moments);
+    if (timeline.at.length < 2 && this.moments.length < 2) {
       place.append(el('p', { class: 'soft', text: 'There are fewer than two moments: observe longer to see memory over time.' }));
       return;
     }
@@ -24,6 +23,8 @@ class Timeline {
     });
     this.mark = el('div', { class: 'mark' });
     this.brush.append(this.mark);
+    // One moment is no range.
+    this.brush.hidden = this.moments.length < 2;
     const names = this.series.map(({ name, words }) => el('li', {}, el('span', { class: `swatch ${name}` }), words));
     place.append(
       el('div', { class: 'timeline-head' }, el('h2', { text: 'Memory over time' }), el('ul', { class: 'legend' }, ...names)),
@@ -83,7 +84,7 @@ class Timeline {
   /** What the page shows instead of everything, in words. */
   #words(range) {
     if (!range) {
-      return this.brush
+      return this.brush && !this.brush.hidden
         ? [el('span', { class: 'soft', text: 'Drag over the chart, or move the range with the arrow keys, to see what changed in a part of the time.' })]
         : [];
     }

@@ -4,22 +4,19 @@ const ROOT = 0;
 
 /** A tree; node 0 is everything, and every other one comes after the one above it. */
 class Tree {
-  constructor(functions) {
-    this.functions = functions;
+  constructor() {
     this.above = [-1];
     this.function = [-1];
-    this.known = new Map();
+    this.known = new Pairs();
   }
 
   /** The node of a function below another. */
   below(node, of) {
-    const key = node * this.functions + of;
-    let found = this.known.get(key);
-    if (found === undefined) {
-      found = this.above.length;
+    const next = this.above.length;
+    const found = this.known.getOrPut(node, of, next);
+    if (found === next) {
       this.above.push(node);
       this.function.push(of);
-      this.known.set(key, found);
     }
     return found;
   }
@@ -64,7 +61,7 @@ class Tree {
 /** Who calls whom, from the start of threads down to the allocator. */
 function calleeTree(report) {
   const { above, frame } = report.nodes;
-  const tree = new Tree(report.functions.name.length);
+  const tree = new Tree();
   const merged = new Int32Array(above.length);
   for (let node = 0; node < above.length; node += 1) {
     const parent = above[node] < 0 ? ROOT : merged[above[node]];
@@ -76,7 +73,7 @@ function calleeTree(report) {
 /** Who is behind what allocates: from the calling function up to the start of threads. */
 function callerTree(report, stacks) {
   const { above } = report.nodes;
-  const tree = new Tree(report.functions.name.length);
+  const tree = new Tree();
   const known = new Map();
   const ends = new Int32Array(report.memory);
   for (let site = 0; site < report.memory; site += 1) {
