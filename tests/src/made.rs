@@ -39,11 +39,15 @@ const fn mixed(seed: u64) -> u64 {
 
 fn frame(number: u64) -> Frame {
     const PARTS: [&str; 12] = [
-        "request", "session", "cache", "index", "parser", "buffer", "table", "worker", "reply", "query", "token", "pool",
+        "request", "session", "cache", "index", "parser", "buffer", "table", "worker", "reply", "query", "token",
+        "pool",
     ];
-    const VERBS: [&str; 9] = ["load", "make", "grow", "read", "insert", "copy", "handle", "run", "flush"];
+    const VERBS: [&str; 9] = [
+        "load", "make", "grow", "read", "insert", "copy", "handle", "run", "flush",
+    ];
     let random = mixed(number);
-    let pick = |list: &[&'static str], shift: u64| list[usize::try_from((random >> shift) % list.len() as u64).unwrap_or(0)];
+    let pick =
+        |list: &[&'static str], shift: u64| list[usize::try_from((random >> shift) % list.len() as u64).unwrap_or(0)];
     let (part, verb) = (pick(&PARTS, 8), pick(&VERBS, 16));
     let (kind, function, module, file) = match random % 10 {
         0 | 1 => (
@@ -58,7 +62,12 @@ fn frame(number: u64) -> Frame {
             "bundle.js".to_owned(),
             "/srv/app/bundle.js".to_owned(),
         ),
-        3 => (FrameKind::Kernel, format!("vfs_{verb}_{number}"), "[kernel]".to_owned(), String::new()),
+        3 => (
+            FrameKind::Kernel,
+            format!("vfs_{verb}_{number}"),
+            "[kernel]".to_owned(),
+            String::new(),
+        ),
         4..=6 => (
             FrameKind::Native,
             format!("engine::{part}::{verb}_{number}(engine::Row const&, unsigned long)"),
@@ -73,12 +82,12 @@ fn frame(number: u64) -> Frame {
         ),
     };
     Frame {
-        function: (random % 41 != 0).then_some(function),
+        function: (!random.is_multiple_of(41)).then_some(function),
         module,
         offset: number * 64,
         line: (!file.is_empty()).then_some(1 + u32::try_from(random >> 40).unwrap_or(0) % 900),
         file: (!file.is_empty()).then_some(file),
-        inlined: random % 13 == 0,
+        inlined: random.is_multiple_of(13),
         kind,
     }
 }
@@ -98,7 +107,7 @@ fn allocator(name: &str) -> Frame {
 /// The stack of a site, leaf first: neighbours differ near the leaf, as in a program, and some anywhere.
 fn stack(site: u64, size: Size) -> Vec<u32> {
     let function = |level: u64| {
-        let common = if mixed(site) % size.scattered == 0 {
+        let common = if mixed(site).is_multiple_of(size.scattered) {
             mixed(site ^ level)
         } else {
             mixed((site >> (level * 3 / 2).min(60)) ^ (level << 50))
@@ -115,7 +124,10 @@ fn site(number: u64, size: Size) -> Site {
     let count = 1 + bytes / 512;
     let mapped = number % 16 == 3;
     let live = Amount { bytes, count };
-    let allocated = Amount { bytes: bytes * (1 + random % 9), count: count * (1 + random % 9) };
+    let allocated = Amount {
+        bytes: bytes * (1 + random % 9),
+        count: count * (1 + random % 9),
+    };
     // Some grow, some come and go, most stay as they are.
     let at = |moment: u64| match number % 7 {
         0 => bytes * moment / (MOMENTS - 1),
@@ -125,9 +137,12 @@ fn site(number: u64, size: Size) -> Site {
     };
     let history = (0..MOMENTS).map(|moment| {
         let last = moment + 1 == MOMENTS;
-        (Duration::from_secs(moment * STEP), if last { bytes } else { at(moment) })
+        (
+            Duration::from_secs(moment * STEP),
+            if last { bytes } else { at(moment) },
+        )
     });
-    let old = number % 7 == 0;
+    let old = number.is_multiple_of(7);
     Site {
         op: if mapped { Op::Mmap } else { Op::Malloc },
         stack: (number < size.sites).then(|| usize::try_from(number).unwrap_or(0)),
@@ -136,13 +151,26 @@ fn site(number: u64, size: Size) -> Site {
         at_exit: Amount::default(),
         unknown: Amount::default(),
         allocated,
-        at_peak: Some(Amount { bytes: bytes + random % 64, count }),
+        at_peak: Some(Amount {
+            bytes: bytes + random % 64,
+            count,
+        }),
         spread: Spread {
-            temporary: (!mapped).then(|| Amount { bytes: allocated.bytes - bytes, count: allocated.count - count }),
+            temporary: (!mapped).then(|| Amount {
+                bytes: allocated.bytes - bytes,
+                count: allocated.count - count,
+            }),
             sizes: vec![(512, allocated.count)],
             lifetimes: Vec::new(),
         },
-        aged: if old { Amount { bytes: bytes / 2, count: count / 2 } } else { Amount::default() },
+        aged: if old {
+            Amount {
+                bytes: bytes / 2,
+                count: count / 2,
+            }
+        } else {
+            Amount::default()
+        },
         live_variance: None,
         oldest: Some(Duration::from_millis(random % 240_000)),
         ages: Vec::new(),
@@ -154,19 +182,27 @@ fn site(number: u64, size: Size) -> Site {
 
 /// A profile of a service with some processes, resident memory and a health that is not perfect.
 pub fn profile(size: Size) -> Profile {
-    let frames = [allocator("malloc"), allocator("mmap64")].into_iter().chain((0..size.functions).map(frame)).collect();
+    let frames = [allocator("malloc"), allocator("mmap64")]
+        .into_iter()
+        .chain((0..size.functions).map(frame))
+        .collect();
     let sites: Vec<Site> = (0..size.sites).map(|number| site(number, size)).collect();
     let sum = |amount: fn(&Site) -> Amount| sites.iter().map(amount).fold(Amount::default(), Amount::plus);
     let (live, allocated) = (sum(|site| site.live), sum(|site| site.allocated));
     let of_class = |class: Class| {
-        let amounts = sites.iter().filter(|site| site.op.class() == class).map(|site| site.live);
+        let amounts = sites
+            .iter()
+            .filter(|site| site.op.class() == class)
+            .map(|site| site.live);
         (class, amounts.fold(Amount::default(), Amount::plus))
     };
     let moment = |number: usize| Moment {
         at: Duration::from_secs(number as u64 * STEP),
         live_bytes: sites.iter().map(|site| site.history[number].1).sum(),
         allocated_bytes: Some(allocated.bytes / MOMENTS * (number as u64 + 1)),
-        resident_bytes: (number % 4 == 0).then(|| live.bytes + live.bytes / 3 + number as u64 * 100_000),
+        resident_bytes: number
+            .is_multiple_of(4)
+            .then(|| live.bytes + live.bytes / 3 + number as u64 * 100_000),
         lost: 0,
     };
     let glibc = Allocator {
@@ -179,8 +215,14 @@ pub fn profile(size: Size) -> Profile {
         command: "service".to_owned(),
         executable: "/usr/bin/service".to_owned(),
         allocators: vec![glibc.clone()],
-        live: Amount { bytes: live.bytes / part, count: live.count / part },
-        allocated: Amount { bytes: allocated.bytes / part, count: allocated.count / part },
+        live: Amount {
+            bytes: live.bytes / part,
+            count: live.count / part,
+        },
+        allocated: Amount {
+            bytes: allocated.bytes / part,
+            count: allocated.count / part,
+        },
         peak_live_bytes: live.bytes / part + 4_096,
         began: (part > 2).then(|| Duration::from_secs(part)),
         ..Process::default()

@@ -55,7 +55,11 @@ fn reader(name: &str) -> PathBuf {
 
 /// What node prints when it runs a script.
 fn printed(script: &str, arguments: &[&std::ffi::OsStr]) -> String {
-    let output = Command::new("node").arg(reader(script)).args(arguments).output().expect("node starts");
+    let output = Command::new("node")
+        .arg(reader(script))
+        .args(arguments)
+        .output()
+        .expect("node starts");
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{errors}");
     String::from_utf8(output.stdout).expect("the output is text")
@@ -73,7 +77,11 @@ fn seen(pages: &[(&str, Vec<u8>)]) -> Vec<Value> {
     let shots = programs::target().join("tmp/pages");
     fs::create_dir_all(&shots).expect("a folder for pictures");
     let chromium = memtrace_tests::requirements::find("chromium").expect("it is there");
-    let mut arguments = vec![playwright().into_os_string(), chromium.into_os_string(), shots.clone().into_os_string()];
+    let mut arguments = vec![
+        playwright().into_os_string(),
+        chromium.into_os_string(),
+        shots.clone().into_os_string(),
+    ];
     for (name, bytes) in pages {
         let path = shots.join(format!("{name}.html"));
         fs::write(&path, bytes).expect("the file can be written");
@@ -81,11 +89,17 @@ fn seen(pages: &[(&str, Vec<u8>)]) -> Vec<Value> {
     }
     let arguments: Vec<_> = arguments.iter().map(std::ffi::OsString::as_os_str).collect();
     let lines = printed("page.cjs", &arguments);
-    lines.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
+    lines
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("a line of JSON"))
+        .collect()
 }
 
 fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
-    value.pointer(pointer).and_then(Value::as_str).unwrap_or_else(|| panic!("no {pointer} in {value}"))
+    value
+        .pointer(pointer)
+        .and_then(Value::as_str)
+        .expect("a text that was seen")
 }
 
 /// What holds of every page.
@@ -93,13 +107,26 @@ fn assert_clean(seen: &Value) {
     for list in ["errors", "requests", "dialogs"] {
         assert_eq!(seen[list], json!([]), "{list} of {}", seen["name"]);
     }
-    assert_eq!((&seen["foreign"], &seen["status"]), (&json!(0), &Value::Null), "{}", seen["name"]);
+    assert_eq!(
+        (&seen["foreign"], &seen["status"]),
+        (&json!(0), &Value::Null),
+        "{}",
+        seen["name"]
+    );
     // The script itself; the data has been read and taken out.
     assert_eq!(seen["scripts"], 1);
     assert_eq!(seen["theme"], "dark");
     assert_eq!(seen["keys"], true);
-    assert!(text(seen, "/lacking/old").contains("no DecompressionStream"), "{}", seen["lacking"]);
-    assert!(text(seen, "/lacking/script").contains("needs JavaScript"), "{}", seen["lacking"]);
+    assert!(
+        text(seen, "/lacking/old").contains("no DecompressionStream"),
+        "{}",
+        seen["lacking"]
+    );
+    assert!(
+        text(seen, "/lacking/script").contains("needs JavaScript"),
+        "{}",
+        seen["lacking"]
+    );
     for (tab, pixels) in seen["overflow"].as_object().expect("tabs") {
         assert_eq!(pixels, 0, "{tab} of {} is wider than a narrow window", seen["name"]);
     }
@@ -119,13 +146,23 @@ fn assert_numbers(seen: &Value, document: &Value) {
         for (unit, of, noun) in [("bytes", "bytes", "byte"), ("blocks", "count", "block")] {
             let shown = &seen["measures"][format!("{name} {unit}")];
             if known.is_empty() {
-                assert!(shown["unknown"].as_str().is_some_and(|why| why.contains("not known")), "{shown}");
+                assert!(
+                    shown["unknown"].as_str().is_some_and(|why| why.contains("not known")),
+                    "{shown}"
+                );
                 continue;
             }
             let total = sum(known.iter().copied(), amount, of);
             assert_eq!(shown["exact"], units::plural(total, noun), "{name} {unit}");
-            let value = if of == "bytes" { units::bytes(total) } else { units::count(total) };
-            assert!(text(shown, "/words").starts_with(&format!("{value} ")) || total == 0, "{shown}");
+            let value = if of == "bytes" {
+                units::bytes(total)
+            } else {
+                units::count(total)
+            };
+            assert!(
+                text(shown, "/words").starts_with(&format!("{value} ")) || total == 0,
+                "{shown}"
+            );
         }
     }
     let rows = seen["views"]["sites"]["rows"].as_array().expect("rows");
@@ -136,16 +173,21 @@ fn assert_numbers(seen: &Value, document: &Value) {
         assert_eq!(row[1]["text"], units::bytes(live));
         assert_eq!(row[1]["exact"], units::plural(live, "byte"));
     }
-    let suspected = document["sites"].as_array().expect("sites").iter().filter(|site| {
-        !site["verdict"].is_null() && site["suppressed_by"].as_array().is_some_and(Vec::is_empty)
-    });
+    let suspected = document["sites"]
+        .as_array()
+        .expect("sites")
+        .iter()
+        .filter(|site| !site["verdict"].is_null() && site["suppressed_by"].as_array().is_some_and(Vec::is_empty));
     let leaks = suspected.count();
     if leaks > 0 {
         let text = text(seen, "/views/leaks/text");
         assert!(text.contains(&format!("score {}", best_score(document))), "{text}");
     }
     let health = text(seen, "/views/health/text");
-    assert!(health.contains(document["health"]["summary"].as_str().expect("a summary")), "{health}");
+    assert!(
+        health.contains(document["health"]["summary"].as_str().expect("a summary")),
+        "{health}"
+    );
     for note in document["health"]["notes"].as_array().expect("notes") {
         assert!(health.contains(note.as_str().expect("a note")), "{health}");
     }
@@ -158,9 +200,11 @@ fn best_score(document: &Value) -> u64 {
         Some("growing") => 1,
         _ => 2,
     };
-    let suspected = document["sites"].as_array().expect("sites").iter().filter(|site| {
-        !site["verdict"].is_null() && site["suppressed_by"].as_array().is_some_and(Vec::is_empty)
-    });
+    let suspected = document["sites"]
+        .as_array()
+        .expect("sites")
+        .iter()
+        .filter(|site| !site["verdict"].is_null() && site["suppressed_by"].as_array().is_some_and(Vec::is_empty));
     let first = suspected.min_by_key(|site| (rank(site), std::cmp::Reverse(site["suspected"]["bytes"].as_u64())));
     first.expect("one is suspected")["score"].as_u64().expect("a score")
 }
@@ -213,9 +257,17 @@ fn a_page_can_be_used_by_mouse_and_keyboard() {
     assert_eq!(seen["zoom"]["back"], seen["zoom"]["before"]);
     assert_eq!(seen["zoom"]["after"], seen["zoom"]["before"]);
     assert!(words("/zoom/byKey/line").contains("Copy stack"), "{}", seen["zoom"]);
-    assert!(seen["zoom"]["tip"].as_array().is_some_and(|lines| lines.len() >= 3), "{}", seen["zoom"]);
+    assert!(
+        seen["zoom"]["tip"].as_array().is_some_and(|lines| lines.len() >= 3),
+        "{}",
+        seen["zoom"]
+    );
 
-    assert!(words("/search/wrong").contains("no regular expression"), "{}", seen["search"]);
+    assert!(
+        words("/search/wrong").contains("no regular expression"),
+        "{}",
+        seen["search"]
+    );
     let matching: Vec<&Value> = memory_sites(&document).filter(|site| matches(site)).collect();
     let found = format!(
         "in {}: {}, {}",
@@ -223,7 +275,11 @@ fn a_page_can_be_used_by_mouse_and_keyboard() {
         units::bytes(sum(matching.iter().copied(), "live", "bytes")),
         units::percent(sum(matching.iter().copied(), "live", "bytes") as f64 / profile.totals.live.bytes as f64)
     );
-    assert!(words("/search/found").ends_with(&found), "{found} is not in {}", seen["search"]);
+    assert!(
+        words("/search/found").ends_with(&found),
+        "{found} is not in {}",
+        seen["search"]
+    );
     assert_eq!(words("/search/none"), "");
 
     assert_brush(&seen["brush"], &document);
@@ -231,22 +287,46 @@ fn a_page_can_be_used_by_mouse_and_keyboard() {
     let live = &seen["measures"]["live bytes"]["exact"];
     assert_eq!(seen["callers"]["exact"], *live);
     let tabbed = seen["tabbed"].as_array().expect("names");
-    for control in ["theme", "help", "tab-flame", "search", "Range of time", "memtrace flame graph"] {
+    for control in [
+        "theme",
+        "help",
+        "tab-flame",
+        "search",
+        "Range of time",
+        "memtrace flame graph",
+    ] {
         let at = |name: &Value| name.as_str().is_some_and(|name| name.contains(control));
-        let is_canvas = control == "memtrace flame graph" && tabbed.iter().any(|name| name.as_str().is_some_and(|name| name.contains("to the allocator")));
-        assert!(is_canvas || tabbed.iter().any(at), "Tab does not come to {control}: {tabbed:?}");
+        let is_canvas = control == "memtrace flame graph"
+            && tabbed
+                .iter()
+                .any(|name| name.as_str().is_some_and(|name| name.contains("to the allocator")));
+        assert!(
+            is_canvas || tabbed.iter().any(at),
+            "Tab does not come to {control}: {tabbed:?}"
+        );
     }
     let resident = words("/views/resident/text");
-    let last = document["resident"]["readings"].as_array().and_then(|readings| readings.last()).expect("a reading");
-    assert!(resident.contains(&units::bytes(last["rss"].as_u64().expect("a number"))), "{resident}");
+    let last = document["resident"]["readings"]
+        .as_array()
+        .and_then(|readings| readings.last())
+        .expect("a reading");
+    assert!(
+        resident.contains(&units::bytes(last["rss"].as_u64().expect("a number"))),
+        "{resident}"
+    );
     assert!(words("/views/processes/text").contains("service (pid 4251)"));
 }
 
 /// Whether a site has a match of `cache|worker` in its stack: in a function or a module.
 fn matches(site: &Value) -> bool {
     let frames = site["stack"].as_array().into_iter().flatten();
-    let has = |text: &Value| text.as_str().is_some_and(|text| text.contains("cache") || text.contains("worker"));
-    frames.into_iter().any(|frame| has(&frame["function"]) || has(&frame["module"]))
+    let has = |text: &Value| {
+        text.as_str()
+            .is_some_and(|text| text.contains("cache") || text.contains("worker"))
+    };
+    frames
+        .into_iter()
+        .any(|frame| has(&frame["function"]) || has(&frame["module"]))
 }
 
 /// What a range shows is the change of live bytes between its ends, by the histories.
@@ -255,10 +335,15 @@ fn assert_brush(brush: &Value, document: &Value) {
     let moments = document["timeline"].as_array().expect("moments");
     let at = |seconds: f64| units::duration(Duration::from_secs_f64(seconds));
     let index = |word: &str| {
-        let found = moments.iter().position(|moment| at(moment["at_seconds"].as_f64().unwrap_or(0.0)) == word);
-        found.unwrap_or_else(|| panic!("{word} is no moment"))
+        let found = moments
+            .iter()
+            .position(|moment| at(moment["at_seconds"].as_f64().unwrap_or(0.0)) == word);
+        found.expect("a range begins and ends at moments")
     };
-    let (from, to) = range.strip_prefix("from ").and_then(|range| range.split_once(" to ")).expect("a range");
+    let (from, to) = range
+        .strip_prefix("from ")
+        .and_then(|range| range.split_once(" to "))
+        .expect("a range");
     let (from, to) = (index(from), index(to));
     assert!(from < to, "{range}");
     let (mut more, mut less) = (0, 0);
@@ -269,14 +354,29 @@ fn assert_brush(brush: &Value, document: &Value) {
     }
     assert_eq!(brush["byMouse"]["flame"]["exact"], units::plural(more, "byte"));
     assert_eq!(brush["byMouse"]["less"]["exact"], units::plural(less, "byte"));
-    assert!(text(brush, "/byMouse/words").contains(&format!("{} more", units::bytes(more))), "{brush}");
+    assert!(
+        text(brush, "/byMouse/words").contains(&format!("{} more", units::bytes(more))),
+        "{brush}"
+    );
     assert_eq!(brush["cleared"]["range"], "no range");
-    let keys: Vec<&str> = brush["byKeys"].as_array().expect("ranges").iter().filter_map(Value::as_str).collect();
+    let keys: Vec<&str> = brush["byKeys"]
+        .as_array()
+        .expect("ranges")
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
     let range = |from: u64, to: u64| {
         let [from, to] = [from, to].map(|moment| units::duration(Duration::from_secs(moment * 5)));
         format!("from {from} to {to}")
     };
-    let wanted = [range(0, 1), range(0, 2), range(0, 3), range(1, 4), range(1, 3), "no range".to_owned()];
+    let wanted = [
+        range(0, 1),
+        range(0, 2),
+        range(0, 3),
+        range(1, 4),
+        range(1, 3),
+        "no range".to_owned(),
+    ];
     assert_eq!(keys, wanted);
 }
 
@@ -319,7 +419,10 @@ fn a_comparison_shows_what_grew_first() {
     html::write_diff(&comparison, Measure::Live, &mut bytes).expect("memory takes all");
     let seen = &seen(&[("diff", bytes)])[0];
     assert_clean(seen);
-    let changes = comparison.changes.iter().map(|change| change.after.live.bytes.saturating_sub(change.before.live.bytes));
+    let changes = comparison
+        .changes
+        .iter()
+        .map(|change| change.after.live.bytes.saturating_sub(change.before.live.bytes));
     let more: u64 = changes.clone().sum();
     assert_eq!(seen["measures"]["live bytes"]["exact"], units::plural(more, "byte"));
     let first = &seen["views"]["sites"]["rows"][0][1];

@@ -65,7 +65,12 @@ pub(super) fn facts(profile: &Profile) -> Vec<(&'static str, String)> {
             .map(|(name, value)| format!("{} {}", escape::text(name), count(*value)));
         facts.push(("counters", counters.collect::<Vec<_>>().join(", ")));
     }
-    facts.extend(health.notes.iter().map(|note| ("note", escape::text(note).into_owned())));
+    facts.extend(
+        health
+            .notes
+            .iter()
+            .map(|note| ("note", escape::text(note).into_owned())),
+    );
     facts
 }
 

@@ -57,7 +57,10 @@ struct Sites {
 pub(super) fn document(comparison: &Comparison<'_>, measure: Measure) -> Document {
     let mut places = Places::default();
     let changes = &comparison.changes;
-    let paths: Vec<Vec<u32>> = changes.iter().map(|change| path(comparison, change, &mut places)).collect();
+    let paths: Vec<Vec<u32>> = changes
+        .iter()
+        .map(|change| path(comparison, change, &mut places))
+        .collect();
     let group = |places: &mut Places, change: &Change<'_>| {
         let name = change.group.map(|group| places.string(&label::command(group)));
         name.map_or(-1, i64::from)

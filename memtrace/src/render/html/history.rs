@@ -14,7 +14,7 @@ pub(super) struct Histories {
     /// How many moments each site has.
     length: Vec<usize>,
     /// Of each moment of each site, how many indices after the one before; the first from -1 on.
-    step: Vec<usize>,
+    step: Vec<i64>,
     /// Of each moment of each site, how much more it is than at the one before, the first than nothing.
     change: Vec<i128>,
 }
@@ -30,7 +30,8 @@ pub(super) fn histories<'a, S: Iterator<Item = &'a Site> + Clone>(sites: S) -> H
         found.length.push(site.history.len());
         let (mut before, mut bytes) = (0, 0);
         for &(at, now) in &site.history {
-            let index = moments.partition_point(|moment| *moment <= at);
+            // In order of time, unless a recording was tampered with.
+            let index = i64::try_from(moments.partition_point(|moment| *moment <= at)).unwrap_or(i64::MAX);
             found.step.push(index - before);
             found.change.push(i128::from(now) - bytes);
             (before, bytes) = (index, i128::from(now));

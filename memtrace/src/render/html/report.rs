@@ -107,7 +107,10 @@ pub(super) fn document(profile: &Profile, measure: Measure) -> Document<'_> {
         top: profile.settings.top,
         leaks: words::leaks(profile, &ordered),
         processes: words::processes(profile),
-        resident: profile.resident.as_ref().and_then(|resident| words::resident(profile, resident)),
+        resident: profile
+            .resident
+            .as_ref()
+            .and_then(|resident| words::resident(profile, resident)),
     }
 }
 
@@ -128,7 +131,9 @@ fn sites(profile: &Profile, ordered: &[&Site], places: &mut Places) -> Sites {
         sites.group.push(group.map_or(-1, i64::from));
         let oldest = site.oldest.and_then(|oldest| i64::try_from(oldest.as_millis()).ok());
         sites.oldest.push(oldest.unwrap_or(-1));
-        sites.growth.push((site.history.len() >= 2).then(|| signed(site.growth_bytes_per_second)));
+        sites
+            .growth
+            .push((site.history.len() >= 2).then(|| signed(site.growth_bytes_per_second)));
         if sampled {
             sites.live_error.push(profile.live_error(site, site.live));
             sites.allocated_error.push(profile.error(site, site.allocated));

@@ -31,7 +31,11 @@ fn unpacked(page: &str) -> Value {
 }
 
 fn numbers(list: &Value) -> Vec<u64> {
-    list.as_array().unwrap().iter().map(|number| number.as_u64().unwrap()).collect()
+    list.as_array()
+        .unwrap()
+        .iter()
+        .map(|number| number.as_u64().unwrap())
+        .collect()
 }
 
 /// The names of a stack, root first.
@@ -43,7 +47,12 @@ fn names(document: &Value, node: u64) -> Vec<String> {
     while let Ok(index) = u64::try_from(node) {
         let function = at(&places["frames"]["function"], at(&places["nodes"]["frame"], index));
         let name = at(&places["functions"]["name"], function);
-        found.push(places["strings"][usize::try_from(name).unwrap()].as_str().unwrap().to_owned());
+        found.push(
+            places["strings"][usize::try_from(name).unwrap()]
+                .as_str()
+                .unwrap()
+                .to_owned(),
+        );
         node -= i64::try_from(at(&places["nodes"]["up"], index)).unwrap();
     }
     found.reverse();
@@ -58,24 +67,37 @@ fn sums_and_stacks_are_those_of_the_profile() {
         assert_eq!(sites["memory"], profile.memory_sites().count(), "{name}");
         let sum = |key: &str, unit: &str| {
             let all = numbers(&sites["amounts"][key][unit]);
-            all[..profile.memory_sites().count()].iter().fold(0, |sum: u64, next| sum.saturating_add(*next))
+            all[..profile.memory_sites().count()]
+                .iter()
+                .fold(0, |sum: u64, next| sum.saturating_add(*next))
         };
         let (live, allocated) = (profile.totals.live, profile.totals.allocated);
         for (key, wanted) in [("live", live), ("allocated", allocated)] {
-            let found = Amount { bytes: sum(key, "bytes"), count: sum(key, "count") };
+            let found = Amount {
+                bytes: sum(key, "bytes"),
+                count: sum(key, "count"),
+            };
             assert_eq!(found, wanted, "{key} of {name}");
         }
         let others = profile.sites.iter().filter(|site| !site.op.class().is_memory());
         for (site, node) in profile.memory_sites().chain(others).zip(numbers(&sites["node"])) {
             let frames: Vec<_> = profile.stack(site).rev().map(label::function).collect();
-            let mut wanted: Vec<_> = profile.group(site).map(|group| label::command(group).into_owned()).into_iter().collect();
+            let mut wanted: Vec<_> = profile
+                .group(site)
+                .map(|group| label::command(group).into_owned())
+                .into_iter()
+                .collect();
             if frames.is_empty() {
                 wanted.extend([label::no_stack(&profile, site).to_owned(), site.op.name().to_owned()]);
             }
             wanted.extend(frames);
             assert_eq!(names(&document, node), wanted, "{name}");
         }
-        assert_eq!(document["leaks"].as_array().unwrap().len(), profile.suspects().count(), "{name}");
+        assert_eq!(
+            document["leaks"].as_array().unwrap().len(),
+            profile.suspects().count(),
+            "{name}"
+        );
         for (leak, (site, suspicion)) in document["leaks"].as_array().unwrap().iter().zip(profile.suspects()) {
             let index = usize::try_from(leak["site"].as_u64().unwrap()).unwrap();
             assert_eq!(leak["score"], suspicion.score);
@@ -102,7 +124,10 @@ fn histories_come_back() {
                 index += steps[at];
                 bytes += changes[at].as_i64().unwrap();
                 at += 1;
-                assert_eq!(u128::from(moments[usize::try_from(index).unwrap() - 1]), time.as_nanos());
+                assert_eq!(
+                    u128::from(moments[usize::try_from(index).unwrap() - 1]),
+                    time.as_nanos()
+                );
                 assert_eq!(u64::try_from(bytes), Ok(wanted));
             }
         }
@@ -120,7 +145,11 @@ fn nothing_of_the_target_is_outside_of_the_data() {
     for (name, profile) in fixture::all() {
         let page = page_of(&profile);
         let data = between(&page, r#"id="data">"#, "</script>");
-        assert!(data.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte)), "{name}");
+        assert!(
+            data.bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte)),
+            "{name}"
+        );
         assert_eq!(without_data(&page), ours, "{name}");
     }
     assert_eq!(ours.matches("</script").count(), 2);
@@ -139,7 +168,14 @@ fn the_policy_is_of_this_page() {
     let elsewhere: BTreeMap<_, _> = page.match_indices("://").collect();
     // The name of SVG's elements is no address.
     assert_eq!(elsewhere.len(), page.matches("http://www.w3.org/2000/svg").count());
-    for risky in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function("] {
+    for risky in [
+        "innerHTML",
+        "outerHTML",
+        "insertAdjacentHTML",
+        "document.write",
+        "eval(",
+        "new Function(",
+    ] {
         assert!(!SCRIPT.contains(risky), "{risky}");
     }
 }
@@ -153,5 +189,8 @@ fn both_sides_of_a_comparison_are_packed() {
         let all = numbers(&document["sites"][side]["live"]["bytes"]);
         assert_eq!(all.iter().sum::<u64>(), profile.totals.live.bytes, "{side}");
     }
-    assert_eq!(document["words"]["notes"].as_array().unwrap().len(), crate::render::diff::notes(&comparison).len());
+    assert_eq!(
+        document["words"]["notes"].as_array().unwrap().len(),
+        crate::render::diff::notes(&comparison).len()
+    );
 }

@@ -40,6 +40,7 @@ function prepare(document) {
   const nodes = {
     above: Int32Array.from(places.nodes.up, (up, index) => index - up),
     frame: Int32Array.from(places.nodes.frame),
+    function: Int32Array.from(places.nodes.frame, (frame) => frames.function[frame]),
   };
   const columns = (amounts) => {
     const column = (name, unit) => Float64Array.from(amounts[name][unit]);

@@ -26,8 +26,8 @@ class Stacks {
 
   /** The node of what allocates: without the allocator and what only passes a request on, unless there is nothing else. */
   calling(node) {
-    const { above, frame } = this.report.nodes;
-    const code = (at) => this.codes[this.report.frames.function[frame[at]]];
+    const { above, function: functions } = this.report.nodes;
+    const code = (at) => this.codes[functions[at]];
     for (let at = node; at >= 0; at = above[at]) {
       if (code(at) === this.base && at !== node) {
         return node;
@@ -41,7 +41,7 @@ class Stacks {
 
   /** The function that a node is of. */
   functionAt(node) {
-    return this.report.frames.function[this.report.nodes.frame[node]];
+    return this.report.nodes.function[node];
   }
 
   /** `file:line` with the folder it is in, else the module. */

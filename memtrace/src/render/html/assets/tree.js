@@ -60,19 +60,19 @@ class Tree {
 
 /** Who calls whom, from the start of threads down to the allocator. */
 function calleeTree(report) {
-  const { above, frame } = report.nodes;
+  const { above, function: functions } = report.nodes;
   const tree = new Tree();
   const merged = new Int32Array(above.length);
   for (let node = 0; node < above.length; node += 1) {
     const parent = above[node] < 0 ? ROOT : merged[above[node]];
-    merged[node] = tree.below(parent, report.frames.function[frame[node]]);
+    merged[node] = tree.below(parent, functions[node]);
   }
   return tree.finish(report.node.subarray(0, report.memory).map((node) => merged[node]));
 }
 
 /** Who is behind what allocates: from the calling function up to the start of threads. */
 function callerTree(report, stacks) {
-  const { above } = report.nodes;
+  const { above, function: functions } = report.nodes;
   const tree = new Tree();
   const known = new Map();
   const ends = new Int32Array(report.memory);
@@ -81,7 +81,7 @@ function callerTree(report, stacks) {
     if (!known.has(node)) {
       let end = ROOT;
       for (let at = node; at >= 0; at = above[at]) {
-        end = tree.below(end, stacks.functionAt(at));
+        end = tree.below(end, functions[at]);
       }
       known.set(node, end);
     }
