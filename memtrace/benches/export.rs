@@ -8,7 +8,7 @@ use memtrace::{
         Amount, Frame, FrameKind, Health, History, Profile, Settings, Site, Spread, Target, Totals,
         suppress::Suppressions,
     },
-    render::{Measure, export, export::Format, folded, json},
+    render::{Measure, export, export::Format, folded, html, json},
 };
 use memtrace_common::op::Op;
 
@@ -120,6 +120,10 @@ fn ways() -> Vec<(&'static str, Way)> {
         (
             "folded",
             Box::new(|profile, out| folded::write(profile, Measure::Live, out)),
+        ),
+        (
+            "html",
+            Box::new(|profile, out| html::write(profile, Measure::Live, out)),
         ),
     ];
     for &format in Format::ALL {

@@ -20,6 +20,7 @@ pub mod exported;
 pub mod gdb;
 pub mod kernel;
 mod lost_thread;
+pub mod made;
 mod memtrace;
 mod processes;
 mod program;

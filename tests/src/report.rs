@@ -173,6 +173,7 @@ impl Report {
             "leaks.json",
             "profile.json",
             "flamegraph.svg",
+            "report.html",
             "stacks.folded",
             "tree.txt",
             "histogram.txt",

@@ -5,7 +5,7 @@ use anyhow::{Context as _, Result};
 use crate::{command::Cmd, workspace};
 
 /// Packages with the version that the tests were written for.
-const READERS: &[(&str, &str)] = &[("speedscope", "1.25.0")];
+const READERS: &[(&str, &str)] = &[("speedscope", "1.25.0"), ("playwright-core", "1.65.1")];
 
 /// Sees to it that the packages are there.
 ///

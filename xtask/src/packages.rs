@@ -49,12 +49,14 @@ pub(crate) const LIVE_TESTS: &[Package] = &[
     package("libmimalloc-dev", "/usr/include/mimalloc.h"),
 ];
 
-/// Tools that read what is exported: pprof, and what the others are run by.
+/// Tools that read what is exported: pprof, a browser, and what the others are run by.
 pub(crate) const READERS: &[Package] = &[
     package("golang-go", "go"),
     package("nodejs", "node"),
     package("npm", "npm"),
     package("python3", "python3"),
+    // The HTML report is opened in it.
+    package("chromium", "chromium"),
 ];
 
 /// A Rust compiler with a ready-made `core` for BPF, and the LLVM it was made with.

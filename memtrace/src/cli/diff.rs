@@ -44,6 +44,9 @@ pub(super) struct DiffVerb {
     /// Draw a flame graph into this file instead; - is standard output
     #[arg(long, value_name = "FILE", conflicts_with = "json")]
     flamegraph: Option<PathBuf>,
+    /// Write one HTML page into this file instead: differential flame graph and tables; - is standard output
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["json", "flamegraph"])]
+    html: Option<PathBuf>,
     /// Which side the flame graph is as wide as: what is gone is only seen in the first
     #[arg(long, value_enum, default_value_t = Side::After)]
     width: Side,
@@ -69,13 +72,18 @@ impl DiffVerb {
         let after = profile(&self.after, self.after_at)?;
         let comparison = Comparison::new(&before, &after);
         let options = self.view.options(after.settings.top);
+        let named = |path: &PathBuf| (path.as_os_str() != "-").then(|| path.clone());
+        if let Some(path) = &self.html {
+            return to_file_or_stdout(named(path).as_deref(), |out| {
+                render::html::write_diff(&comparison, options.measure, out)
+            });
+        }
         if let Some(path) = &self.flamegraph {
             let width = match self.width {
                 Side::Before => Width::Before,
                 Side::After => Width::After,
             };
-            let path = (path.as_os_str() != "-").then_some(path.as_path());
-            return to_file_or_stdout(path, |out| {
+            return to_file_or_stdout(named(path).as_deref(), |out| {
                 render::flamegraph::diff::write(&comparison, options.measure, width, out)
             });
         }

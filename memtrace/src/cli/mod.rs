@@ -5,6 +5,7 @@ mod canary;
 mod diff;
 mod doctor;
 mod generate;
+mod html;
 mod output;
 mod part_args;
 mod record;
@@ -69,6 +70,7 @@ enum Command {
     Report(report::ReportVerb),
     Leaks(report::LeaksVerb),
     Flamegraph(views::FlamegraphVerb),
+    Html(html::HtmlVerb),
     Tree(views::TreeVerb),
     Timeline(views::TimelineVerb),
     Histogram(views::HistogramVerb),
@@ -97,6 +99,7 @@ impl Cli {
             Command::Report(args) => args.run(),
             Command::Leaks(args) => args.run(),
             Command::Flamegraph(args) => args.run(),
+            Command::Html(args) => args.run(),
             Command::Tree(args) => args.run(),
             Command::Timeline(args) => args.run(),
             Command::Histogram(args) => args.run(),
@@ -157,7 +160,7 @@ mod tests {
     #[test]
     fn readers_take_their_arguments() {
         let parses = |args: &[&str]| Cli::try_parse_from([&["memtrace"], args].concat()).is_ok();
-        for verb in ["report", "leaks", "flamegraph", "tree", "timeline", "histogram"] {
+        for verb in ["report", "leaks", "flamegraph", "html", "tree", "timeline", "histogram"] {
             assert!(
                 parses(&[verb, "file", "--at", "12:03:05", "--frame", "x", "--top", "3"]),
                 "{verb}"

@@ -45,7 +45,7 @@ pub struct ReportArgs {
     #[arg(long, value_name = "SIZE")]
     pub fail_over: Option<ByteSize>,
     /// Write the reports into this directory: summary.txt, leaks.txt, leaks.json, profile.json, tree.txt, histogram.txt,
-    /// timeline.txt, flamegraph.svg, stacks.folded. It is made when it does not exist
+    /// timeline.txt, flamegraph.svg, report.html, stacks.folded. It is made when it does not exist
     #[arg(short, long, value_name = "DIR")]
     pub output: Option<PathBuf>,
     /// Write files for other tools into the output directory too, for example pprof,speedscope

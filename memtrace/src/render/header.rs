@@ -16,13 +16,7 @@ use super::{
 
 /// Writes what was observed; `title` comes before the target.
 pub(super) fn write(profile: &Profile, title: &str, out: &mut dyn Write) -> io::Result<()> {
-    let target = &profile.target;
-    let (observed, end) = (duration(profile.observed), label::end(profile));
-    let mut what = label::subject(profile);
-    if profile.is_of_many() {
-        what = format!("{what}: {}", processes::counts(profile));
-    }
-    for line in wrap(&format!("{title}{what}, {observed} observed, {end}"), COLUMNS) {
+    for line in wrap(&format!("{title}{}", subject(profile)), COLUMNS) {
         writeln!(out, "{}", elide(&line, COLUMNS))?;
     }
     writeln!(out)?;
@@ -30,26 +24,41 @@ pub(super) fn write(profile: &Profile, title: &str, out: &mut dyn Write) -> io::
         let clauses: Vec<_> = profile.filter.iter().map(|clause| escape::text(clause)).collect();
         writeln!(out, "{}", fitting_fact("only sites", &clauses.join(", ")))?;
     }
+    for (name, value) in program(profile, path) {
+        writeln!(out, "{}", fact(name, &value))?;
+    }
+    Ok(())
+}
+
+/// The program and its allocators, where there is one process: name and value of each line. `path` makes a path fit.
+pub(super) fn program(profile: &Profile, path: impl Fn(&str) -> String) -> Vec<(&'static str, String)> {
+    let target = &profile.target;
     if profile.is_of_many() {
         // Executables and allocators are those of each process: in the part on health.
-        return Ok(());
+        return Vec::new();
     }
-    writeln!(out, "{}", fact("executable", &path(&target.executable)))?;
+    let mut facts = vec![("executable", path(&target.executable))];
     if target.allocators.is_empty() {
-        writeln!(out, "{}", fact("allocator", "none was found: only mappings were seen"))?;
+        facts.push(("allocator", "none was found: only mappings were seen".to_owned()));
     }
-    for allocator in &target.allocators {
+    facts.extend(target.allocators.iter().map(|allocator| {
         let (name, hooks) = (
             escape::text(&allocator.name),
             plural(allocator.hooks.len() as u64, "hook"),
         );
-        writeln!(
-            out,
-            "{}",
-            fact("allocator", &format!("{name}, {hooks} in {}", path(&allocator.path)))
-        )?;
+        ("allocator", format!("{name}, {hooks} in {}", path(&allocator.path)))
+    }));
+    facts
+}
+
+/// What was observed, for how long, and why that ended.
+pub(super) fn subject(profile: &Profile) -> String {
+    let (observed, end) = (duration(profile.observed), label::end(profile));
+    let mut what = label::subject(profile);
+    if profile.is_of_many() {
+        what = format!("{what}: {}", processes::counts(profile));
     }
-    Ok(())
+    format!("{what}, {observed} observed, {end}")
 }
 
 /// The same in a few lines, for what shows one thing: what was observed, which sites are left, and how far it can be trusted.

@@ -33,30 +33,45 @@ pub(super) fn write(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
             before = name;
         }
     }
+    for (name, value) in facts(profile) {
+        writeln!(out, "{}", fact(name, &value))?;
+    }
+    Ok(())
+}
+
+/// What is known of how the observation went: name and value of each line after the verdict and what was hooked.
+pub(super) fn facts(profile: &Profile) -> Vec<(&'static str, String)> {
+    let health = &profile.health;
+    let mut facts = Vec::new();
     if let Some(sampling) = &health.sampling {
-        writeln!(out, "{}", fact("sample", &sample(sampling)))?;
+        facts.push(("sample", sample(sampling)));
     }
     if let Some(kept) = &health.budget {
-        writeln!(out, "{}", fact("budget", &budget(kept)))?;
+        facts.push(("budget", budget(kept)));
     }
-    writeln!(out, "{}", fact("events", &count(health.events)))?;
-    writeln!(out, "{}", fact("lost", &lost(health)))?;
-    writeln!(out, "{}", fact("unmatched", &unmatched(health)))?;
-    writeln!(out, "{}", fact("conflicts", &conflicts(health)))?;
-    writeln!(out, "{}", fact("stacks", &stacks(health)))?;
-    writeln!(out, "{}", fact("symbols", &symbols(health)))?;
-    writeln!(out, "{}", fact("own cost", &cost(profile)))?;
+    facts.extend([
+        ("events", count(health.events)),
+        ("lost", lost(health)),
+        ("unmatched", unmatched(health)),
+        ("conflicts", conflicts(health)),
+        ("stacks", stacks(health)),
+        ("symbols", symbols(health)),
+        ("own cost", cost(profile)),
+    ]);
     if !health.counters.is_empty() {
         let counters = health
             .counters
             .iter()
             .map(|(name, value)| format!("{} {}", escape::text(name), count(*value)));
-        writeln!(out, "{}", fact("counters", &counters.collect::<Vec<_>>().join(", ")))?;
+        facts.push(("counters", counters.collect::<Vec<_>>().join(", ")));
     }
-    for note in &health.notes {
-        writeln!(out, "{}", fact("note", &escape::text(note)))?;
-    }
-    Ok(())
+    facts.extend(
+        health
+            .notes
+            .iter()
+            .map(|note| ("note", escape::text(note).into_owned())),
+    );
+    facts
 }
 
 fn sample(sampling: &Sampling) -> String {

@@ -53,23 +53,16 @@ pub fn write(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
         }
     }
     writeln!(out)?;
-    rule(profile, out)?;
+    for line in wrap(&rule(profile), COLUMNS) {
+        writeln!(out, "{line}")?;
+    }
     suppressions::foot(profile, out)?;
     writeln!(out)?;
     health::write(profile, out)
 }
 
 fn entry(profile: &Profile, number: usize, site: &Site, suspicion: &Suspicion, out: &mut dyn Write) -> io::Result<()> {
-    let suspected = profile.suspected(site);
-    let amount = label::amount(suspected);
-    // What ended processes left is no part of live memory.
-    let of = if profile.is_left_behind(site) {
-        "left by processes that ended".to_owned()
-    } else {
-        format!("{} of live memory", percent(profile.share(suspected.bytes)))
-    };
-    let error = label::error(profile.live_error(site, suspected).filter(|&error| error > 0));
-    writeln!(out, "{number:>3}.  {amount}{error} by {}, {of}", site.op.name())?;
+    writeln!(out, "{number:>3}.  {}", headline(profile, site))?;
     if let Some(group) = label::group(profile, site, INDENT) {
         writeln!(out, "{group}")?;
     }
@@ -91,8 +84,22 @@ fn entry(profile: &Profile, number: usize, site: &Site, suspicion: &Suspicion, o
     Ok(())
 }
 
+/// How much of a site is suspected, by which call, and what part of the whole that is.
+pub(super) fn headline(profile: &Profile, site: &Site) -> String {
+    let suspected = profile.suspected(site);
+    let amount = label::amount(suspected);
+    // What ended processes left is no part of live memory.
+    let of = if profile.is_left_behind(site) {
+        "left by processes that ended".to_owned()
+    } else {
+        format!("{} of live memory", percent(profile.share(suspected.bytes)))
+    };
+    let error = label::error(profile.live_error(site, suspected).filter(|&error| error > 0));
+    format!("{amount}{error} by {}, {of}", site.op.name())
+}
+
 /// "score 96 of 100: growth 100%, survival 100%, late 67%, size 90%, confidence 100%"
-fn score(suspicion: &Suspicion) -> String {
+pub(super) fn score(suspicion: &Suspicion) -> String {
     let Evidence {
         growth,
         survival,
@@ -114,7 +121,7 @@ fn score(suspicion: &Suspicion) -> String {
 }
 
 /// What had to hold for a row to be here.
-fn rule(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn rule(profile: &Profile) -> String {
     let mut rule = if profile.exited() {
         format!(
             "Rule: a block is suspected when it was still live as the {} exited",
@@ -137,13 +144,7 @@ fn rule(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
             bytes(profile.settings.min_size)
         );
     }
-    for line in wrap(
-        &format!("{rule}. Mapped files and reserved address space never are."),
-        COLUMNS,
-    ) {
-        writeln!(out, "{line}")?;
-    }
-    Ok(())
+    format!("{rule}. Mapped files and reserved address space never are.")
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ pub mod folded;
 mod header;
 mod health;
 pub mod histogram;
+pub mod html;
 pub mod json;
 mod json_lines;
 mod json_process;
@@ -112,6 +113,11 @@ pub const FILES: &[File] = &[
         name: "flamegraph.svg",
         about: "flame graph: open it in a browser",
         render: |profile, options, out| flamegraph::write(profile, options.measure, out),
+    },
+    File {
+        name: "report.html",
+        about: "all of it as one page: open it in a browser",
+        render: |profile, options, out| html::write(profile, options.measure, out),
     },
     File {
         name: "stacks.folded",

@@ -21,6 +21,8 @@ const NUMBERS: usize = 48;
 const INDENT: usize = 4;
 /// Columns that a name in the midst of a sentence may take.
 const NAME_COLUMNS: usize = 36;
+/// What is said of the table behind a filter.
+pub(super) const OF_ALL_SITES: &str = "Sums of a process are of all its sites, also of those that are not chosen.";
 /// Names of programs in a list of processes that have the same hooks.
 const NAMED: usize = 3;
 /// Such lists.
@@ -37,6 +39,29 @@ pub(super) fn counts(profile: &Profile) -> String {
     }
 }
 
+/// Whether processes are shown with their container: one that all are in is in the first line of the report, or of no interest.
+pub(super) fn have_containers(profile: &Profile) -> bool {
+    !profile
+        .processes
+        .windows(2)
+        .all(|pair| pair[0].container == pair[1].container)
+}
+
+/// What is said of processes that are not in the list, where there are some.
+pub(super) fn dropped(profile: &Profile) -> Option<String> {
+    let number = Some(profile.processes_dropped).filter(|&number| number > 0)?;
+    Some(format!("{} that ended: not listed, no room", processes(number)))
+}
+
+/// Blocks from before a fork, in words.
+pub(super) fn inherited(process: &Process) -> String {
+    match (process.inherited_unknown, process.inherited.count) {
+        (true, _) => "unknown".to_owned(),
+        (false, 0) => "-".to_owned(),
+        (false, _) => bytes(process.inherited.bytes),
+    }
+}
+
 /// Writes the table: the processes with most live bytes, the others summed up.
 pub(super) fn write(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
     let all = &profile.processes;
@@ -49,10 +74,9 @@ pub(super) fn write(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out)?;
     columns(["live", "allocated", "peak", "inherited"], "process", out)?;
     let (first, rest) = all.split_at(shown);
-    // A container that all are in is in the first line of the report, or of no interest.
-    let one_container = all.windows(2).all(|pair| pair[0].container == pair[1].container);
+    let with_container = have_containers(profile);
     for process in first {
-        row(process, !one_container, out)?;
+        row(process, with_container, out)?;
     }
     if !rest.is_empty() {
         let sum = |amount: fn(&Process) -> Amount| {
@@ -66,11 +90,7 @@ pub(super) fn write(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
         // Peaks were at different moments, and what is inherited may be the same blocks.
         columns([&live, &allocated, "-", "-"], &more, out)?;
     }
-    if profile.processes_dropped > 0 {
-        let dropped = format!(
-            "{} that ended: not listed, no room",
-            processes(profile.processes_dropped)
-        );
+    if let Some(dropped) = dropped(profile) {
         writeln!(out, "{:INDENT$}{dropped}", "")?;
     }
     Ok(())
@@ -85,11 +105,7 @@ fn columns(numbers: [&str; 4], process: &str, out: &mut dyn Write) -> io::Result
 }
 
 fn row(process: &Process, with_container: bool, out: &mut dyn Write) -> io::Result<()> {
-    let inherited = match (process.inherited_unknown, process.inherited.count) {
-        (true, _) => "unknown".to_owned(),
-        (false, 0) => "-".to_owned(),
-        (false, _) => bytes(process.inherited.bytes),
-    };
+    let inherited = inherited(process);
     let (live, allocated) = (bytes(process.live.bytes), bytes(process.allocated.bytes));
     columns(
         [&live, &allocated, &bytes(process.peak_live_bytes), &inherited],
@@ -105,7 +121,7 @@ fn row(process: &Process, with_container: bool, out: &mut dyn Write) -> io::Resu
 }
 
 /// What is not in the row's numbers: nothing for a process that was there before and still is.
-fn details(process: &Process, with_container: bool) -> String {
+pub(super) fn details(process: &Process, with_container: bool) -> String {
     let mut clauses = Vec::new();
     if let Some(container) = process.container.as_deref().filter(|_| with_container) {
         clauses.push(format!("in {}", elide(&escape::text(container), NAME_COLUMNS)));

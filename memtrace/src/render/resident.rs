@@ -73,7 +73,8 @@ pub(super) fn write(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-fn heading(last: &Reading) -> String {
+/// How much is resident.
+pub(super) fn heading(last: &Reading) -> String {
     let mut more = vec![format!("{} by proportional share (Pss)", bytes(last.pss))];
     let others = [
         (last.huge, "in huge pages"),
@@ -96,7 +97,8 @@ fn heading(last: &Reading) -> String {
     format!("Resident memory{of}: {}, {}", bytes(last.rss), more.join(", "))
 }
 
-fn sentences(profile: &Profile, resident: &Resident, last: &Reading) -> Vec<String> {
+/// What a reader must know of it, a sentence each.
+pub(super) fn sentences(profile: &Profile, resident: &Resident, last: &Reading) -> Vec<String> {
     let mut all = Vec::new();
     if let Some(change) = resident.change() {
         all.push(changed(profile, &change));

@@ -18,6 +18,15 @@ const INDENT: usize = 2;
 
 /// Two lines at most: what is suppressed, and what came of the check.
 pub(super) fn outcome(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
+    for (name, value) in outcomes(profile) {
+        writeln!(out, "{}", fact(name, &value))?;
+    }
+    Ok(())
+}
+
+/// Name and value of these lines.
+pub(super) fn outcomes(profile: &Profile) -> Vec<(&'static str, String)> {
+    let mut facts = Vec::new();
     let suppressed = profile.suppressed();
     if suppressed.sites > 0 {
         let text = format!(
@@ -25,7 +34,7 @@ pub(super) fn outcome(profile: &Profile, out: &mut dyn Write) -> io::Result<()> 
             plural(suppressed.sites, "site"),
             bytes(suppressed.amount.bytes)
         );
-        writeln!(out, "{}", fact("suppressed", &text))?;
+        facts.push(("suppressed", text));
     }
     if let Some(check) = profile.check() {
         let verb = if check.failed { "failed" } else { "passed" };
@@ -40,9 +49,9 @@ pub(super) fn outcome(profile: &Profile, out: &mut dyn Write) -> io::Result<()> 
         if !accuracy.exact {
             text = format!("{text}; {}", accuracy.summary);
         }
-        writeln!(out, "{}", fact("check", &text))?;
+        facts.push(("check", text));
     }
-    Ok(())
+    facts
 }
 
 /// Every pattern that did something, and the user's that did nothing.

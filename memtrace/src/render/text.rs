@@ -34,10 +34,7 @@ pub fn write(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
         processes::write(profile, out)?;
         if !profile.filter.is_empty() {
             writeln!(out)?;
-            writeln!(
-                out,
-                "Sums of a process are of all its sites, also of those that are not chosen."
-            )?;
+            writeln!(out, "{}", processes::OF_ALL_SITES)?;
         }
         writeln!(out)?;
     }
@@ -54,6 +51,14 @@ pub fn write(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
 }
 
 fn totals(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
+    for (name, value) in sums(profile) {
+        writeln!(out, "{}", fact(name, &value))?;
+    }
+    Ok(())
+}
+
+/// The sums over all sites: name and value of each line.
+pub(super) fn sums(profile: &Profile) -> Vec<(&'static str, String)> {
     let totals = &profile.totals;
     let growth = rate(profile.growth_bytes_per_second());
     let by_class = |memory: bool| {
@@ -75,38 +80,18 @@ fn totals(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
             format!(" ({})", parts.join(", "))
         }
     };
-    writeln!(
-        out,
-        "{}",
-        fact(
-            "live",
-            &format!(
-                "{}{}{split}, {growth}",
-                label::amount(totals.live),
-                label::error(profile.total_error(|site| profile.live_error(site, site.live)))
-            )
-        )
-    )?;
+    let live_error = label::error(profile.total_error(|site| profile.live_error(site, site.live)));
+    let live = format!("{}{live_error}{split}, {growth}", label::amount(totals.live));
     // Behind a filter it is that of a few moments.
     let least = if profile.filter.is_empty() { "" } else { "at least " };
-    writeln!(
-        out,
-        "{}",
-        fact("peak", &format!("{least}{}", bytes(totals.peak_live_bytes)))
-    )?;
-    let allocated = plural(totals.allocated.count, "allocation");
-    writeln!(
-        out,
-        "{}",
-        fact(
-            "allocated",
-            &format!(
-                "{} in {allocated}{}",
-                bytes(totals.allocated.bytes),
-                label::error(profile.total_error(|site| profile.error(site, site.allocated)))
-            )
-        )
-    )?;
+    let allocations = plural(totals.allocated.count, "allocation");
+    let error = label::error(profile.total_error(|site| profile.error(site, site.allocated)));
+    let allocated = format!("{} in {allocations}{error}", bytes(totals.allocated.bytes));
+    let mut facts = vec![
+        ("live", live),
+        ("peak", format!("{least}{}", bytes(totals.peak_live_bytes))),
+        ("allocated", allocated),
+    ];
     let others = by_class(false);
     if !others.is_empty() {
         let parts = others.iter().map(|(class, live)| {
@@ -117,10 +102,9 @@ fn totals(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
                 plural(live.count, "mapping")
             )
         });
-        let parts = parts.collect::<Vec<_>>().join(", ");
-        writeln!(out, "{}", fact("not counted", &parts))?;
+        facts.push(("not counted", parts.collect::<Vec<_>>().join(", ")));
     }
-    Ok(())
+    facts
 }
 
 fn sites(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
@@ -241,6 +225,15 @@ pub(super) fn suspects(profile: &Profile, out: &mut dyn Write) -> io::Result<()>
         return suppressions::outcome(profile, out);
     }
     writeln!(out, "Suspected leaks")?;
+    for (name, value) in verdicts(profile) {
+        writeln!(out, "{}", fact(name, &value))?;
+    }
+    suppressions::outcome(profile, out)
+}
+
+/// The suspected sites by verdict, strongest first: its word, and how much of what.
+pub(super) fn verdicts(profile: &Profile) -> Vec<(&'static str, String)> {
+    let mut facts = Vec::new();
     for verdict in [Verdict::Leaked, Verdict::Growing, Verdict::StillLive] {
         let found: Vec<_> = profile
             .suspects()
@@ -258,10 +251,10 @@ pub(super) fn suspects(profile: &Profile, out: &mut dyn Write) -> io::Result<()>
                 blocks(sum.1),
                 meaning(profile, verdict)
             );
-            writeln!(out, "{}", fact(label::verdict(verdict), &text))?;
+            facts.push((label::verdict(verdict), text));
         }
     }
-    suppressions::outcome(profile, out)
+    facts
 }
 
 /// What a verdict does and does not say.
@@ -275,7 +268,7 @@ fn meaning(profile: &Profile, verdict: Verdict) -> &'static str {
 }
 
 /// Why no site is suspected.
-fn nothing_suspected(profile: &Profile) -> String {
+pub(super) fn nothing_suspected(profile: &Profile) -> String {
     let min_age = duration(profile.settings.min_age);
     let (targets, was) = (
         label::targets(profile),

@@ -99,23 +99,8 @@ pub fn write(comparison: &Comparison<'_>, options: &Options, out: &mut dyn Write
 
 /// What is compared, how far it can be trusted, and what the reader must know of it.
 fn header(comparison: &Comparison<'_>, out: &mut dyn Write) -> io::Result<()> {
-    let side = |name: &str, profile: &Profile| {
-        let filter = profile.filter.iter().map(|clause| escape::text(clause));
-        let filter = filter.collect::<Vec<_>>().join(", ");
-        let only = if filter.is_empty() {
-            String::new()
-        } else {
-            format!("; only sites {filter}")
-        };
-        format!(
-            "{name}{}, {} observed; {}{only}",
-            label::subject(profile),
-            duration(profile.observed),
-            profile.health.accuracy().summary
-        )
-    };
-    say(&side("before: ", comparison.before), out)?;
-    say(&side("after:  ", comparison.after), out)?;
+    say(&format!("before: {}", side(comparison.before)), out)?;
+    say(&format!("after:  {}", side(comparison.after)), out)?;
     for note in notes(comparison) {
         writeln!(out)?;
         say(&note, out)?;
@@ -123,8 +108,25 @@ fn header(comparison: &Comparison<'_>, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out)
 }
 
+/// One of both profiles, and how far it can be trusted.
+pub(super) fn side(profile: &Profile) -> String {
+    let filter = profile.filter.iter().map(|clause| escape::text(clause));
+    let filter = filter.collect::<Vec<_>>().join(", ");
+    let only = if filter.is_empty() {
+        String::new()
+    } else {
+        format!("; only sites {filter}")
+    };
+    format!(
+        "{}, {} observed; {}{only}",
+        label::subject(profile),
+        duration(profile.observed),
+        profile.health.accuracy().summary
+    )
+}
+
 /// What limits the comparison, a sentence each.
-fn notes(comparison: &Comparison<'_>) -> Vec<String> {
+pub(super) fn notes(comparison: &Comparison<'_>) -> Vec<String> {
     let mut notes = Vec::new();
     match &comparison.kinship {
         Kinship::Same => {}

@@ -24,7 +24,7 @@ const BASE: Color = Color { r: 222, g: 222, b: 218 };
 
 /// The colour of every name, as inferno will look it up.
 pub(super) fn palette(profile: &Profile) -> PaletteMap {
-    let executable = profile.target.executable.rsplit('/').next().unwrap_or_default();
+    let executable = executable(profile);
     let mut colours = BTreeMap::new();
     for frame in &profile.frames {
         // The first frame of a name decides; the order of frames is part of the profile.
@@ -56,22 +56,114 @@ pub(super) fn palette(profile: &Profile) -> PaletteMap {
 /// apart: orange is the program itself, green a library, blue Python, yellow JavaScript, purple the kernel, grey the allocator.
 /// How light it is comes from the function's name, so that neighbours can be told apart.
 fn colour(frame: &Frame, executable: &str) -> Color {
-    let Some(function) = frame.function.as_deref() else {
-        return UNNAMED;
-    };
-    if frame.is_plumbing() {
-        return PLUMBING;
-    }
+    let function = frame.function.as_deref().unwrap_or_default();
     let shade = f64::from(hash(function) % 16) * 0.008;
     let turn = f64::from(hash(function) / 16 % 13) - 6.0;
-    match frame.kind {
-        FrameKind::Native if frame.module == executable => hsl(30.0 + turn, 0.85, 0.66 + shade),
+    match Code::of(frame, executable) {
         // One hue to each library.
-        FrameKind::Native => hsl(150.0 + f64::from(hash(&frame.module) % 17) * 2.0, 0.40, 0.70 + shade),
-        FrameKind::Python => hsl(207.0 + turn, 0.75, 0.70 + shade),
-        FrameKind::JavaScript => hsl(54.0 + turn / 2.0, 0.85, 0.62 + shade),
-        FrameKind::Kernel => hsl(325.0 + turn, 0.45, 0.68 + shade),
+        Code::Library => hsl(150.0 + f64::from(hash(&frame.module) % 17) * 2.0, 0.40, 0.70 + shade),
+        code => code.colour(turn, shade),
     }
+}
+
+/// What a colour stands for.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(in crate::render) enum Code {
+    /// Compiled code of the program's own file.
+    Program,
+    /// Compiled code of any other file.
+    Library,
+    /// A Python function.
+    Python,
+    /// A JavaScript function.
+    JavaScript,
+    /// The kernel.
+    Kernel,
+    /// The allocator, and what only passes a request on.
+    Allocator,
+    /// A frame without a symbol.
+    Unnamed,
+    /// There is no frame.
+    NoStack,
+    /// No frame either: a group, or an operation.
+    Base,
+}
+
+impl Code {
+    /// All of them, as a legend has them.
+    pub(in crate::render) const ALL: [Self; 9] = [
+        Self::Program,
+        Self::Library,
+        Self::Python,
+        Self::JavaScript,
+        Self::Kernel,
+        Self::Allocator,
+        Self::Unnamed,
+        Self::NoStack,
+        Self::Base,
+    ];
+
+    /// That of a frame; `executable` is the file name of the program.
+    pub(in crate::render) fn of(frame: &Frame, executable: &str) -> Self {
+        match frame.kind {
+            _ if frame.function.is_none() => Self::Unnamed,
+            _ if frame.is_plumbing() => Self::Allocator,
+            FrameKind::Native if frame.module == executable => Self::Program,
+            FrameKind::Native => Self::Library,
+            FrameKind::Python => Self::Python,
+            FrameKind::JavaScript => Self::JavaScript,
+            FrameKind::Kernel => Self::Kernel,
+        }
+    }
+
+    /// The words for it in a legend.
+    pub(in crate::render) const fn name(self) -> &'static str {
+        match self {
+            Self::Program => "the program",
+            Self::Library => "libraries",
+            Self::Python => "Python",
+            Self::JavaScript => "JavaScript",
+            Self::Kernel => "kernel",
+            Self::Allocator => "allocator",
+            Self::Unnamed => "without a symbol",
+            Self::NoStack => "no stack",
+            Self::Base => "group or call",
+        }
+    }
+
+    /// Its colour in a legend, as `0xrrggbb`.
+    pub(in crate::render) fn rgb(self) -> u32 {
+        packed(self.colour(0.0, 0.03))
+    }
+
+    /// Its colour, the hue turned by some degrees and made lighter.
+    fn colour(self, turn: f64, shade: f64) -> Color {
+        match self {
+            Self::Program => hsl(30.0 + turn, 0.85, 0.66 + shade),
+            Self::Library => hsl(166.0 + turn, 0.40, 0.70 + shade),
+            Self::Python => hsl(207.0 + turn, 0.75, 0.70 + shade),
+            Self::JavaScript => hsl(54.0 + turn / 2.0, 0.85, 0.62 + shade),
+            Self::Kernel => hsl(325.0 + turn, 0.45, 0.68 + shade),
+            Self::Allocator => PLUMBING,
+            Self::Unnamed => UNNAMED,
+            Self::NoStack => NO_STACK,
+            Self::Base => BASE,
+        }
+    }
+}
+
+/// The colour of a frame as `0xrrggbb`, for pictures that are drawn elsewhere.
+pub(in crate::render) fn rgb(frame: &Frame, executable: &str) -> u32 {
+    packed(colour(frame, executable))
+}
+
+fn packed(colour: Color) -> u32 {
+    u32::from_be_bytes([0, colour.r, colour.g, colour.b])
+}
+
+/// The file name of the program.
+pub(in crate::render) fn executable(profile: &Profile) -> &str {
+    profile.target.executable.rsplit('/').next().unwrap_or_default()
 }
 
 /// FNV-1a: small, and the same on every machine and in every version.

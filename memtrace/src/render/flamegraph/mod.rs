@@ -2,7 +2,7 @@
 //!
 //! Sizes in the tooltips are in readable units, which inferno does not offer: its titles are rewritten on the way out.
 
-mod colour;
+pub(super) mod colour;
 pub mod diff;
 
 use std::io::{self, Write};

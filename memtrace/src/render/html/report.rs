@@ -1,0 +1,177 @@
+//! What is packed into the page of a profile.
+
+use serde::Serialize;
+
+use memtrace_common::op::Class;
+
+use crate::{
+    profile::{Moment, Profile, Site, calltree::Amounts},
+    render::{Measure, flamegraph::colour, flamegraph::colour::Code, label},
+    units::whole,
+};
+
+use super::{
+    DATA_VERSION,
+    history::{Histories, histories, nanoseconds},
+    places::{CodeFields, Places, codes},
+    rows::Columns,
+    words::{self, Measures, Words},
+};
+
+/// The document.
+#[derive(Debug, Serialize)]
+pub(super) struct Document<'a> {
+    version: u32,
+    kind: &'static str,
+    words: Words,
+    measures: Vec<Measures>,
+    first: &'static str,
+    codes: Vec<CodeFields>,
+    places: Places,
+    classes: Vec<ClassFields>,
+    sites: Sites,
+    histories: Histories,
+    timeline: Timeline,
+    sampled: bool,
+    top: usize,
+    leaks: Vec<words::Leak>,
+    processes: Vec<words::ProcessRow>,
+    resident: Option<words::ResidentFields<'a>>,
+}
+
+/// A class of operations.
+#[derive(Debug, Serialize)]
+struct ClassFields {
+    name: &'static str,
+    /// Whether its sites are memory, and so part of the sums.
+    memory: bool,
+}
+
+/// Every site, those that are memory first, in the profile's order.
+#[derive(Debug, Default, Serialize)]
+struct Sites {
+    /// How many are memory.
+    memory: usize,
+    /// The last node of its stack.
+    node: Vec<u32>,
+    /// Name of the operation, as a string.
+    op: Vec<u32>,
+    class: Vec<usize>,
+    /// Name of the group as a string, or -1.
+    group: Vec<i64>,
+    amounts: Columns,
+    /// Age of the oldest live block in milliseconds, or -1.
+    oldest: Vec<i64>,
+    /// Change of live bytes per second, rounded; `None` where it is not known.
+    growth: Vec<Option<i64>>,
+    /// Half the error bars of live and allocated bytes; `None` where they are exact. Empty where nothing was sampled.
+    live_error: Vec<Option<u64>>,
+    allocated_error: Vec<Option<u64>>,
+}
+
+/// Sums over time, a column each.
+#[derive(Debug, Default, Serialize)]
+struct Timeline {
+    /// Nanoseconds since the start.
+    at: Vec<u64>,
+    live: Vec<u64>,
+    allocated: Vec<Option<u64>>,
+    resident: Vec<Option<u64>>,
+    lost: Vec<u64>,
+}
+
+/// The document of a profile.
+pub(super) fn document(profile: &Profile, measure: Measure) -> Document<'_> {
+    let mut places = Places::default();
+    let others = profile.sites.iter().filter(|site| !site.op.class().is_memory());
+    let ordered: Vec<&Site> = profile.memory_sites().chain(others).collect();
+    let sites = sites(profile, &ordered, &mut places);
+    Document {
+        version: DATA_VERSION,
+        kind: "profile",
+        words: Words::new(profile),
+        measures: words::measures(|measure| measure.unknown(profile)),
+        first: words::key(measure),
+        codes: codes(),
+        places,
+        classes: (Class::ALL.iter())
+            .map(|class| ClassFields {
+                name: class.name(),
+                memory: class.is_memory(),
+            })
+            .collect(),
+        sites,
+        histories: histories(ordered.iter().copied()),
+        timeline: timeline(&profile.timeline),
+        sampled: profile.health.sampling.is_some(),
+        top: profile.settings.top,
+        leaks: words::leaks(profile, &ordered),
+        processes: words::processes(profile),
+        resident: profile
+            .resident
+            .as_ref()
+            .and_then(|resident| words::resident(profile, resident)),
+    }
+}
+
+fn sites(profile: &Profile, ordered: &[&Site], places: &mut Places) -> Sites {
+    let paths: Vec<Vec<u32>> = ordered.iter().map(|site| path(profile, site, places)).collect();
+    let sampled = profile.health.sampling.is_some();
+    let mut sites = Sites {
+        memory: profile.memory_sites().count(),
+        node: places.stacks(&paths),
+        amounts: ordered.iter().map(|site| Amounts::of(site)).collect(),
+        ..Sites::default()
+    };
+    for site in ordered {
+        sites.op.push(places.string(site.op.name()));
+        let class = Class::ALL.iter().position(|class| *class == site.op.class());
+        sites.class.push(class.unwrap_or_default());
+        let group = profile.group(site).map(|group| places.string(&label::command(group)));
+        sites.group.push(group.map_or(-1, i64::from));
+        let oldest = site.oldest.and_then(|oldest| i64::try_from(oldest.as_millis()).ok());
+        sites.oldest.push(oldest.unwrap_or(-1));
+        sites
+            .growth
+            .push((site.history.len() >= 2).then(|| signed(site.growth_bytes_per_second)));
+        if sampled {
+            sites.live_error.push(profile.live_error(site, site.live));
+            sites.allocated_error.push(profile.error(site, site.allocated));
+        }
+    }
+    sites
+}
+
+/// A rate, rounded as it is shown.
+fn signed(rate: f64) -> i64 {
+    let size = i64::try_from(whole(rate.abs())).unwrap_or(i64::MAX);
+    if rate < 0.0 { -size } else { size }
+}
+
+/// The frames of a site, root first: its group before all, and why there are none where there are none.
+fn path(profile: &Profile, site: &Site, places: &mut Places) -> Vec<u32> {
+    let executable = colour::executable(profile);
+    let mut path = Vec::new();
+    if let Some(group) = profile.group(site) {
+        path.push(places.stand_in(&label::command(group), Code::Base));
+    }
+    let before = path.len();
+    path.extend(profile.stack(site).rev().map(|frame| places.frame(frame, executable)));
+    if path.len() == before {
+        path.push(places.stand_in(label::no_stack(profile, site), Code::NoStack));
+        path.push(places.stand_in(site.op.name(), Code::Base));
+    }
+    path
+}
+
+fn timeline(moments: &[Moment]) -> Timeline {
+    let mut columns = Timeline::default();
+    for moment in moments {
+        columns.at.push(nanoseconds(moment.at));
+        columns.live.push(moment.live_bytes);
+        columns.allocated.push(moment.allocated_bytes);
+        columns.resident.push(moment.resident_bytes);
+        columns.lost.push(moment.lost);
+    }
+    columns
+}
