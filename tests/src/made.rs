@@ -1,10 +1,10 @@
 //! Profiles that are made, of any size: a service with frames of every kind, with everything that a report can show.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use memtrace::profile::{
-    Allocator, Amount, Cost, End, Frame, FrameKind, Health, Moment, Process, Profile, Resident, Settings, Site, Spread,
-    StackHealth, Target, Totals,
+    Allocator, Amount, Cost, End, Frame, FrameKind, Health, History, Moment, Process, Profile, Resident, Settings,
+    Site, Spread, StackHealth, Target, Totals,
     resident::{Effort, Parts, Reading},
     suppress::Suppressions,
 };
@@ -118,7 +118,7 @@ fn stack(site: u64, size: Size) -> Vec<u32> {
     std::iter::once(leaf).chain((0..size.depth).map(function)).collect()
 }
 
-fn site(number: u64, size: Size) -> Site {
+fn site(number: u64, size: Size, times: &Arc<[Duration]>) -> Site {
     let random = mixed(number ^ 0x5157);
     let bytes = 64 + random % (4 << 20) / (1 + number / 3);
     let count = 1 + bytes / 512;
@@ -137,10 +137,7 @@ fn site(number: u64, size: Size) -> Site {
     };
     let history = (0..MOMENTS).map(|moment| {
         let last = moment + 1 == MOMENTS;
-        (
-            Duration::from_secs(moment * STEP),
-            if last { bytes } else { at(moment) },
-        )
+        if last { bytes } else { at(moment) }
     });
     let old = number.is_multiple_of(7);
     Site {
@@ -175,7 +172,7 @@ fn site(number: u64, size: Size) -> Site {
         oldest: Some(Duration::from_millis(random % 240_000)),
         ages: Vec::new(),
         growth_bytes_per_second: 0.0,
-        history: history.collect(),
+        history: History::new(times, history),
         suspicion: None,
     }
 }
@@ -186,7 +183,8 @@ pub fn profile(size: Size) -> Profile {
         .into_iter()
         .chain((0..size.functions).map(frame))
         .collect();
-    let sites: Vec<Site> = (0..size.sites).map(|number| site(number, size)).collect();
+    let times = (0..MOMENTS).map(|moment| Duration::from_secs(moment * STEP)).collect();
+    let sites: Vec<Site> = (0..size.sites).map(|number| site(number, size, &times)).collect();
     let sum = |amount: fn(&Site) -> Amount| sites.iter().map(amount).fold(Amount::default(), Amount::plus);
     let (live, allocated) = (sum(|site| site.live), sum(|site| site.allocated));
     let of_class = |class: Class| {
@@ -198,7 +196,7 @@ pub fn profile(size: Size) -> Profile {
     };
     let moment = |number: usize| Moment {
         at: Duration::from_secs(number as u64 * STEP),
-        live_bytes: sites.iter().map(|site| site.history[number].1).sum(),
+        live_bytes: sites.iter().filter_map(|site| site.history.at(number)).sum(),
         allocated_bytes: Some(allocated.bytes / MOMENTS * (number as u64 + 1)),
         resident_bytes: number
             .is_multiple_of(4)

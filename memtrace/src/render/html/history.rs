@@ -22,14 +22,14 @@ pub(super) struct Histories {
 /// The histories of sites in their order.
 pub(super) fn histories<'a, S: Iterator<Item = &'a Site> + Clone>(sites: S) -> Histories {
     let moments: BTreeSet<Duration> = (sites.clone())
-        .flat_map(|site| site.history.iter().map(|&(at, _)| at))
+        .flat_map(|site| site.history.iter().map(|(at, _)| at))
         .collect();
     let moments: Vec<Duration> = moments.into_iter().collect();
     let mut found = Histories::default();
     for site in sites {
         found.length.push(site.history.len());
         let (mut before, mut bytes) = (0, 0);
-        for &(at, now) in &site.history {
+        for (at, now) in site.history.iter() {
             // In order of time, unless a recording was tampered with.
             let index = i64::try_from(moments.partition_point(|moment| *moment <= at)).unwrap_or(i64::MAX);
             found.step.push(index - before);

@@ -120,7 +120,7 @@ fn histories_come_back() {
         for (site, length) in sites.iter().zip(numbers(&histories["length"])) {
             assert_eq!(length, site.history.len() as u64);
             let (mut index, mut bytes) = (0, 0);
-            for &(time, wanted) in &site.history {
+            for (time, wanted) in site.history.iter() {
                 index += steps[at];
                 bytes += changes[at].as_i64().unwrap();
                 at += 1;
