@@ -18,5 +18,6 @@ pub mod session;
 pub mod store;
 pub mod symbolize;
 pub mod target;
+pub mod tui;
 pub mod units;
 pub mod unwind;

@@ -4,6 +4,7 @@ use std::{
     io::IsTerminal as _,
     os::fd::AsFd as _,
     process::{Child, ExitStatus},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -19,6 +20,7 @@ use super::{
     report::{self, Reporter},
     setup::{self, Ready},
     signals::{self, Signals},
+    top::{self, LivePace},
     tracer::Tracer,
     waiting::YOUNG_NS,
     watch::{Ends, Waited, readable},
@@ -26,12 +28,13 @@ use super::{
 use crate::{
     clock::now_ns,
     options::Options,
-    profile::End,
+    profile::{End, Profile},
     symbolize::Symbolizer,
     target::{
         self,
         select::{self, Selection},
     },
+    tui::{Input, Inputs, Request, Screen},
 };
 
 /// How often the ring is looked at without being asked to. The BPF side wakes the collector at a quarter full; at two
@@ -77,6 +80,9 @@ pub(super) struct Loop<'a> {
     pub(super) lost_records: u64,
     /// How often it is still to be looked who is gone without a word.
     pub(super) looks: u32,
+    /// The screen's own side, when there is one.
+    inputs: Option<Inputs>,
+    pace: LivePace,
 }
 
 /// Observes until the duration is over, the user stops it, or the targets end; then reports.
@@ -106,7 +112,8 @@ pub(super) async fn observe(
         ready.first.first(),
         options.settings.clone(),
         Symbolizer::default(),
-    );
+    )
+    .with_modules(options.screen);
     let recorder = Recorder::begin(reporter.observed(), &ready.tracer, &mut ready.collector, options)?;
     ready.residency.begin(&ready.collector, &ready.tracer).await;
     ready.tracer.announce(&ready.what, &setup::allocators(&ready));
@@ -124,6 +131,7 @@ pub(super) async fn observe(
             recorder,
             residency: ready.residency,
             live: None,
+            screen: None,
         },
         selection,
         options,
@@ -134,11 +142,19 @@ pub(super) async fn observe(
         looked: false,
         lost_records: 0,
         looks: 0,
+        inputs: None,
+        pace: LivePace::default(),
     };
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut table = interval(options.interval);
-    table.tick().await;
+    table.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut screen = options.screen.then(|| Screen::open(None)).transpose()?;
+    run.inputs = screen.as_ref().map(|screen| screen.inputs().clone());
+    if screen.is_none() {
+        // A screen shows something at once.
+        table.tick().await;
+    }
     let show = std::io::stdout().is_terminal();
     let mut interrupted = false;
     let end = loop {
@@ -158,6 +174,10 @@ pub(super) async fn observe(
                 None if signals::ends(signal) => break End::Interrupted,
                 None => {}
             },
+            request = top::asked(&mut screen) => match request {
+                Request::Save(profile) => run.save(profile),
+                Request::Leave | Request::Seek(_) => break End::Interrupted,
+            },
             process = run.ends.next() => run.ended(process),
             () = until(deadline) => break End::Duration,
             _ = table.tick(), if show => run.show(),
@@ -168,6 +188,11 @@ pub(super) async fn observe(
     };
     if let Some(task) = diagnostics {
         task.abort();
+    }
+    match end {
+        // Who wants to leave is not kept.
+        End::Interrupted => top::close(screen),
+        _ => run.outputs.screen = screen,
     }
     let status = match (&end, &mut child) {
         (End::Exited(_), Some(child)) => child.try_wait().context("failed to learn the program's exit status")?,
@@ -283,9 +308,10 @@ impl Loop<'_> {
 
     /// Shows the live table; naming frames takes time, so it is made aside, and left out when the last is not done.
     fn show(&mut self) {
-        if self.outputs.live.as_ref().is_some_and(|live| !live.is_finished()) {
+        if self.outputs.live.as_ref().is_some_and(|live| !live.is_finished()) || self.pace.rests() {
             return;
         }
+        let begun = Instant::now();
         if let Err(error) = self.collector.sweep(u64::MAX) {
             log::debug!("the live table is without the youngest blocks: {error}");
         }
@@ -298,7 +324,26 @@ impl Loop<'_> {
             None,
         );
         let reporter = self.outputs.reporter.clone();
-        self.outputs.live = Some(tokio::task::spawn_blocking(move || reporter.show_live(raw)));
+        let Some(inputs) = self.inputs.clone() else {
+            self.outputs.live = Some(tokio::task::spawn_blocking(move || reporter.show_live(raw)));
+            return;
+        };
+        let pace = self.pace.after(begun.elapsed());
+        self.outputs.live = Some(tokio::task::spawn_blocking(move || {
+            let begun = Instant::now();
+            if let Ok(profile) = reporter.finish(raw, None) {
+                // A screen that is closed shows nothing.
+                let _closed = inputs.send(Input::Profile(Arc::new(profile)));
+            }
+            pace.made_in(begun.elapsed());
+        }));
+    }
+
+    /// Writes what the screen shows.
+    fn save(&self, profile: Arc<Profile>) {
+        if let Some(inputs) = &self.inputs {
+            top::save(profile, self.options, inputs.clone());
+        }
     }
 }
 
