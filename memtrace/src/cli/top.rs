@@ -39,7 +39,7 @@ pub(super) struct TopArgs {
     )]
     replay: Option<PathBuf>,
     /// Look for files and debug files of the recorded machine below this directory as well; can be repeated
-    #[arg(long, value_name = "DIR", requires = "replay")]
+    #[arg(long, value_name = "DIR", conflicts_with = "target")]
     debug_dir: Vec<PathBuf>,
     #[command(flatten)]
     scope: ScopeArgs,

@@ -52,11 +52,16 @@ mod tests {
         };
         profile.timeline = vec![moment(0, 0), moment(900, 9_000)];
         assert_eq!(profile.allocated_bytes_per_second(), None, "too short");
-        profile.timeline.extend([moment(2_000, 10_000), moment(2_400, 12_000), moment(3_000, 14_000)]);
+        profile
+            .timeline
+            .extend([moment(2_000, 10_000), moment(2_400, 12_000), moment(3_000, 14_000)]);
         assert_eq!(profile.allocated_bytes_per_second(), Some(4_000.0));
         profile.timeline.push(moment(5_500, 14_000));
         assert_eq!(profile.allocated_bytes_per_second(), Some(0.0));
-        profile.timeline.push(Moment { allocated_bytes: None, ..moment(9_000, 0) });
+        profile.timeline.push(Moment {
+            allocated_bytes: None,
+            ..moment(9_000, 0)
+        });
         assert_eq!(profile.allocated_bytes_per_second(), None);
     }
 }

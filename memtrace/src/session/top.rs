@@ -87,7 +87,9 @@ pub(super) async fn asked(screen: &mut Option<Screen>) -> Request {
 /// Gives the terminal back; says so when the screen has failed.
 pub(super) fn close(screen: Option<Screen>) {
     if let Some(Err(error)) = screen.map(Screen::close) {
-        message::say(&format!("memtrace: the screen has failed, and so the observation ends: {error:#}"));
+        message::say(&format!(
+            "memtrace: the screen has failed, and so the observation ends: {error:#}"
+        ));
     }
 }
 
@@ -143,7 +145,10 @@ fn new_directory(profile: &Profile) -> anyhow::Result<PathBuf> {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => {
                 return Err(error).with_context(|| {
-                    format!("failed to make {} here (start memtrace where you may write)", path.display())
+                    format!(
+                        "failed to make {} here (start memtrace where you may write)",
+                        path.display()
+                    )
                 });
             }
         }
@@ -155,12 +160,7 @@ fn new_directory(profile: &Profile) -> anyhow::Result<PathBuf> {
 ///
 /// # Errors
 /// A recording without a moment, and a terminal that cannot be taken over.
-pub fn replay(
-    reading: Reading,
-    min_age: Option<Duration>,
-    lookup: Lookup,
-    options: &Options,
-) -> anyhow::Result<Exit> {
+pub fn replay(reading: Reading, min_age: Option<Duration>, lookup: Lookup, options: &Options) -> anyhow::Result<Exit> {
     let moments = moments(&reading);
     let player = Player::new(moments.clone()).context("the recording was cut off before anything was known")?;
     let runtime = runtime()?;

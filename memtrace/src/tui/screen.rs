@@ -41,7 +41,10 @@ impl Screen {
     /// A terminal that cannot be taken over.
     pub fn open(player: Option<Player>) -> anyhow::Result<Self> {
         let terminal = Terminal::open()?;
-        let state = State::new(terminal.size().context("failed to learn the size of the terminal")?, player);
+        let state = State::new(
+            terminal.size().context("failed to learn the size of the terminal")?,
+            player,
+        );
         let (inputs, receiver) = channel();
         let (sender, requests) = unbounded_channel();
         let over = Arc::new(AtomicBool::new(false));

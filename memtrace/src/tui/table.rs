@@ -114,7 +114,10 @@ impl Table {
 #[derive(Clone, Debug)]
 pub(super) enum Subject {
     Site(usize),
-    Code { frame: Option<FrameIndex>, sites: Vec<usize> },
+    Code {
+        frame: Option<FrameIndex>,
+        sites: Vec<usize>,
+    },
     Process(usize),
 }
 
@@ -205,7 +208,9 @@ fn site(number: usize, site: &Site, key: u64) -> Row {
 
 /// What is suspected of a site, unless it is not to be told.
 fn suspect(profile: &Profile, number: usize, one: &Site, key: u64) -> Option<Row> {
-    one.suspicion.as_ref().filter(|found: &&Suspicion| !found.is_suppressed())?;
+    one.suspicion
+        .as_ref()
+        .filter(|found: &&Suspicion| !found.is_suppressed())?;
     let suspected = profile.suspected(one);
     Some(Row {
         live: suspected.bytes,
@@ -216,7 +221,9 @@ fn suspect(profile: &Profile, number: usize, one: &Site, key: u64) -> Option<Row
 
 fn of_code(profile: &Profile, unit: Unit) -> Vec<Row> {
     let row = |sums: CodeSums| {
-        let frame = sums.frame.and_then(|index| profile.frames.get(usize::try_from(index).ok()?));
+        let frame = sums
+            .frame
+            .and_then(|index| profile.frames.get(usize::try_from(index).ok()?));
         let key = identity::code(unit, frame);
         let subject = Subject::Code {
             frame: sums.frame,

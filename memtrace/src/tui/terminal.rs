@@ -92,7 +92,9 @@ impl Terminal {
     }
 
     pub(super) fn draw(&mut self, state: &State) -> io::Result<()> {
-        self.inner.draw(|frame| view(state, self.palette, frame)).map(|_drawn| ())
+        self.inner
+            .draw(|frame| view(state, self.palette, frame))
+            .map(|_drawn| ())
     }
 
     /// Everything is drawn anew the next time, whatever is there.
@@ -119,7 +121,11 @@ fn restore() {
 
 /// By what the environment says.
 fn palette() -> Palette {
-    let of = |name| env::var_os(name).map(|value| value.to_string_lossy().into_owned()).unwrap_or_default();
+    let of = |name| {
+        env::var_os(name)
+            .map(|value| value.to_string_lossy().into_owned())
+            .unwrap_or_default()
+    };
     Palette::new(&of("TERM"), &of("COLORTERM"), !of("NO_COLOR").is_empty())
 }
 

@@ -67,7 +67,9 @@ impl State {
     pub(super) fn remake(&mut self) {
         let chosen = self.row().map(|row| row.key);
         let filter = self.as_filter();
-        let mut rows = self.profile().map_or_else(Vec::new, |profile| table::rows(self.table, profile));
+        let mut rows = self
+            .profile()
+            .map_or_else(Vec::new, |profile| table::rows(self.table, profile));
         if let Some(baseline) = &mut self.baseline {
             table::compare(&mut rows, baseline.live(self.table, filter.as_ref()));
         }

@@ -52,7 +52,7 @@ impl Areas {
         let mut next = 0;
         let mut take = |height: u16| {
             let area = Rect::new(0, next, columns, height.min(lines.saturating_sub(next)));
-            next = next.saturating_add(height);
+            next = area.bottom();
             area
         };
         Self {

@@ -118,6 +118,9 @@ mod tests {
 
     #[test]
     fn changes_have_a_sign() {
-        assert_eq!([2048.0, -3.0, 0.0, -0.2].map(signed), ["+2.0 KiB", "-3 B", "0 B", "0 B"]);
+        assert_eq!(
+            [2048.0, -3.0, 0.0, -0.2].map(signed),
+            ["+2.0 KiB", "-3 B", "0 B", "0 B"]
+        );
     }
 }

@@ -52,7 +52,11 @@ pub(super) fn draw(state: &State, palette: Palette, area: Rect, out: &mut Buffer
         let typed = format!("/{}", escape::text(typed));
         // The end is what one types.
         let skipped: String = tail(&typed, columns.saturating_sub(1));
-        let hint = if typed.width() + 1 + hint.width() <= columns { hint } else { "" };
+        let hint = if typed.width() + 1 + hint.width() <= columns {
+            hint
+        } else {
+            ""
+        };
         let spans = [
             Span::raw(skipped),
             Span::styled(" ", Palette::chosen()),
@@ -61,7 +65,11 @@ pub(super) fn draw(state: &State, palette: Palette, area: Rect, out: &mut Buffer
         return put(out, area, spans);
     }
     if let Some(notice) = &state.notice {
-        let style = if notice.warning { palette.warning() } else { Palette::strong() };
+        let style = if notice.warning {
+            palette.warning()
+        } else {
+            Palette::strong()
+        };
         let text = truncate(&escape::text(&notice.text), columns);
         return put(out, area, [Span::styled(text, style)]);
     }

@@ -28,7 +28,10 @@ pub(super) fn draw(state: &State, palette: Palette, area: Rect, out: &mut Buffer
     };
     let (status, warns) = status(state);
     let status = truncate(&status, columns.saturating_sub(SUBJECT + 2));
-    let subject = state.shown.as_deref().map_or_else(|| "memtrace".to_owned(), label::subject);
+    let subject = state
+        .shown
+        .as_deref()
+        .map_or_else(|| "memtrace".to_owned(), label::subject);
     let subject = elide(&subject, columns.saturating_sub(status.width() + 2));
     let gap = columns.saturating_sub(subject.width() + status.width());
     let style = if warns { palette.warning() } else { Style::new() };
@@ -105,7 +108,11 @@ fn sums(state: &State, profile: &Profile) -> Vec<String> {
     let mut all = vec![format!("live {}{error}", label::amount(totals.live))];
     if let Some(baseline) = &state.baseline {
         let change = totals.live.bytes as f64 - baseline.live_bytes() as f64;
-        all.push(format!("{} since the baseline at {}", signed(change), duration(baseline.at())));
+        all.push(format!(
+            "{} since the baseline at {}",
+            signed(change),
+            duration(baseline.at())
+        ));
     } else {
         all.push(rate(profile.growth_bytes_per_second()));
     }
@@ -183,7 +190,11 @@ fn filter(state: &State) -> String {
     let kept = state.filtered.as_deref();
     let kept = kept.map_or_else(String::new, |kept| {
         let sites = kept.memory_sites().filter(|site| site.live.count > 0).count();
-        format!(": {} in {}", bytes(kept.totals.live.bytes), plural(sites as u64, "site"))
+        format!(
+            ": {} in {}",
+            bytes(kept.totals.live.bytes),
+            plural(sites as u64, "site")
+        )
     });
     format!("{pattern}{kept}")
 }

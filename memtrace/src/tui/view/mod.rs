@@ -22,8 +22,8 @@ use self::{
     areas::{Areas, LEAST_COLUMNS, LEAST_LINES},
     palette::Palette,
 };
-pub(super) use pane::lines as pane_lines;
 use super::state::State;
+pub(super) use pane::lines as pane_lines;
 
 /// Draws all of it.
 pub fn view(state: &State, palette: Palette, frame: &mut Frame<'_>) {

@@ -86,10 +86,7 @@ impl Palette {
             Depth::Sixteen => (hue.sixteen, Color::Black),
             // The first sixteen can be anything.
             Depth::Many => (Color::Indexed(hue.many), Color::Indexed(16)),
-            Depth::All => (
-                Color::Rgb(hue.all.0, hue.all.1, hue.all.2),
-                Color::Rgb(0, 0, 0),
-            ),
+            Depth::All => (Color::Rgb(hue.all.0, hue.all.1, hue.all.2), Color::Rgb(0, 0, 0)),
         };
         Some(Style::new().bg(ground).fg(ink))
     }
@@ -170,7 +167,15 @@ mod tests {
     fn kinds_differ_in_colour_and_letter() {
         for palette in [Depth::Sixteen, Depth::Many, Depth::All].map(Palette) {
             let mut styles: Vec<_> = FrameKind::ALL
-                .map(|kind| palette.kind(&Frame { kind, ..frame("f", "app") }, "app"))
+                .map(|kind| {
+                    palette.kind(
+                        &Frame {
+                            kind,
+                            ..frame("f", "app")
+                        },
+                        "app",
+                    )
+                })
                 .to_vec();
             styles.push(palette.kind(&frame("f", "lib"), "app"));
             for (index, style) in styles.iter().enumerate() {

@@ -67,16 +67,20 @@ fn content(state: &State, palette: Palette) -> (String, Vec<Words>) {
             of_site(profile, state.table, row, site, palette, columns)
         }),
         Subject::Code { sites, .. } => {
-            let title = format!("live in {}", plural(sites.len() as u64, "site"));
             let sites = sites.iter().filter_map(|&index| profile.sites.get(index));
-            let lines = sites.take(SITES).map(|site| brief(profile, site, columns));
+            let sites: Vec<_> = sites.filter(|site| site.live.count > 0).collect();
+            let title = format!("live through it: {}", plural(sites.len() as u64, "site"));
+            let lines = sites.into_iter().take(SITES).map(|site| brief(profile, site, columns));
             (title, lines.collect())
         }
         Subject::Process(index) => profile.processes.get(*index).map_or_else(Default::default, |process| {
             let lines = of_process(process).into_iter();
             let lines = lines.flat_map(|line| wrap(&line, columns));
             let title = label::process(&process.command, process.pid, columns);
-            (title, lines.map(|line| vec![Span::raw(elide(&line, columns))]).collect())
+            (
+                title,
+                lines.map(|line| vec![Span::raw(elide(&line, columns))]).collect(),
+            )
         }),
     }
 }
@@ -90,7 +94,9 @@ fn of_site(
     palette: Palette,
     columns: usize,
 ) -> (String, Vec<Words>) {
-    let group = profile.group(site).map_or_else(String::new, |group| format!(", of {}", label::command(group)));
+    let group = profile
+        .group(site)
+        .map_or_else(String::new, |group| format!(", of {}", label::command(group)));
     let amount = crate::profile::Amount {
         bytes: row.live,
         count: row.blocks,
@@ -101,14 +107,22 @@ fn of_site(
         let verdict = format!("{}, score {} of 100", label::verdict(found.verdict), found.score);
         lines.push(vec![Span::styled(verdict, Palette::strong())]);
         for reason in &found.reasons {
-            for (mark, line) in ["- "].into_iter().chain(std::iter::repeat("  ")).zip(wrap(reason, columns.saturating_sub(2))) {
+            for (mark, line) in ["- "]
+                .into_iter()
+                .chain(std::iter::repeat("  "))
+                .zip(wrap(reason, columns.saturating_sub(2)))
+            {
                 lines.push(vec![Span::raw(format!("{mark}{line}"))]);
             }
         }
     }
     let executable = profile.target.executable.rsplit('/').next().unwrap_or_default();
     let frame = |frame: &Frame| {
-        let style = if frame.is_plumbing() { Palette::faint() } else { Style::new() };
+        let style = if frame.is_plumbing() {
+            Palette::faint()
+        } else {
+            Style::new()
+        };
         let inlined = if frame.inlined { "(inlined) " } else { "" };
         let text = label::frame(frame, columns.saturating_sub(2 + inlined.len()));
         vec![
@@ -170,7 +184,10 @@ fn of_process(process: &Process) -> Vec<String> {
         let (name, path) = (escape::text(&allocator.name), escape::text(&allocator.path));
         all.push(format!("{name}, {hooks} in {path}"));
     }
-    let unhooked = process.unhooked.iter().map(|reason| format!("not hooked: {}", escape::text(reason)));
+    let unhooked = process
+        .unhooked
+        .iter()
+        .map(|reason| format!("not hooked: {}", escape::text(reason)));
     all.extend(unhooked);
     if process.not_kept > 0 {
         all.push(format!("{} without room", plural(process.not_kept, "allocation")));

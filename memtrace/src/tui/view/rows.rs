@@ -16,10 +16,7 @@ use super::{
 };
 use crate::{
     profile::{Frame, Profile},
-    render::{
-        label,
-        layout::truncate,
-    },
+    render::{label, layout::truncate},
     tui::{
         state::State,
         table::{Column, Row, Subject, Table},
@@ -43,7 +40,12 @@ const CALLERS: usize = 24;
 pub(super) fn draw(state: &State, palette: Palette, areas: &Areas, out: &mut Buffer) {
     let Some(profile) = state.profile() else { return };
     let columns = usize::from(areas.rows.width);
-    let shown: Vec<&Row> = state.rows.iter().skip(state.first).take(areas.rows.height.into()).collect();
+    let shown: Vec<&Row> = state
+        .rows
+        .iter()
+        .skip(state.first)
+        .take(areas.rows.height.into())
+        .collect();
     if shown.is_empty() {
         put(out, areas.rows, [Span::raw(nothing(state, profile))]);
     }
@@ -68,7 +70,14 @@ pub(super) fn draw(state: &State, palette: Palette, areas: &Areas, out: &mut Buf
             spans.push(Span::raw(text));
         }
         let used: usize = spans.iter().map(|span| span.content.width()).sum();
-        name(profile, state.table, row, palette, columns.saturating_sub(used), &mut spans);
+        name(
+            profile,
+            state.table,
+            row,
+            palette,
+            columns.saturating_sub(used),
+            &mut spans,
+        );
         put(out, line, spans);
         if state.first + index == state.selected {
             choose(out, line);
@@ -93,7 +102,11 @@ fn widths(state: &State, table: &[(Column, Vec<String>)], history: usize, column
     let widest = |(column, texts): &(Column, Vec<String>)| {
         // Room for the mark of the order.
         let head = head(state.table, *column, with_baseline).width() + 1;
-        let least = if matches!(column, Column::History) { history } else { head };
+        let least = if matches!(column, Column::History) {
+            history
+        } else {
+            head
+        };
         texts.iter().map(|text| text.width()).fold(least, usize::max)
     };
     let room = columns.saturating_sub(NAME.min(columns / 2));
@@ -124,15 +137,27 @@ fn heads(state: &State, widths: &[usize], area: Rect, out: &mut Buffer) {
         } else {
             format!("{text:>width$} ")
         };
-        let style = if mark.is_empty() { Style::new() } else { Palette::strong() };
+        let style = if mark.is_empty() {
+            Style::new()
+        } else {
+            Palette::strong()
+        };
         spans.push(Span::styled(text, style.add_modifier(Modifier::UNDERLINED)));
     }
-    let hidden = state.table.columns().iter().skip(widths.len()).any(|&column| column == sorted);
+    let hidden = state
+        .table
+        .columns()
+        .iter()
+        .skip(widths.len())
+        .any(|&column| column == sorted);
     let mut subject = format!("  {}", state.table.subject());
     if hidden {
         // The column itself has no room.
         let mark = if reversed { "▲" } else { "▼" };
-        subject = format!("{subject}, by {}{mark}", head(state.table, sorted, state.baseline.is_some()));
+        subject = format!(
+            "{subject}, by {}{mark}",
+            head(state.table, sorted, state.baseline.is_some())
+        );
     }
     let used: usize = spans.iter().map(|span| span.content.width()).sum();
     let width = usize::from(area.width).saturating_sub(used);
@@ -194,7 +219,9 @@ fn name(profile: &Profile, table: Table, row: &Row, palette: Palette, columns: u
             let Some(process) = profile.processes.get(*index) else {
                 return;
             };
-            let ended = process.ended.map_or_else(String::new, |at| format!(", ended at {}", duration(at)));
+            let ended = process
+                .ended
+                .map_or_else(String::new, |at| format!(", ended at {}", duration(at)));
             let name = label::process(&process.command, process.pid, columns.saturating_sub(ended.width() + 2));
             (Span::raw(" "), format!("{name}{ended}"))
         }
