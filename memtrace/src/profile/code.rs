@@ -29,14 +29,14 @@ pub struct CodeSums {
 }
 
 /// What tells units apart: its name, the module and, without a symbol, the offset.
-type Key<'a> = Option<(Option<&'a str>, &'a str, u64)>;
+type Key<'a> = (Option<&'a str>, &'a str, u64);
 
 fn key(unit: Unit, frame: &Frame) -> Key<'_> {
-    Some(match (unit, frame.function.as_deref()) {
+    match (unit, frame.function.as_deref()) {
         (Unit::Module, _) => (None, &frame.module, 0),
         (Unit::Function, Some(function)) => (Some(function), &frame.module, 0),
         (Unit::Function, None) => (None, &frame.module, frame.offset),
-    })
+    }
 }
 
 impl Profile {
@@ -44,14 +44,16 @@ impl Profile {
     /// as everywhere, where there are others.
     pub fn by_code(&self, unit: Unit) -> Vec<CodeSums> {
         let mut all: Vec<CodeSums> = Vec::new();
-        let mut known: FxHashMap<Key<'_>, usize> = FxHashMap::default();
+        let mut known: FxHashMap<Option<Key<'_>>, usize> = FxHashMap::default();
         let mut through: FxHashSet<usize> = FxHashSet::default();
         for (number, site) in self.sites.iter().enumerate() {
             if !site.op.class().is_memory() {
                 continue;
             }
             let frames = self.calling_frames(site);
-            let keys = frames.iter().map(|&(index, frame)| (Some(index), key(unit, frame)));
+            let keys = frames
+                .iter()
+                .map(|&(index, frame)| (Some(index), Some(key(unit, frame))));
             // A site without a frame is of a unit without a name, so that the sums are whole.
             let none = frames.is_empty().then_some((None, None));
             through.clear();

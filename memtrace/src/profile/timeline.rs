@@ -32,7 +32,7 @@ impl Profile {
         let since = last.at.checked_sub(APART)?;
         let before = self.timeline.iter().rev().find(|moment| moment.at <= since)?;
         let bytes = last.allocated_bytes?.saturating_sub(before.allocated_bytes?);
-        Some(bytes as f64 / (last.at - before.at).as_secs_f64())
+        Some(bytes as f64 / last.at.checked_sub(before.at)?.as_secs_f64())
     }
 }
 

@@ -121,30 +121,15 @@ pub(super) async fn observe(
     budget::start(&mut ready.tracer, &mut ready.collector)?;
 
     // From here on: on a busy machine attaching may take longer than a short observation.
-    let now = Instant::now();
-    let deadline = options.duration.map(|duration| now + duration);
-    let mut run = Loop {
-        tracer: ready.tracer,
-        collector: ready.collector,
-        outputs: Outputs {
-            reporter,
-            recorder,
-            residency: ready.residency,
-            live: None,
-            screen: None,
-        },
-        selection,
-        options,
-        ends,
-        first_event: false,
-        lost_at: now,
-        sampled_at: now,
-        looked: false,
-        lost_records: 0,
-        looks: 0,
-        inputs: None,
-        pace: LivePace::default(),
+    let deadline = options.duration.map(|duration| Instant::now() + duration);
+    let outputs = Outputs {
+        reporter,
+        recorder,
+        residency: ready.residency,
+        live: None,
+        screen: None,
     };
+    let mut run = Loop::new(ready.tracer, ready.collector, outputs, selection, options, ends);
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut table = interval(options.interval);
@@ -213,7 +198,34 @@ pub(super) async fn observe(
     Ok(Observed { status, check_failed })
 }
 
-impl Loop<'_> {
+impl<'a> Loop<'a> {
+    fn new(
+        tracer: Tracer,
+        collector: Collector,
+        outputs: Outputs,
+        selection: Selection,
+        options: &'a Options,
+        ends: Ends,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            tracer,
+            collector,
+            outputs,
+            selection,
+            options,
+            ends,
+            first_event: false,
+            lost_at: now,
+            sampled_at: now,
+            looked: false,
+            lost_records: 0,
+            looks: 0,
+            inputs: None,
+            pace: LivePace::default(),
+        }
+    }
+
     /// Takes a batch from the ring; `true` when there may be more.
     fn drain(&mut self) -> bool {
         let more = self.collector.drain();

@@ -200,7 +200,7 @@ mod tests {
         player.arrived();
         assert_eq!(player.passed(Duration::ZERO), Some(8));
         player.arrived();
-        assert_eq!(player.passed(Duration::from_secs(60)), Some(29));
+        assert_eq!(player.passed(Duration::from_mins(1)), Some(29));
         assert!(!player.is_playing());
         assert_eq!(player.toggle(), Some(0), "it begins anew");
         assert!(player.is_playing());

@@ -148,12 +148,9 @@ impl State {
         match key {
             Key::Char(character) => text.push(character),
             Key::Ctrl('u') => text.clear(),
-            Key::Backspace => {
-                if text.pop().is_none() {
-                    self.prompt = None;
-                }
-            }
             Key::Escape => self.prompt = None,
+            // With nothing left to delete it is what Esc does.
+            Key::Backspace if text.pop().is_none() => self.prompt = None,
             Key::Enter => {
                 let text = self.prompt.take().unwrap_or_default();
                 self.set_filter(&text);

@@ -20,7 +20,6 @@ use crate::profile::{Profile, filter::FramePattern};
 
 /// Everything that is shown and chosen.
 #[derive(Clone, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct State {
     /// Columns and lines of the terminal.
     pub(super) size: (u16, u16),

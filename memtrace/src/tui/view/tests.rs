@@ -232,18 +232,17 @@ fn losses_are_marked() {
 #[test]
 fn kinds_have_letters_and_colours() {
     let state = state((80, 24), whole());
-    let buffer = buffer(&state, COLOURS);
+    let (coloured, plain) = (buffer(&state, COLOURS), buffer(&state, PLAIN));
     let pane = state.areas().pane;
     let letters: Vec<_> = (pane.y + 1..pane.bottom())
-        .map(|line| buffer[(0, line)].clone())
+        .map(|line| coloured[(0, line)].clone())
         .collect();
-    let named: String = letters.iter().map(|cell| cell.symbol()).collect();
+    let named: String = letters.iter().map(ratatui_core::buffer::Cell::symbol).collect();
     assert!(named.starts_with("nkjpn"), "{named}");
     let colours: Vec<_> = letters[..5].iter().map(|cell| cell.bg).collect();
     for (index, colour) in colours[1..4].iter().enumerate() {
         assert!(!colours[..=index].contains(colour), "{colours:?}");
     }
-    let plain = super::tests::buffer(&state, PLAIN);
     assert!(
         plain
             .content()
