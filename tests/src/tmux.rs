@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::{PATIENCE, wait_until};
 
 /// What the shell says when it waits.
-const PROMPT: &str = "READY> ";
+const PROMPT: &str = "READY>";
 
 /// A terminal with a shell in it, in a directory of its own; ended when dropped.
 pub struct Tmux {
