@@ -23,7 +23,7 @@ use super::{
     top::{self, LivePace},
     tracer::Tracer,
     waiting::YOUNG_NS,
-    watch::{Ends, Waited, readable},
+    watch::{Ends, Waited, readable, wait_for},
 };
 use crate::{
     clock::now_ns,
@@ -93,12 +93,7 @@ pub(super) async fn observe(
     options: &Options,
 ) -> anyhow::Result<Observed> {
     let Subject { selection, mut child } = subject;
-    let mut ends = Ends::new();
-    for info in &ready.first {
-        let pid = info.pid;
-        let incarnation = ready.collector.processes.incarnation(pid).unwrap_or(0);
-        ends.add(Waited { pid, incarnation })?;
-    }
+    let ends = ends_of(&ready)?;
     let ring = ready
         .collector
         .ring()
@@ -134,8 +129,7 @@ pub(super) async fn observe(
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut table = interval(options.interval);
     table.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut screen = options.screen.then(|| Screen::open(None)).transpose()?;
-    run.inputs = screen.as_ref().map(|screen| screen.inputs().clone());
+    let mut screen = run.open_screen()?;
     if screen.is_none() {
         // A screen shows something at once.
         table.tick().await;
@@ -196,6 +190,17 @@ pub(super) async fn observe(
         _ => status,
     };
     Ok(Observed { status, check_failed })
+}
+
+/// Waits for the ends of those that it begins with.
+fn ends_of(ready: &Ready) -> anyhow::Result<Ends> {
+    let mut ends = Ends::new();
+    for info in &ready.first {
+        let pid = info.pid;
+        let incarnation = ready.collector.processes.incarnation(pid).unwrap_or(0);
+        ends.add(Waited { pid, incarnation })?;
+    }
+    Ok(ends)
 }
 
 impl<'a> Loop<'a> {
@@ -351,6 +356,13 @@ impl<'a> Loop<'a> {
         }));
     }
 
+    /// The screen, if one is asked for.
+    fn open_screen(&mut self) -> anyhow::Result<Option<Screen>> {
+        let screen = self.options.screen.then(|| Screen::open(None)).transpose()?;
+        self.inputs = screen.as_ref().map(|screen| screen.inputs().clone());
+        Ok(screen)
+    }
+
     /// Writes what the screen shows.
     fn save(&self, profile: Arc<Profile>) {
         if let Some(inputs) = &self.inputs {
@@ -368,32 +380,5 @@ async fn until(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => sleep_until(deadline.into()).await,
         None => std::future::pending().await,
-    }
-}
-
-/// Waits for the program after the report, as its parent must.
-async fn wait_for(mut child: Child, signals: &mut Signals) -> anyhow::Result<Option<ExitStatus>> {
-    let mut ends = Ends::new();
-    if let Some(status) = child.try_wait().context("failed to learn the program's exit status")? {
-        return Ok(Some(status));
-    }
-    ends.add(Waited {
-        pid: child.id(),
-        incarnation: 0,
-    })?;
-    let mut asked = false;
-    loop {
-        tokio::select! {
-            signal = signals.next() => {
-                if asked && signals::ends(signal) {
-                    return Ok(None);
-                }
-                asked |= signals::ends(signal);
-                signals::pass_on(signal, &child);
-            }
-            _ = ends.next() => {
-                return child.try_wait().context("failed to learn the program's exit status");
-            }
-        }
     }
 }
