@@ -23,6 +23,9 @@ use crate::message;
 /// How long keys are waited for before it is looked at what else there is: short enough that nobody sees it.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// How long the thread is waited for, which may hang in a terminal that is gone or takes nothing.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// Where inputs other than keys are sent to.
 pub type Inputs = Sender<Input>;
 
@@ -81,10 +84,20 @@ impl Screen {
 
     fn end(&mut self) -> anyhow::Result<()> {
         self.over.store(true, Ordering::Release);
-        match self.thread.take().map(JoinHandle::join) {
-            Some(Err(_panic)) => Err(anyhow!("the thread of the screen panicked")),
-            Some(Ok(result)) => result,
-            None => Ok(()),
+        let Some(thread) = self.thread.take() else {
+            return Ok(());
+        };
+        let begun = Instant::now();
+        while !thread.is_finished() {
+            if begun.elapsed() > PATIENCE {
+                terminal::restore();
+                bail!("the terminal does not answer any more");
+            }
+            thread::sleep(PAUSE / 10);
+        }
+        match thread.join() {
+            Err(_panic) => Err(anyhow!("the thread of the screen panicked")),
+            Ok(result) => result,
         }
     }
 }
@@ -118,14 +131,14 @@ fn run(
         }
         changed = false;
         let mut arrived = Vec::new();
-        let mut wait = PAUSE;
-        while event::poll(wait).context("failed to wait for keys")? {
+        // crossterm never returns from a terminal that has hung up, so it is not asked before something is there to be read.
+        terminal::wait(PAUSE).context("failed to wait for keys")?;
+        while event::poll(Duration::ZERO).context("failed to wait for keys")? {
             match event::read().context("failed to read keys")? {
                 Event::Key(key) => arrived.extend(terminal::key(key).map(Input::Key)),
                 Event::Resize(..) => changed = true,
                 _ => {}
             }
-            wait = Duration::ZERO;
         }
         if arrived.iter().any(|input| matches!(input, Input::Key(Key::Ctrl('l')))) {
             terminal.clear().context("failed to write to the terminal")?;

@@ -8,6 +8,7 @@ use std::{
         Once,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use anyhow::{Context as _, bail};
@@ -20,6 +21,11 @@ use ratatui_crossterm::{
         execute,
         terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode},
     },
+};
+
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::Errno,
 };
 
 use super::{Key, Palette, State, view};
@@ -109,8 +115,30 @@ impl Drop for Terminal {
     }
 }
 
+/// Waits for something to be read, or for so long.
+///
+/// # Errors
+/// A terminal that has hung up.
+pub(super) fn wait(time: Duration) -> anyhow::Result<()> {
+    let stdin = io::stdin();
+    let mut ready = [PollFd::new(&stdin, PollFlags::IN)];
+    let time = Timespec::try_from(time).context("the time is too long")?;
+    match poll(&mut ready, Some(&time)) {
+        // A signal: of a change of the size, for example.
+        Err(Errno::INTR) => return Ok(()),
+        result => result.context("failed to wait for the terminal")?,
+    };
+    if ready[0]
+        .revents()
+        .intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL)
+    {
+        bail!("the terminal is gone");
+    }
+    Ok(())
+}
+
 /// Gives it back, once.
-fn restore() {
+pub(super) fn restore() {
     if SHOWN.swap(false, Ordering::AcqRel) {
         // A terminal that is gone cannot be given back.
         let _gone = execute!(io::stdout(), LeaveAlternateScreen, Show);

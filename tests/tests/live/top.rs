@@ -1,11 +1,12 @@
 //! `memtrace top` on a terminal, as its user sees it.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use memtrace::units::{bytes, count};
 use memtrace_tests::{
-    Memtrace, Program, Tmux, Truth, kernel, require, require_root,
+    Memtrace, PATIENCE, Program, Tmux, Truth, kernel, require, require_root,
     requirements::{find, tool},
+    wait_until,
 };
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -234,6 +235,26 @@ fn tracer(target: u32) -> Pid {
         String::from_utf8_lossy(&line).contains(&wanted).then_some(pid)
     });
     Pid::from_raw(found.last().expect("a memtrace")).expect("its number is not 0")
+}
+
+#[test]
+fn a_terminal_that_goes_away_ends_it() {
+    require_root!();
+    require!(tool("tmux"));
+    let mut program = Program::start("steady", &["200"]);
+    let tmux = Tmux::start(80, 24);
+    attach(&tmux, &program, "");
+    let tracer = format!("/proc/{}", tracer(program.pid()).as_raw_nonzero());
+    drop(tmux);
+    let gone = wait_until(PATIENCE, || (!Path::new(&tracer).exists()).then_some(()));
+    assert!(gone.is_some(), "{tracer} does not end");
+    assert_eq!(
+        kernel::patched(program.pid()).expect("the code can be read"),
+        Vec::<String>::new()
+    );
+    program.go();
+    program.truth();
+    assert!(program.end().0.success());
 }
 
 #[test]
