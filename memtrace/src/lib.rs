@@ -19,5 +19,6 @@ pub mod store;
 pub mod symbolize;
 pub mod target;
 pub mod terminal;
+pub mod tui;
 pub mod units;
 pub mod unwind;

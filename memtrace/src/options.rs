@@ -103,6 +103,8 @@ pub struct Options {
     pub once_mutant: Option<Mutant>,
     /// The session file that is written, if any.
     pub recording: Option<Recording>,
+    /// Whether it is shown on a screen of its own.
+    pub screen: bool,
 }
 
 /// What is recorded.
@@ -214,6 +216,7 @@ impl Options {
             old_loop,
             single_links,
             recording: None,
+            screen: false,
             two_traps,
             once_mutant,
         })
@@ -228,6 +231,13 @@ impl Options {
         self.every_event |= recording.events;
         self.recording = Some(recording);
         Ok(self)
+    }
+
+    /// The same, shown on a screen.
+    #[must_use]
+    pub fn on_screen(mut self) -> Self {
+        self.screen = true;
+        self
     }
 
     /// Whether every event is written down.

@@ -28,6 +28,7 @@ pub mod programs;
 mod report;
 pub mod requirements;
 pub mod stacks;
+mod tmux;
 mod truth;
 
 pub use self::{
@@ -37,6 +38,7 @@ pub use self::{
     program::Program,
     report::{Report, thread_caches},
     stacks::{Frame, Stacks},
+    tmux::Tmux,
     truth::{Sums, Truth},
 };
 

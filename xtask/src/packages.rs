@@ -42,6 +42,8 @@ pub(crate) const LIVE_TESTS: &[Package] = &[
     // Its programs are in a folder by version, which the home of its user is not.
     package("postgresql", "/var/lib/postgresql"),
     package("util-linux", "script"),
+    // A terminal for `memtrace top`.
+    package("tmux", "tmux"),
     // Allocators, to build programs with them.
     package("musl-tools", "musl-gcc"),
     package("libjemalloc-dev", "/usr/include/jemalloc/jemalloc.h"),

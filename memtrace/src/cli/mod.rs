@@ -13,12 +13,13 @@ mod report;
 mod report_args;
 mod run;
 mod target_args;
+mod top;
 mod view_args;
 mod views;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
-use crate::{exit::Exit, render::escape};
+use crate::{exit::Exit, message, render::escape};
 
 pub use self::{
     report_args::{Flame, Mutant, ReportArgs, Stack, Step},
@@ -31,6 +32,7 @@ Examples:
   sudo memtrace attach --pid 4242                     watch until Ctrl-C, then report
   sudo memtrace attach --pid 4242 --duration 30s -o out
                                                       30 seconds; flame graph and reports in ./out
+  sudo memtrace top --pid 4242                        a screen that shows it live
   sudo memtrace attach --comm nginx --split process   every nginx, also those that start later, each apart
   sudo memtrace attach --container 0123456789ab       all processes of a container
   sudo memtrace run -- ./server --port 8080           start a program and see its first allocation too
@@ -67,6 +69,7 @@ enum Command {
     Attach(attach::AttachArgs),
     Run(run::RunArgs),
     Record(record::RecordArgs),
+    Top(Box<top::TopArgs>),
     Report(report::ReportVerb),
     Leaks(report::LeaksVerb),
     Flamegraph(views::FlamegraphVerb),
@@ -96,6 +99,7 @@ impl Cli {
             Command::Attach(args) => args.run(),
             Command::Run(args) => args.run(),
             Command::Record(args) => args.run(),
+            Command::Top(args) => args.run(),
             Command::Report(args) => args.run(),
             Command::Leaks(args) => args.run(),
             Command::Flamegraph(args) => args.run(),
@@ -123,6 +127,7 @@ fn start_log(verbosity: Verbosity) {
     };
     let filter = format!("error,memtrace={level},memtrace_bpf=trace");
     env_logger::Builder::from_env(env_logger::Env::new().filter_or("MEMTRACE_LOG", filter))
+        .target(env_logger::Target::Pipe(Box::new(message::Stream)))
         .format(|out, record| {
             use std::io::Write as _;
             // Names in it are the target's.

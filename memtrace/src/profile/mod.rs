@@ -8,6 +8,7 @@ pub mod accuracy;
 pub mod annotate;
 pub mod calltree;
 mod check;
+pub mod code;
 pub mod diff;
 pub mod filter;
 #[cfg(test)]

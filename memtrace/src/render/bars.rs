@@ -17,14 +17,14 @@ fn eighths(value: u64, most: u64, columns: usize) -> usize {
 }
 
 /// A bar to the right, at most `columns` wide.
-pub(super) fn across(value: u64, most: u64, columns: usize) -> String {
+pub(crate) fn across(value: u64, most: u64, columns: usize) -> String {
     let eighths = eighths(value, most, columns);
     let rest = (!eighths.is_multiple_of(8)).then(|| ACROSS[eighths % 8]);
     std::iter::repeat_n(FULL, eighths / 8).chain(rest).collect()
 }
 
 /// Columns that stand on a line, `lines` high, the highest line first; a value that is not known is a `·` on the ground.
-pub(super) fn standing(values: &[Option<u64>], most: u64, lines: usize) -> Vec<String> {
+pub(crate) fn standing(values: &[Option<u64>], most: u64, lines: usize) -> Vec<String> {
     let cell = |value: Option<u64>, line: usize| match value {
         None if line == 0 => '·',
         None => ' ',

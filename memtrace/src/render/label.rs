@@ -16,7 +16,7 @@ use super::{
 const FUNCTION_COLUMNS: usize = 24;
 
 /// The function, or the module and the offset in it: never empty.
-pub(super) fn function(frame: &Frame) -> String {
+pub(crate) fn function(frame: &Frame) -> String {
     match frame.function.as_deref() {
         Some(function) if !function.trim().is_empty() => escape::text(function).into_owned(),
         _ => format!("{}+{:#x}", module(frame), frame.offset),
@@ -24,7 +24,7 @@ pub(super) fn function(frame: &Frame) -> String {
 }
 
 /// The module's file name.
-pub(super) fn module(frame: &Frame) -> String {
+pub(crate) fn module(frame: &Frame) -> String {
     match frame.module.trim() {
         "" => "[unknown]".into(),
         module => escape::text(module).into_owned(),
@@ -54,7 +54,7 @@ fn place(frame: &Frame) -> Option<String> {
 }
 
 /// A frame in at most `columns`: the function is elided first, its place only when there is no room at all.
-pub(super) fn frame(frame: &Frame, columns: usize) -> String {
+pub(crate) fn frame(frame: &Frame, columns: usize) -> String {
     let function = function(frame);
     let Some(place) = place(frame) else {
         return elide(&function, columns);
@@ -71,7 +71,7 @@ pub(super) fn frame(frame: &Frame, columns: usize) -> String {
 }
 
 /// The stack of a site from its interesting frame on, one line a frame, each caller one step further in.
-pub(super) fn stack(profile: &Profile, site: &Site, indent: usize, most: usize) -> Vec<String> {
+pub(crate) fn stack(profile: &Profile, site: &Site, indent: usize, most: usize) -> Vec<String> {
     let frames = profile.calling_stack(site);
     if frames.is_empty() {
         return vec![format!("{:indent$}{}", "", no_stack(profile, site))];
@@ -80,7 +80,7 @@ pub(super) fn stack(profile: &Profile, site: &Site, indent: usize, most: usize) 
 }
 
 /// The same of frames, of which the first is the interesting one.
-pub(super) fn frames(frames: &[&Frame], indent: usize, most: usize) -> Vec<String> {
+pub(crate) fn frames(frames: &[&Frame], indent: usize, most: usize) -> Vec<String> {
     // One line more is no worse than a line that says so.
     let shown = if frames.len() <= most + 1 { frames.len() } else { most };
     let mut lines: Vec<String> = frames[..shown]
@@ -98,12 +98,12 @@ pub(super) fn frames(frames: &[&Frame], indent: usize, most: usize) -> Vec<Strin
 }
 
 /// Why there are no frames.
-pub(super) fn no_stack(profile: &Profile, site: &Site) -> &'static str {
+pub(crate) fn no_stack(profile: &Profile, site: &Site) -> &'static str {
     no_stack_of(profile, site.stack.is_some())
 }
 
 /// The same for sites of which a stack was taken, or was not.
-pub(super) fn no_stack_of(profile: &Profile, taken: bool) -> &'static str {
+pub(crate) fn no_stack_of(profile: &Profile, taken: bool) -> &'static str {
     let stacks = &profile.health.stacks;
     match (taken, stacks.lost > 0, stacks.overflow > 0) {
         (true, ..) => "[no stack: not one frame could be read]",
@@ -115,19 +115,19 @@ pub(super) fn no_stack_of(profile: &Profile, taken: bool) -> &'static str {
 }
 
 /// `redis-server (pid 4242)`.
-pub(super) fn target(target: &Target) -> String {
+pub(crate) fn target(target: &Target) -> String {
     format!("{} (pid {})", command(&target.command), target.pid)
 }
 
 /// The same of any process in at most `columns`: the name is elided, not the number.
-pub(super) fn process(name: &str, pid: u32, columns: usize) -> String {
+pub(crate) fn process(name: &str, pid: u32, columns: usize) -> String {
     let number = format!(" (pid {pid})");
     let name = elide(&command(name), columns.saturating_sub(number.len()));
     format!("{name}{number}")
 }
 
 /// The name of a program.
-pub(super) fn command(name: &str) -> Cow<'_, str> {
+pub(crate) fn command(name: &str) -> Cow<'_, str> {
     match name.trim() {
         "" => Cow::Borrowed("[no name]"),
         name => escape::text(name),
@@ -135,7 +135,7 @@ pub(super) fn command(name: &str) -> Cow<'_, str> {
 }
 
 /// What was observed: the process, or what several were selected by.
-pub(super) fn subject(profile: &Profile) -> String {
+pub(crate) fn subject(profile: &Profile) -> String {
     match profile.target.selection.trim() {
         selection if profile.is_of_many() && !selection.is_empty() => escape::text(selection).into_owned(),
         _ => target(&profile.target),
@@ -143,12 +143,12 @@ pub(super) fn subject(profile: &Profile) -> String {
 }
 
 /// `target` or `targets`, as it is the subject of a sentence.
-pub(super) fn targets(profile: &Profile) -> &'static str {
+pub(crate) fn targets(profile: &Profile) -> &'static str {
     if profile.is_of_many() { "targets" } else { "target" }
 }
 
 /// A line of its own that says which group a site is of, where there are several.
-pub(super) fn group(profile: &Profile, site: &Site, indent: usize) -> Option<String> {
+pub(crate) fn group(profile: &Profile, site: &Site, indent: usize) -> Option<String> {
     let name = profile.group(site)?;
     Some(format!(
         "{:indent$}of {}",
@@ -158,7 +158,7 @@ pub(super) fn group(profile: &Profile, site: &Site, indent: usize) -> Option<Str
 }
 
 /// Why the observation ended.
-pub(super) fn end(profile: &Profile) -> String {
+pub(crate) fn end(profile: &Profile) -> String {
     let exited = if profile.is_of_many() {
         "ended: all targets have exited"
     } else {
@@ -175,19 +175,19 @@ pub(super) fn end(profile: &Profile) -> String {
 }
 
 /// `1.2 MiB in 1,010 blocks`.
-pub(super) fn amount(amount: Amount) -> String {
+pub(crate) fn amount(amount: Amount) -> String {
     format!("{} in {}", units::bytes(amount.bytes), units::blocks(amount.count))
 }
 
 /// ` ± 0.3 MiB`, or nothing where a sum is exact.
-pub(super) fn error(error: Option<u64>) -> String {
+pub(crate) fn error(error: Option<u64>) -> String {
     error
         .map(|error| format!(" ± {}", units::bytes(error)))
         .unwrap_or_default()
 }
 
 /// The verdict's word.
-pub(super) const fn verdict(verdict: Verdict) -> &'static str {
+pub(crate) const fn verdict(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Leaked => "leaked",
         Verdict::Growing => "growing",
@@ -196,15 +196,15 @@ pub(super) const fn verdict(verdict: Verdict) -> &'static str {
 }
 
 /// Columns before the value of a fact: two blanks, the longest name and two blanks.
-pub(super) const FACT_INDENT: usize = 15;
+pub(crate) const FACT_INDENT: usize = 15;
 
 /// A line of a list of facts: a name in a column of its own, and as many lines as the value needs.
-pub(super) fn fact(name: &str, value: &str) -> String {
+pub(crate) fn fact(name: &str, value: &str) -> String {
     fact_of_lines(name, &wrap(value, COLUMNS - FACT_INDENT))
 }
 
 /// The same of a value with names of any length in it: what does not fit a line is elided.
-pub(super) fn fitting_fact(name: &str, value: &str) -> String {
+pub(crate) fn fitting_fact(name: &str, value: &str) -> String {
     let columns = COLUMNS - FACT_INDENT;
     let lines: Vec<_> = wrap(value, columns).iter().map(|line| elide(line, columns)).collect();
     fact_of_lines(name, &lines)

@@ -3,11 +3,11 @@
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 /// Width of plain reports in columns.
-pub(super) const COLUMNS: usize = 80;
+pub(crate) const COLUMNS: usize = 80;
 
 /// Takes from the middle what does not fit `columns`: the beginning of a name says whose it is, the end what
 /// it does.
-pub(super) fn elide(text: &str, columns: usize) -> String {
+pub(crate) fn elide(text: &str, columns: usize) -> String {
     if text.width() <= columns {
         return text.to_owned();
     }
@@ -20,7 +20,7 @@ pub(super) fn elide(text: &str, columns: usize) -> String {
 }
 
 /// Cuts off at the end what does not fit.
-pub(super) fn truncate(text: &str, columns: usize) -> String {
+pub(crate) fn truncate(text: &str, columns: usize) -> String {
     if text.width() <= columns {
         return text.to_owned();
     }
@@ -44,7 +44,7 @@ fn prefix(characters: impl Iterator<Item = char>, columns: usize) -> String {
 
 /// Parts text into lines at blanks, but not between a number and what follows it (`1.2 MiB`); what is wider
 /// than a line gets one of its own.
-pub(super) fn wrap(text: &str, columns: usize) -> Vec<String> {
+pub(crate) fn wrap(text: &str, columns: usize) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
     for word in text.split(' ') {
         match words.last_mut() {

@@ -5,7 +5,7 @@
 //! [`FILES`].
 
 pub mod annotate;
-mod bars;
+pub(crate) mod bars;
 pub mod diff;
 pub mod escape;
 pub mod export;
@@ -22,11 +22,11 @@ mod json_resident;
 #[cfg(test)]
 mod json_schema;
 pub mod junit;
-mod label;
-mod layout;
+pub(crate) mod label;
+pub(crate) mod layout;
 pub mod leaks;
 pub mod live;
-mod processes;
+pub(crate) mod processes;
 mod resident;
 mod suppressions;
 pub mod text;

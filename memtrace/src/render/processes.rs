@@ -29,7 +29,7 @@ const NAMED: usize = 3;
 const LISTS: usize = 6;
 
 /// `12 processes, 9 living and 3 ended`.
-pub(super) fn counts(profile: &Profile) -> String {
+pub(crate) fn counts(profile: &Profile) -> String {
     let (all, living) = (profile.process_count(), profile.living());
     let seen = processes(all);
     match (living, all.saturating_sub(living)) {

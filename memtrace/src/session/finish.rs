@@ -4,6 +4,7 @@ use std::{
     fs::{self, File},
     io::{self, BufWriter, Write},
     path::Path,
+    sync::Arc,
     time::Duration,
 };
 
@@ -17,6 +18,7 @@ use super::{
     report::{Raw, Reporter},
     residency::Residency,
     signals::{self, Signals},
+    top,
     tracer::Tracer,
 };
 use crate::{
@@ -26,6 +28,7 @@ use crate::{
         self, File as Rendered, Measure,
         export::{self, Format},
     },
+    tui::Screen,
 };
 
 /// After this time something is shown that moves.
@@ -38,6 +41,8 @@ pub(super) struct Outputs {
     pub(super) residency: Residency,
     /// The live table under construction.
     pub(super) live: Option<JoinHandle<()>>,
+    /// The screen, when it stays until the user has seen the end.
+    pub(super) screen: Option<Screen>,
 }
 
 /// Stops listening, takes what is left, detaches, and reports. `true` when a check was asked for and failed.
@@ -54,6 +59,7 @@ pub(super) async fn finish(
         mut recorder,
         mut residency,
         live,
+        screen,
     } = outputs;
     tracer.ignore();
     collector.finish()?;
@@ -71,15 +77,12 @@ pub(super) async fn finish(
     // Taking the probes off frees the target from its cost, and waits in the kernel; naming frames needs the processor.
     let detached = tokio::task::spawn_blocking(move || tracer.detach());
     let settings = options.clone();
-    let report = move || -> anyhow::Result<bool> {
+    let report = move || -> anyhow::Result<_> {
         let profile = reporter.finish(raw, recorder)?;
-        write_reports(
-            &profile,
-            settings.output.as_deref(),
-            &settings.exports,
-            settings.measure,
-        )?;
-        Ok(profile.check_failed())
+        let failed = settings.output.as_deref().map_or_else(Vec::new, |directory| {
+            write_files(&profile, directory, &settings.exports, settings.measure)
+        });
+        Ok((Arc::new(profile), failed))
     };
     let reported = tokio::spawn(async move {
         // A live table that is being made, or waits for a terminal that is stopped, comes first. It is waited for here, where
@@ -91,15 +94,31 @@ pub(super) async fn finish(
             .await
             .context("making the report failed")?
     });
-    let result = with_progress(reported, signals).await;
+    let result = with_progress(reported, signals, screen.is_none()).await;
+    let result = match result {
+        Ok((profile, failed)) => {
+            if let Some(screen) = screen {
+                top::stay(screen, &profile, options, signals).await;
+            }
+            let output = options.output.clone();
+            let check_failed = profile.check_failed();
+            let printed = tokio::task::spawn_blocking(move || summarize(&profile, output.as_deref(), &failed));
+            with_progress(printed, signals, true).await.map(|()| check_failed)
+        }
+        Err(error) => Err(error),
+    };
     detached.await.context("taking the probes off failed")?;
     result
 }
 
-/// Waits for the reports; shows that something is going on when it takes long, and gives up when asked to.
-async fn with_progress<T>(mut reported: JoinHandle<anyhow::Result<T>>, signals: &mut Signals) -> anyhow::Result<T> {
+/// Waits for the reports; shows that something is going on when it takes long, where that `is_shown`, and gives up when asked to.
+async fn with_progress<T>(
+    mut reported: JoinHandle<anyhow::Result<T>>,
+    signals: &mut Signals,
+    is_shown: bool,
+) -> anyhow::Result<T> {
     let bar = ProgressBar::hidden();
-    let mut shown = false;
+    let mut shown = !is_shown;
     loop {
         tokio::select! {
             result = &mut reported => {
@@ -131,23 +150,32 @@ pub fn write_reports(
     exports: &[Format],
     measure: Measure,
 ) -> anyhow::Result<()> {
+    let failed = output.map_or_else(Vec::new, |directory| write_files(profile, directory, exports, measure));
+    summarize(profile, output, &failed)
+}
+
+/// Every file of a directory, those of other tools too; what could not be written and why, each.
+pub(super) fn write_files(profile: &Profile, directory: &Path, exports: &[Format], measure: Measure) -> Vec<String> {
     let mut failed = Vec::new();
-    if let Some(directory) = output {
-        let form = render::Options { measure };
-        let check_files = profile.check().map_or(&[][..], |_| render::CHECK_FILES);
-        for rendered in render::FILES.iter().chain(check_files) {
-            let path = directory.join(rendered.name);
-            if let Err(error) = write_file(&path, profile, *rendered, form) {
-                failed.push(format!("{}: {error}", path.display()));
-            }
-        }
-        for format in exports {
-            let path = directory.join(format.file);
-            if let Err(error) = replace(&path, |file| export::write(profile, *format, measure, file)) {
-                failed.push(format!("{}: {error}", path.display()));
-            }
+    let form = render::Options { measure };
+    let check_files = profile.check().map_or(&[][..], |_| render::CHECK_FILES);
+    for rendered in render::FILES.iter().chain(check_files) {
+        let path = directory.join(rendered.name);
+        if let Err(error) = write_file(&path, profile, *rendered, form) {
+            failed.push(format!("{}: {error}", path.display()));
         }
     }
+    for format in exports {
+        let path = directory.join(format.file);
+        if let Err(error) = replace(&path, |file| export::write(profile, *format, measure, file)) {
+            failed.push(format!("{}: {error}", path.display()));
+        }
+    }
+    failed
+}
+
+/// Prints the summary, and says which files could not be written.
+fn summarize(profile: &Profile, output: Option<&Path>, failed: &[String]) -> anyhow::Result<()> {
     let mut text = Vec::new();
     render::text::write(profile, &mut text).context("failed to make the summary")?;
     if output.is_none() && profile.sites.iter().any(|site| site.suspicion.is_some()) {

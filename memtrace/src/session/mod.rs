@@ -22,6 +22,7 @@ mod residency;
 mod sampling;
 mod setup;
 mod signals;
+mod top;
 mod tracer;
 mod unwinding;
 mod waiting;
@@ -37,6 +38,7 @@ pub use self::{
     finish::{replace, write_reports},
     preflight::{CANARY, canary},
     reading::{Lookup, Moment, Part, Reading, Span, When},
+    top::replay,
 };
 use self::{
     observe::{Observed, Subject},

@@ -4,6 +4,7 @@ use std::{
     io::IsTerminal as _,
     os::fd::AsFd as _,
     process::{Child, ExitStatus},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -19,19 +20,21 @@ use super::{
     report::{self, Reporter},
     setup::{self, Ready},
     signals::{self, Signals},
+    top::{self, LivePace},
     tracer::Tracer,
     waiting::YOUNG_NS,
-    watch::{Ends, Waited, readable},
+    watch::{Ends, Waited, readable, wait_for},
 };
 use crate::{
     clock::now_ns,
     options::Options,
-    profile::End,
+    profile::{End, Profile},
     symbolize::Symbolizer,
     target::{
         self,
         select::{self, Selection},
     },
+    tui::{Input, Inputs, Request, Screen},
 };
 
 /// How often the ring is looked at without being asked to. The BPF side wakes the collector at a quarter full; at two
@@ -77,6 +80,9 @@ pub(super) struct Loop<'a> {
     pub(super) lost_records: u64,
     /// How often it is still to be looked who is gone without a word.
     pub(super) looks: u32,
+    /// The screen's own side, when there is one.
+    inputs: Option<Inputs>,
+    pace: LivePace,
 }
 
 /// Observes until the duration is over, the user stops it, or the targets end; then reports.
@@ -87,12 +93,7 @@ pub(super) async fn observe(
     options: &Options,
 ) -> anyhow::Result<Observed> {
     let Subject { selection, mut child } = subject;
-    let mut ends = Ends::new();
-    for info in &ready.first {
-        let pid = info.pid;
-        let incarnation = ready.collector.processes.incarnation(pid).unwrap_or(0);
-        ends.add(Waited { pid, incarnation })?;
-    }
+    let ends = ends_of(&ready)?;
     let ring = ready
         .collector
         .ring()
@@ -106,7 +107,8 @@ pub(super) async fn observe(
         ready.first.first(),
         options.settings.clone(),
         Symbolizer::default(),
-    );
+    )
+    .with_modules(options.screen);
     let recorder = Recorder::begin(reporter.observed(), &ready.tracer, &mut ready.collector, options)?;
     ready.residency.begin(&ready.collector, &ready.tracer).await;
     ready.tracer.announce(&ready.what, &setup::allocators(&ready));
@@ -114,31 +116,24 @@ pub(super) async fn observe(
     budget::start(&mut ready.tracer, &mut ready.collector)?;
 
     // From here on: on a busy machine attaching may take longer than a short observation.
-    let now = Instant::now();
-    let deadline = options.duration.map(|duration| now + duration);
-    let mut run = Loop {
-        tracer: ready.tracer,
-        collector: ready.collector,
-        outputs: Outputs {
-            reporter,
-            recorder,
-            residency: ready.residency,
-            live: None,
-        },
-        selection,
-        options,
-        ends,
-        first_event: false,
-        lost_at: now,
-        sampled_at: now,
-        looked: false,
-        lost_records: 0,
-        looks: 0,
+    let deadline = options.duration.map(|duration| Instant::now() + duration);
+    let outputs = Outputs {
+        reporter,
+        recorder,
+        residency: ready.residency,
+        live: None,
+        screen: None,
     };
+    let mut run = Loop::new(ready.tracer, ready.collector, outputs, selection, options, ends);
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut table = interval(options.interval);
-    table.tick().await;
+    table.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut screen = run.open_screen()?;
+    if screen.is_none() {
+        // A screen shows something at once.
+        table.tick().await;
+    }
     let show = std::io::stdout().is_terminal();
     let mut interrupted = false;
     let end = loop {
@@ -158,6 +153,10 @@ pub(super) async fn observe(
                 None if signals::ends(signal) => break End::Interrupted,
                 None => {}
             },
+            request = top::asked(&mut screen) => match request {
+                Request::Save(profile) => run.save(profile),
+                Request::Leave | Request::Seek(_) => break End::Interrupted,
+            },
             process = run.ends.next() => run.ended(process),
             () = until(deadline) => break End::Duration,
             _ = table.tick(), if show => run.show(),
@@ -168,6 +167,11 @@ pub(super) async fn observe(
     };
     if let Some(task) = diagnostics {
         task.abort();
+    }
+    match end {
+        // Who wants to leave is not kept.
+        End::Interrupted => top::close(screen),
+        _ => run.outputs.screen = screen,
     }
     let status = match (&end, &mut child) {
         (End::Exited(_), Some(child)) => child.try_wait().context("failed to learn the program's exit status")?,
@@ -188,7 +192,45 @@ pub(super) async fn observe(
     Ok(Observed { status, check_failed })
 }
 
-impl Loop<'_> {
+/// Waits for the ends of those that it begins with.
+fn ends_of(ready: &Ready) -> anyhow::Result<Ends> {
+    let mut ends = Ends::new();
+    for info in &ready.first {
+        let pid = info.pid;
+        let incarnation = ready.collector.processes.incarnation(pid).unwrap_or(0);
+        ends.add(Waited { pid, incarnation })?;
+    }
+    Ok(ends)
+}
+
+impl<'a> Loop<'a> {
+    fn new(
+        tracer: Tracer,
+        collector: Collector,
+        outputs: Outputs,
+        selection: Selection,
+        options: &'a Options,
+        ends: Ends,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            tracer,
+            collector,
+            outputs,
+            selection,
+            options,
+            ends,
+            first_event: false,
+            lost_at: now,
+            sampled_at: now,
+            looked: false,
+            lost_records: 0,
+            looks: 0,
+            inputs: None,
+            pace: LivePace::default(),
+        }
+    }
+
     /// Takes a batch from the ring; `true` when there may be more.
     fn drain(&mut self) -> bool {
         let more = self.collector.drain();
@@ -283,9 +325,10 @@ impl Loop<'_> {
 
     /// Shows the live table; naming frames takes time, so it is made aside, and left out when the last is not done.
     fn show(&mut self) {
-        if self.outputs.live.as_ref().is_some_and(|live| !live.is_finished()) {
+        if self.outputs.live.as_ref().is_some_and(|live| !live.is_finished()) || self.pace.rests() {
             return;
         }
+        let begun = Instant::now();
         if let Err(error) = self.collector.sweep(u64::MAX) {
             log::debug!("the live table is without the youngest blocks: {error}");
         }
@@ -298,7 +341,33 @@ impl Loop<'_> {
             None,
         );
         let reporter = self.outputs.reporter.clone();
-        self.outputs.live = Some(tokio::task::spawn_blocking(move || reporter.show_live(raw)));
+        let Some(inputs) = self.inputs.clone() else {
+            self.outputs.live = Some(tokio::task::spawn_blocking(move || reporter.show_live(raw)));
+            return;
+        };
+        let pace = self.pace.after(begun.elapsed());
+        self.outputs.live = Some(tokio::task::spawn_blocking(move || {
+            let begun = Instant::now();
+            if let Ok(profile) = reporter.finish(raw, None) {
+                // A screen that is closed shows nothing.
+                let _closed = inputs.send(Input::Profile(Arc::new(profile)));
+            }
+            pace.made_in(begun.elapsed());
+        }));
+    }
+
+    /// The screen, if one is asked for.
+    fn open_screen(&mut self) -> anyhow::Result<Option<Screen>> {
+        let screen = self.options.screen.then(|| Screen::open(None)).transpose()?;
+        self.inputs = screen.as_ref().map(|screen| screen.inputs().clone());
+        Ok(screen)
+    }
+
+    /// Writes what the screen shows.
+    fn save(&self, profile: Arc<Profile>) {
+        if let Some(inputs) = &self.inputs {
+            top::save(profile, self.options, inputs.clone());
+        }
     }
 }
 
@@ -311,32 +380,5 @@ async fn until(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => sleep_until(deadline.into()).await,
         None => std::future::pending().await,
-    }
-}
-
-/// Waits for the program after the report, as its parent must.
-async fn wait_for(mut child: Child, signals: &mut Signals) -> anyhow::Result<Option<ExitStatus>> {
-    let mut ends = Ends::new();
-    if let Some(status) = child.try_wait().context("failed to learn the program's exit status")? {
-        return Ok(Some(status));
-    }
-    ends.add(Waited {
-        pid: child.id(),
-        incarnation: 0,
-    })?;
-    let mut asked = false;
-    loop {
-        tokio::select! {
-            signal = signals.next() => {
-                if asked && signals::ends(signal) {
-                    return Ok(None);
-                }
-                asked |= signals::ends(signal);
-                signals::pass_on(signal, &child);
-            }
-            _ = ends.next() => {
-                return child.try_wait().context("failed to learn the program's exit status");
-            }
-        }
     }
 }

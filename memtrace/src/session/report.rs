@@ -163,6 +163,8 @@ pub(super) struct Reporter {
     symbolizer: Arc<Mutex<Symbolizer>>,
     target: Target,
     settings: Settings,
+    /// Whether the files that frames are in are told also while the observation goes on.
+    with_modules: bool,
 }
 
 impl Reporter {
@@ -191,7 +193,13 @@ impl Reporter {
             symbolizer: Arc::new(Mutex::new(symbolizer)),
             target,
             settings,
+            with_modules: false,
         }
+    }
+
+    /// The same, with profiles that are whole while the observation goes on.
+    pub(super) fn with_modules(self, with_modules: bool) -> Self {
+        Self { with_modules, ..self }
     }
 
     /// The profile, and the recording's end when there is one.
@@ -253,7 +261,7 @@ impl Reporter {
             .collect();
         let target = self.target(&raw);
         // A live table has no use for them, and they cost reading.
-        let modules = if raw.end.is_some() {
+        let modules = if raw.end.is_some() || self.with_modules {
             mapped::modules(&raw)
         } else {
             Vec::new()

@@ -1,6 +1,9 @@
 //! Waits for the ends of processes.
 
-use std::os::fd::OwnedFd;
+use std::{
+    os::fd::OwnedFd,
+    process::{Child, ExitStatus},
+};
 
 use anyhow::Context as _;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -8,6 +11,8 @@ use tokio::{
     io::{Interest, unix::AsyncFd},
     sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
 };
+
+use super::signals::{self, Signals};
 
 /// A process that is waited for.
 #[derive(Clone, Copy, Debug)]
@@ -86,4 +91,31 @@ impl Ends {
 )]
 pub(super) fn readable(fd: OwnedFd) -> std::io::Result<AsyncFd<OwnedFd>> {
     AsyncFd::with_interest(fd, Interest::READABLE)
+}
+
+/// Waits for the program after the report, as its parent must.
+pub(super) async fn wait_for(mut child: Child, signals: &mut Signals) -> anyhow::Result<Option<ExitStatus>> {
+    let mut ends = Ends::new();
+    if let Some(status) = child.try_wait().context("failed to learn the program's exit status")? {
+        return Ok(Some(status));
+    }
+    ends.add(Waited {
+        pid: child.id(),
+        incarnation: 0,
+    })?;
+    let mut asked = false;
+    loop {
+        tokio::select! {
+            signal = signals.next() => {
+                if asked && signals::ends(signal) {
+                    return Ok(None);
+                }
+                asked |= signals::ends(signal);
+                signals::pass_on(signal, &child);
+            }
+            _ = ends.next() => {
+                return child.try_wait().context("failed to learn the program's exit status");
+            }
+        }
+    }
 }

@@ -26,6 +26,7 @@ mod sampling;
 mod seccomp;
 mod stacks;
 mod targets_bad;
+mod top;
 mod unwind;
 mod unwind_code;
 mod unwind_real;

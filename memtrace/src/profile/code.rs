@@ -1,0 +1,154 @@
+//! Sums by the code that sites go through: by function, and by module.
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::{Amount, Frame, FrameIndex, Profile, Site};
+
+/// What frames are added up by.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Unit {
+    /// A function of a module; without a symbol the place.
+    Function,
+    /// A file.
+    Module,
+}
+
+/// A function or a module with its sums. Sums of files and reserved address space are no part of it.
+#[derive(Clone, Debug)]
+pub struct CodeSums {
+    /// The first of its frames, or `None` for sites without a frame.
+    pub frame: Option<FrameIndex>,
+    /// Live bytes of the sites that it asked for itself: the innermost frame that is not plumbing is of it.
+    pub own: Amount,
+    /// Live bytes of all sites that go through it, each counted once however often it is in the stack.
+    pub total: Amount,
+    /// Change of `total` in bytes per second: the sum of the sites' own.
+    pub growth_bytes_per_second: f64,
+    /// Those sites, as indices into [`Profile::sites`], in their order.
+    pub sites: Vec<usize>,
+}
+
+/// What tells units apart: its name, the module and, without a symbol, the offset.
+type Key<'a> = (Option<&'a str>, &'a str, u64);
+
+fn key(unit: Unit, frame: &Frame) -> Key<'_> {
+    match (unit, frame.function.as_deref()) {
+        (Unit::Module, _) => (None, &frame.module, 0),
+        (Unit::Function, Some(function)) => (Some(function), &frame.module, 0),
+        (Unit::Function, None) => (None, &frame.module, frame.offset),
+    }
+}
+
+impl Profile {
+    /// Sums by function or module, most live bytes first. The allocator's own frames and those that only pass a request on are left out,
+    /// as everywhere, where there are others.
+    pub fn by_code(&self, unit: Unit) -> Vec<CodeSums> {
+        let mut all: Vec<CodeSums> = Vec::new();
+        let mut known: FxHashMap<Option<Key<'_>>, usize> = FxHashMap::default();
+        let mut through: FxHashSet<usize> = FxHashSet::default();
+        for (number, site) in self.sites.iter().enumerate() {
+            if !site.op.class().is_memory() {
+                continue;
+            }
+            let frames = self.calling_frames(site);
+            let keys = frames
+                .iter()
+                .map(|&(index, frame)| (Some(index), Some(key(unit, frame))));
+            // A site without a frame is of a unit without a name, so that the sums are whole.
+            let none = frames.is_empty().then_some((None, None));
+            through.clear();
+            for (level, (frame, key)) in keys.chain(none).enumerate() {
+                let index = *known.entry(key).or_insert_with(|| {
+                    all.push(CodeSums {
+                        frame,
+                        own: Amount::default(),
+                        total: Amount::default(),
+                        growth_bytes_per_second: 0.0,
+                        sites: Vec::new(),
+                    });
+                    all.len() - 1
+                });
+                let sums = &mut all[index];
+                if level == 0 {
+                    sums.own = sums.own.plus(site.live);
+                }
+                if through.insert(index) {
+                    sums.total = sums.total.plus(site.live);
+                    sums.growth_bytes_per_second += site.growth_bytes_per_second;
+                    sums.sites.push(number);
+                }
+            }
+        }
+        // The sort is stable: among equals the one that is found first in the sites' order is first.
+        all.sort_by_key(|sums| std::cmp::Reverse((sums.total.bytes, sums.own.bytes)));
+        all
+    }
+
+    /// As [`Profile::calling_stack`], with the indices.
+    fn calling_frames(&self, site: &Site) -> Vec<(FrameIndex, &Frame)> {
+        let stack = site.stack.and_then(|stack| self.stacks.get(stack));
+        let frame = |&index: &FrameIndex| Some((index, self.frames.get(usize::try_from(index).ok()?)?));
+        let frames: Vec<_> = stack.into_iter().flatten().filter_map(frame).collect();
+        let first = frames.iter().position(|(_, frame)| !frame.is_plumbing()).unwrap_or(0);
+        frames[first..].to_vec()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use memtrace_common::op::Op;
+
+    use super::*;
+    use crate::profile::fixture::{self, SiteSpec, frame};
+
+    fn named(profile: &Profile, unit: Unit) -> Vec<(String, u64, u64)> {
+        let name = |sums: &CodeSums| {
+            let frame = sums.frame.map(|index| &profile.frames[index as usize]);
+            let name = frame.map(|frame| match unit {
+                Unit::Function => frame.function.clone().unwrap_or_default(),
+                Unit::Module => frame.module.clone(),
+            });
+            (name.unwrap_or_default(), sums.own.bytes, sums.total.bytes)
+        };
+        profile.by_code(unit).iter().map(name).collect()
+    }
+
+    #[test]
+    fn every_site_is_counted_once_in_each_function_it_goes_through() {
+        let profile = fixture::profile([
+            SiteSpec::new(Op::Malloc).live(100, 1).stack([
+                frame("malloc", "libc"),
+                frame("walk", "app"),
+                frame("walk", "app"),
+                frame("main", "app"),
+            ]),
+            SiteSpec::new(Op::Malloc)
+                .live(30, 1)
+                .stack([frame("copy", "lib"), frame("main", "app")]),
+            SiteSpec::new(Op::Malloc).live(7, 1),
+        ]);
+        assert_eq!(
+            named(&profile, Unit::Function),
+            [
+                ("main".into(), 0, 130),
+                ("walk".into(), 100, 100),
+                ("copy".into(), 30, 30),
+                (String::new(), 7, 7)
+            ]
+        );
+        assert_eq!(
+            named(&profile, Unit::Module),
+            [("app".into(), 100, 130), ("lib".into(), 30, 30), (String::new(), 7, 7)]
+        );
+    }
+
+    #[test]
+    fn own_sums_are_all_that_is_live() {
+        for (name, profile) in fixture::all() {
+            for unit in [Unit::Function, Unit::Module] {
+                let own: u64 = profile.by_code(unit).iter().map(|sums| sums.own.bytes).sum();
+                assert_eq!(own, profile.totals.live.bytes, "{name}");
+            }
+        }
+    }
+}
