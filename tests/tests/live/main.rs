@@ -15,6 +15,7 @@ mod launch;
 mod lifecycle;
 mod links;
 mod loss;
+mod moments;
 mod once;
 mod output;
 mod pairs;
