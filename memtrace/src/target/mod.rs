@@ -2,6 +2,7 @@
 
 pub mod cgroup;
 pub mod container;
+pub mod hold;
 pub mod launch;
 pub mod select;
 
