@@ -1,11 +1,6 @@
 //! Copies of a process's memory.
 
-use std::{
-    fs::File,
-    io,
-    ops::Range,
-    os::unix::fs::FileExt as _,
-};
+use std::{fs::File, io, ops::Range, os::unix::fs::FileExt as _};
 
 /// The memory of a process, open for reading. It stays that of the program which ran when it was opened: after an `exec`
 /// nothing can be read of it any more.

@@ -15,6 +15,7 @@ pub mod pages;
 pub mod smaps;
 mod space;
 pub mod stack_pointers;
+pub mod syscalls;
 pub mod threads;
 
 pub use self::{

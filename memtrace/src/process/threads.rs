@@ -122,10 +122,7 @@ mod tests {
         assert_eq!(place("running\n"), None);
         assert_eq!(place(""), None);
         let (sp, ip) = (0x7ff8, 0x22ad);
-        assert_eq!(
-            place("-1 0x7ff8 0x22ad\n"),
-            Some(Place::Blocked { call: None, sp, ip })
-        );
+        assert_eq!(place("-1 0x7ff8 0x22ad\n"), Some(Place::Blocked { call: None, sp, ip }));
         assert_eq!(
             place("202 0x3 0x1 0x2 0x3 0x4 0x5 0x7ff8 0x22ad\n"),
             Some(Place::Blocked {

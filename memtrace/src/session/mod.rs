@@ -3,6 +3,7 @@
 mod budget;
 mod collector;
 mod description;
+mod dump;
 mod finish;
 mod frames;
 mod health;
@@ -35,6 +36,7 @@ use tokio::runtime::{self, Runtime};
 
 pub use self::{
     budget::{TRIAL, trial},
+    dump::dump,
     finish::{replace, write_reports},
     preflight::{CANARY, canary},
     reading::{Lookup, Moment, Part, Reading, Span, When},

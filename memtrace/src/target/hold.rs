@@ -130,7 +130,11 @@ fn stopped(tid: u32, until: Instant) -> Result<Option<i32>, HoldError> {
     let options = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
     for asked in 0.. {
         match waitid(WaitId::Pid(tid), options) {
-            Ok(Some(status)) => return status.trapping_signal().map_or_else(|| ended(status), |code| Ok(Some(signal(code)))),
+            Ok(Some(status)) => {
+                return status
+                    .trapping_signal()
+                    .map_or_else(|| ended(status), |code| Ok(Some(signal(code))));
+            }
             Ok(None) => {}
             Err(rustix::io::Errno::INTR) => continue,
             // It became the process's only thread under another number, by `exec`.

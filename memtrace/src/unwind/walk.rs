@@ -84,11 +84,7 @@ pub struct Walk {
 }
 
 /// Walks a stack. `found` says what is at an address (avma), `word` what is in the stack at one.
-pub fn walk(
-    from: Registers,
-    found: impl FnMut(u64) -> Found,
-    word: impl Fn(u64) -> Option<u64>,
-) -> Walk {
+pub fn walk(from: Registers, found: impl FnMut(u64) -> Found, word: impl Fn(u64) -> Option<u64>) -> Walk {
     let mut walker = Walker {
         frames: vec![Frame {
             pc: from.ip,
@@ -238,7 +234,9 @@ mod tests {
     fn walked(bp: Option<u64>, rules: &[Found], words: &[u64]) -> (Vec<u64>, End) {
         let from = Registers { ip: 100, sp: SP, bp };
         let found = |pc: u64| {
-            let rule = (pc / 100).checked_sub(1).and_then(|at| rules.get(usize::try_from(at).unwrap()));
+            let rule = (pc / 100)
+                .checked_sub(1)
+                .and_then(|at| rules.get(usize::try_from(at).unwrap()));
             rule.copied().unwrap_or(Found::Nothing)
         };
         let word = |at: u64| {
@@ -271,7 +269,10 @@ mod tests {
         // Saved on the way, it is known.
         let saves = Found::Code(Rule::new(Cfa::Rsp, 24, Rbp::AtCfa, -24));
         let words = [SP + 24, 0, 250, 0, 350];
-        assert_eq!(walked(None, &[saves, by_rbp, END], &words), (vec![100, 249, 349], End::Start));
+        assert_eq!(
+            walked(None, &[saves, by_rbp, END], &words),
+            (vec![100, 249, 349], End::Start)
+        );
     }
 
     #[test]
@@ -279,13 +280,19 @@ mod tests {
         assert_eq!(walked(None, &[rsp(8)], &[]), (vec![100], End::Missing(SP)));
         assert_eq!(walked(None, &[rsp(8)], &[0]), (vec![100], End::Start));
         assert_eq!(walked(None, &[rsp(8)], &[999]), (vec![100], End::NoCode));
-        assert_eq!(walked(None, &[rsp(8), Found::Trampoline], &[250]), (vec![100], End::Replaced));
+        assert_eq!(
+            walked(None, &[rsp(8), Found::Trampoline], &[250]),
+            (vec![100], End::Replaced)
+        );
         assert_eq!(walked(None, &[rsp(0)], &[0]), (vec![100], End::Unsupported));
         let none = Found::Code(Rule::NONE);
         assert_eq!(walked(None, &[none], &[]), (vec![100], End::NoFramePointer));
         assert_eq!(walked(Some(0), &[none], &[]), (vec![100], End::Start));
         assert_eq!(walked(Some(SP - 8), &[none], &[]), (vec![100], End::NoTable));
-        assert_eq!(walked(None, &[Found::Code(Rule::UNSUPPORTED)], &[]), (vec![100], End::Unsupported));
+        assert_eq!(
+            walked(None, &[Found::Code(Rule::UNSUPPORTED)], &[]),
+            (vec![100], End::Unsupported)
+        );
     }
 
     #[test]
