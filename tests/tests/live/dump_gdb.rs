@@ -50,7 +50,8 @@ fn a_program_with_several_threads() {
     require_tool!("gdb");
     for name in ["dump", "dump-fp"] {
         let program = Program::start(name, &["rests"]);
-        assert_as_gdb(program.pid(), 4);
+        // gdb stops them all, which ends one call of `epoll_wait` and with it a thread.
+        assert_as_gdb(program.pid(), 3);
         assert!(program.end().0.success());
     }
 }

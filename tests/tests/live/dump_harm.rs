@@ -61,7 +61,7 @@ fn dumped_often(name: &str, times: usize) -> (u64, u64) {
 #[test]
 fn a_busy_program_stays_right() {
     require_root!();
-    let (stopped, interrupted) = dumped_often("dump", 250);
+    let (stopped, interrupted) = dumped_often("dump", 30);
     assert!(
         interrupted <= stopped,
         "only a thread that is stopped can be interrupted"
@@ -71,7 +71,7 @@ fn a_busy_program_stays_right() {
 #[test]
 fn a_busy_program_with_frame_pointers_stays_right() {
     require_root!();
-    let (stopped, interrupted) = dumped_often("dump-fp", 250);
+    let (stopped, interrupted) = dumped_often("dump-fp", 100);
     assert!(interrupted <= stopped);
 }
 

@@ -1,6 +1,8 @@
 //! The stacks of all threads as text: threads with equal stacks that wait in the same are one entry.
 
 pub mod json;
+#[cfg(test)]
+mod tests;
 
 use std::io::{self, Write};
 
