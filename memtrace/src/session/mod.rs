@@ -11,6 +11,7 @@ mod hooks;
 mod listed;
 mod loading;
 mod mapped;
+mod naming;
 mod observe;
 mod own_child;
 mod preflight;

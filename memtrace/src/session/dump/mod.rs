@@ -15,6 +15,7 @@ use self::{
     rules::Rules,
     thread::{Process, Stack},
 };
+use super::naming;
 use crate::{
     message,
     process::{AddressSpace, Location, Memory, Modules, threads::threads},
@@ -105,7 +106,7 @@ impl<'n> Names<'n> {
         let walks = stacks.iter().filter_map(|stack| stack.walk.as_ref());
         let pcs = walks.flat_map(|walk| &walk.frames).map(|frame| frame.pc);
         let locations: FxHashMap<u64, Location> = pcs.filter_map(|pc| Some((pc, space.locate(pc)?))).collect();
-        symbolizer.resolve(&space.modules(), locations.values().copied());
+        naming::resolve(symbolizer, &space.modules(), locations.values().copied());
         Self {
             symbolizer,
             locations,

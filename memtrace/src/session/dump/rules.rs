@@ -4,6 +4,7 @@ use rustc_hash::FxHashMap;
 
 use crate::{
     process::{AddressSpace, Code, Modules},
+    progress::{self, Total},
     unwind::{Pruning, Segment, Table, walk::Found},
 };
 use memtrace_common::unwind::Rule;
@@ -88,6 +89,7 @@ fn make(modules: &Modules, index: u32, notes: &mut Vec<String>) -> Known {
     let Some(file) = module.file() else {
         return Known::Nothing;
     };
+    let _stage = progress::stage(format!("reading unwind information of {}", module.name), Total::Unknown);
     // A thread that is stopped may be at any instruction.
     match Table::build_with(file, Pruning::None, &[]) {
         Ok(table) if table.is_empty() => Known::Nothing,

@@ -12,6 +12,7 @@ use std::{
     fs::File,
     io::{BufReader, Read, Seek},
     path::{Path, PathBuf},
+    sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -32,18 +33,27 @@ use super::report::{Raw, Reporter, lost};
 use crate::{
     ledger::Snapshot,
     profile::{self, Cost, Process, Profile, Resident, Settings, Target},
+    progress::{self, Total, Watched},
     store::{Known, Outline, Session, State, content::Sums},
     symbolize::Symbolizer,
     units,
 };
 
+/// What is said while it takes long.
+fn reading(path: &Path) -> String {
+    format!("reading {}", path.display())
+}
+
 /// A recording that is read.
-pub struct Reading<R = BufReader<File>> {
+pub struct Reading<R = BufReader<Watched<File>>> {
     session: Session<R>,
     path: PathBuf,
     span: Span,
     /// Names that were found as it was recorded, and what was found since.
     symbolizer: Symbolizer,
+    /// How far into the file the reader is, of how many bytes; both stay 0 where that is not known.
+    at: Arc<AtomicU64>,
+    bytes: u64,
 }
 
 impl Reading {
@@ -53,10 +63,19 @@ impl Reading {
     /// A file that cannot be read, or is no recording.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
         let file = File::open(path).with_context(|| failed(path))?;
-        if file.metadata().with_context(|| failed(path))?.is_dir() {
+        let metadata = file.metadata().with_context(|| failed(path))?;
+        if metadata.is_dir() {
             bail!("{} is a directory: name the recording itself", path.display());
         }
-        Self::new(BufReader::with_capacity(1 << 16, file), path)
+        let at = Arc::new(AtomicU64::new(0));
+        let bytes = metadata.len();
+        let _stage = progress::stage_at(reading(path), Total::Bytes(bytes), Arc::clone(&at));
+        let file = BufReader::with_capacity(1 << 16, Watched::new(file, Arc::clone(&at)));
+        Ok(Self {
+            at,
+            bytes,
+            ..Self::new(file, path)?
+        })
     }
 }
 
@@ -74,6 +93,8 @@ impl<R: Read + Seek> Reading<R> {
             path: path.to_owned(),
             symbolizer: Symbolizer::with_names(names.iter().flat_map(resolve::named)),
             session,
+            at: Arc::default(),
+            bytes: 0,
         })
     }
 
@@ -93,6 +114,11 @@ impl<R: Read + Seek> Reading<R> {
     /// A moment that is not in the recording, or that it cannot tell about; or a file that is damaged.
     pub fn profile(&mut self, part: &Part, settings: Settings, lookup: &Lookup) -> anyhow::Result<Profile> {
         let (whole, path) = (self.path.clone(), self.path.display().to_string());
+        let total = match self.bytes {
+            0 => Total::Unknown,
+            bytes => Total::Bytes(bytes),
+        };
+        let _stage = progress::stage_at(reading(&whole), total, Arc::clone(&self.at));
         let failed = || failed(&whole);
         let start_ns = self.session.outline.start.started_ns;
         let to_ns = self.moment(part.to)?;
