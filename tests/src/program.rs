@@ -77,6 +77,18 @@ impl Program {
         })
     }
 
+    /// Waits until the program has printed something, in whatever line.
+    pub fn expect_anywhere(&self, text: &str) {
+        let found = wait_until(PATIENCE, || self.output.text().contains(text).then_some(()));
+        found.unwrap_or_else(|| {
+            panic!(
+                "process {} did not print {text:?} but: {}",
+                self.pid(),
+                self.output.text()
+            )
+        });
+    }
+
     /// Waits until the program has done its work, and returns what it knows.
     pub fn truth(&self) -> Truth {
         let truth = Truth::from_line(&self.expect("truth "));

@@ -138,7 +138,7 @@ impl<F: FnMut(u64) -> Found, W: Fn(u64) -> Option<u64>> Walker<F, W> {
             Cfa::DerefRsp => self.dereferenced(self.sp, rule)?,
             Cfa::DerefRbp => self.dereferenced(self.bp()?, rule)?,
             Cfa::End => return Err(End::Start),
-            Cfa::Signal => return self.from_signal(),
+            Cfa::Signal => return self.leave_signal(),
             Cfa::Unsupported => return Err(End::Unsupported),
         };
         // Stacks grow down, and a frame has a return address at least.
@@ -211,7 +211,7 @@ impl<F: FnMut(u64) -> Found, W: Fn(u64) -> Option<u64>> Walker<F, W> {
     }
 
     /// Goes on with the registers that a signal interrupted. The stack may be another one: it need not grow.
-    fn from_signal(&mut self) -> Result<(), End> {
+    fn leave_signal(&mut self) -> Result<(), End> {
         let at = |offset| self.word(self.sp.wrapping_add(offset));
         let (bp, sp, ip) = (at(SIGNAL_BP)?, at(SIGNAL_SP)?, at(SIGNAL_IP)?);
         self.bp = Some(bp);
@@ -241,7 +241,7 @@ mod tests {
         };
         let word = |at: u64| {
             let index = usize::try_from(at.checked_sub(SP)? / 8).ok()?;
-            words.get(index).copied().filter(|_| at % 8 == 0)
+            words.get(index).copied().filter(|_| at.is_multiple_of(8))
         };
         let walk = walk(from, found, word);
         (walk.frames.iter().map(|frame| frame.pc).collect(), walk.end)

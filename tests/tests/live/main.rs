@@ -23,6 +23,7 @@ mod once;
 mod output;
 mod pairs;
 mod processes;
+mod progress;
 mod real;
 mod record;
 mod resident;

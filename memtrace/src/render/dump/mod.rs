@@ -149,7 +149,7 @@ fn frames(stack: &DumpedStack, out: &mut dyn Write) -> io::Result<()> {
     if stack.by_frame_pointer > 0 {
         writeln!(
             out,
-            "  note: code without unwind information was left by frame pointer {} times; callers may be missing there",
+            "  note: frames of code without unwind information were left by frame pointer ({} of them); callers may be missing there",
             stack.by_frame_pointer
         )?;
     }

@@ -79,7 +79,7 @@ prog (pid 42), 4 threads: /bin/prog
 thread 42 work\\u{a}er: running
    0 [no symbol] in prog\\u{1b}[2J+0x1234
    1 main in prog\\u{1b}[2J+0x1234
-  note: code without unwind information was left by frame pointer 1 times; callers may be missing there
+  note: frames of code without unwind information were left by frame pointer (1 of them); callers may be missing there
   [no further: the code has no unwind information, and its frame pointer leads nowhere]
 
 thread 45 work\\u{a}er: in uninterruptible sleep

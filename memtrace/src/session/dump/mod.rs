@@ -146,11 +146,10 @@ impl<'n> Names<'n> {
                 .unwrap_or(u32::MAX),
         };
         let next = self.stacks.len();
-        let number = *self.numbers.entry(stack).or_insert_with_key(|stack| {
+        *self.numbers.entry(stack).or_insert_with_key(|stack| {
             self.stacks.push(stack.clone());
             next
-        });
-        number
+        })
     }
 
     /// The frames of a walk, with those that were inlined into them.

@@ -1,6 +1,7 @@
 //! Reads session files: profiles of any moment or part of a recording, on any machine, without privileges.
 
 mod exact;
+mod open;
 mod part;
 mod replay;
 mod resolve;
@@ -21,6 +22,7 @@ use memtrace_common::Counter;
 
 use self::{
     exact::Found,
+    open::reading,
     since::since,
     snapshot::{Histories, MOMENTS, snapshot},
 };
@@ -39,11 +41,6 @@ use crate::{
     units,
 };
 
-/// What is said while it takes long.
-fn reading(path: &Path) -> String {
-    format!("reading {}", path.display())
-}
-
 /// A recording that is read.
 pub struct Reading<R = BufReader<Watched<File>>> {
     session: Session<R>,
@@ -54,29 +51,6 @@ pub struct Reading<R = BufReader<Watched<File>>> {
     /// How far into the file the reader is, of how many bytes; both stay 0 where that is not known.
     at: Arc<AtomicU64>,
     bytes: u64,
-}
-
-impl Reading {
-    /// Opens a recording.
-    ///
-    /// # Errors
-    /// A file that cannot be read, or is no recording.
-    pub fn open(path: &Path) -> anyhow::Result<Self> {
-        let file = File::open(path).with_context(|| failed(path))?;
-        let metadata = file.metadata().with_context(|| failed(path))?;
-        if metadata.is_dir() {
-            bail!("{} is a directory: name the recording itself", path.display());
-        }
-        let at = Arc::new(AtomicU64::new(0));
-        let bytes = metadata.len();
-        let _stage = progress::stage_at(reading(path), Total::Bytes(bytes), Arc::clone(&at));
-        let file = BufReader::with_capacity(1 << 16, Watched::new(file, Arc::clone(&at)));
-        Ok(Self {
-            at,
-            bytes,
-            ..Self::new(file, path)?
-        })
-    }
 }
 
 impl<R: Read + Seek> Reading<R> {
