@@ -17,6 +17,10 @@ use std::{
 };
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio::{
+    runtime::Runtime,
+    signal::unix::{self, SignalKind},
+};
 
 use self::model::Model;
 pub use self::{model::Total, watched::Watched};
@@ -161,10 +165,8 @@ impl Screen {
 
     fn show(&mut self, line: String) {
         if !self.listens && !SIGNALS_ARE_TAKEN.load(Ordering::Relaxed) {
-            self.listens = thread::Builder::new()
-                .name("interrupt".into())
-                .spawn(end_when_asked)
-                .is_ok();
+            // Before the line is there: it must not outlive who drew it.
+            self.listens = listen().is_ok();
         }
         let bar = self.bar.get_or_insert_with(|| {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
@@ -198,11 +200,22 @@ fn draw() {
     }
 }
 
+/// Waits for Ctrl-C from now on, in a thread.
+fn listen() -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let interrupts = {
+        let _inside = runtime.enter();
+        unix::signal(SignalKind::interrupt())?
+    };
+    let wait = move || end_when_asked(&runtime, interrupts);
+    thread::Builder::new().name("interrupt".into()).spawn(wait)?;
+    Ok(())
+}
+
 /// Waits for Ctrl-C, takes the line away and ends memtrace, as the signal would have.
-fn end_when_asked() {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let asked = runtime.map(|runtime| runtime.block_on(tokio::signal::ctrl_c()));
-    if matches!(asked, Ok(Ok(()))) {
+fn end_when_asked(runtime: &Runtime, mut interrupts: unix::Signal) {
+    let asked = runtime.block_on(interrupts.recv());
+    if asked.is_some() {
         BOARD.clear();
         #[expect(
             clippy::exit,
