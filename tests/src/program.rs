@@ -64,6 +64,12 @@ impl Program {
             .expect("the program reads its input");
     }
 
+    /// Sends a key of a terminal: no line.
+    pub fn press(&mut self, key: u8) {
+        let input = self.input.as_mut().expect("the input is still open");
+        input.write_all(&[key]).expect("the program reads its input");
+    }
+
     /// Tells the program to go on.
     pub fn go(&mut self) {
         self.send("go");

@@ -19,10 +19,9 @@ use rustix::process::Signal;
 /// A number after a word of a line `done N interrupted M`.
 fn said(output: &str, word: &str) -> u64 {
     let mut words = output.split_whitespace().skip_while(|found| *found != word);
-    words
-        .nth(1)
-        .and_then(|number| number.parse().ok())
-        .unwrap_or_else(|| panic!("{word} is not in {output}"))
+    let number = words.nth(1).and_then(|number| number.parse().ok());
+    assert!(number.is_some(), "{word} is not in {output}");
+    number.unwrap_or_default()
 }
 
 /// A line of a process's `status`.
@@ -54,7 +53,7 @@ fn dumped_often(name: &str, times: usize) -> (u64, u64) {
     println!(
         "{name}: {times} dumps, {resting} stacks at rest, {stopped} stopped; {done} rounds, {interrupted} calls interrupted"
     );
-    assert!(done > 100 && stopped > 0, "{output}");
+    assert!(done > 100, "{output}");
     (stopped, interrupted)
 }
 
@@ -72,6 +71,8 @@ fn a_busy_program_stays_right() {
 fn a_busy_program_with_frame_pointers_stays_right() {
     require_root!();
     let (stopped, interrupted) = dumped_often("dump-fp", 100);
+    // Its stacks cannot be told without.
+    assert!(stopped >= 100, "{stopped}");
     assert!(interrupted <= stopped);
 }
 

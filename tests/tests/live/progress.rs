@@ -1,6 +1,6 @@
 //! What takes long says so on a terminal, and nowhere else.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command, thread, time::Duration};
 
 use memtrace_tests::{Memtrace, Program, require_root, require_tool};
 use rustix::process::Signal;
@@ -13,16 +13,27 @@ fn recording(directory: &Path) -> String {
     path
 }
 
-/// A folder with a `debuginfod-find` that takes its time and finds nothing.
+/// The file that `debuginfod-find` waits for.
+const GATE: &str = "gate";
+
+/// A search path with a `debuginfod-find` before all others that finds nothing, and not before the gate is there (or a minute is over).
 fn slow_servers(directory: &Path) -> String {
     let path = directory.join("debuginfod-find");
-    fs::write(&path, "#!/bin/sh\nsleep 2.5\nexit 1\n").expect("a file");
+    let gate = directory.join(GATE).display().to_string();
+    let script = format!(
+        "#!/bin/sh\nturn=0\nwhile [ ! -e '{gate}' ] && [ $turn -lt 600 ]; do turn=$((turn + 1)); sleep 0.1; done\nexit 1\n"
+    );
+    fs::write(&path, script).expect("a file");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("permissions");
-    // Nothing of this machine is found by its path, so that the servers are asked.
     format!("{}:/usr/bin:/bin", directory.display())
 }
 
-/// A program at work that is dumped slowly: one with much to be named is not at hand, so servers are asked for a recording.
+/// Lets the servers answer.
+fn open_gate(directory: &Path) {
+    fs::write(directory.join(GATE), "").expect("a file");
+}
+
+/// What asks servers for the names that a recording has not.
 fn report(recording: &str) -> Vec<String> {
     [
         Memtrace::binary().display().to_string().as_str(),
@@ -63,10 +74,14 @@ fn it_comes_after_a_second_and_goes_without_rest() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let recording = recording(directory.path());
     let arguments = report(&recording);
-    let finished = Memtrace::finish_command(&mut on_a_terminal(directory.path(), &arguments));
-    assert!(finished.status.success(), "{finished:?}");
-    assert!(finished.stdout.contains("asking debuginfod: "), "{:?}", finished.stdout);
-    assert_eq!(shown(&finished.stdout), "", "{:?}", finished.stdout);
+    let mut program = Program::spawn(&mut on_a_terminal(directory.path(), &arguments));
+    program.expect_anywhere("asking debuginfod: ");
+    open_gate(directory.path());
+    let (status, terminal) = program.wait();
+    assert!(status.success(), "{status}: {terminal:?}");
+    // Nothing is drawn before a second is over.
+    assert!(!terminal.contains(", 0 s"), "{terminal:?}");
+    assert_eq!(shown(&terminal), "", "{terminal:?}");
     let output = fs::read_to_string(directory.path().join("output")).expect("the report");
     assert!(
         output.contains("memtrace") && !output.contains('\u{1b}') && !output.contains("debuginfod: "),
@@ -80,10 +95,15 @@ fn a_pipe_sees_nothing_of_it() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let recording = recording(directory.path());
     let mut command = Memtrace::command(["report", &recording, "--debuginfod"]);
-    let finished = Memtrace::finish_command(command.env("PATH", slow_servers(directory.path())));
-    assert!(finished.status.success(), "{finished:?}");
-    assert_eq!(finished.stderr, "");
-    assert!(!finished.stdout.contains("asking"), "{}", finished.stdout);
+    let mut program = Program::spawn(command.env("PATH", slow_servers(directory.path())));
+    // Long enough for a terminal to be told.
+    thread::sleep(Duration::from_millis(2500));
+    assert!(program.status().is_none(), "it waits for the servers");
+    open_gate(directory.path());
+    let (status, output) = program.wait();
+    assert!(status.success(), "{status}: {output}");
+    assert_eq!(program.errors(), "");
+    assert!(!output.contains("asking"), "{output}");
 }
 
 #[test]
@@ -95,7 +115,7 @@ fn it_goes_with_ctrl_c_too() {
     let mut program = Program::spawn(&mut on_a_terminal(directory.path(), &report(&recording)));
     program.expect_anywhere("asking debuginfod: ");
     // The key of a terminal.
-    program.send("\u{3}");
+    program.press(3);
     let (status, output) = program.wait();
     assert_eq!(status.code(), Some(130), "{output:?}");
     assert_eq!(shown(&output).replace("^C", "").trim(), "", "{output:?}");
