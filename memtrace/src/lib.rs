@@ -12,6 +12,7 @@ pub mod plan;
 pub mod probe;
 pub mod process;
 pub mod profile;
+pub mod progress;
 pub mod render;
 pub mod resident;
 pub mod session;

@@ -5,7 +5,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use crate::render::escape;
+use crate::{progress, render::escape};
 
 /// Lines that are held at most.
 const MOST_HELD: usize = 1000;
@@ -33,6 +33,13 @@ pub fn hold() {
         passed_on: !io::stderr().is_terminal(),
         newest: None,
     });
+    // What shows progress goes away, and does not come back before the screen is gone.
+    progress::aside(|| ());
+}
+
+/// Whether the terminal belongs to a screen.
+pub fn is_held() -> bool {
+    held().is_some()
 }
 
 /// Writes what was held back; from then on lines are written at once.
@@ -69,7 +76,7 @@ fn line(line: &str) {
 }
 
 fn write(line: &str) {
-    let _nobody_listens = io::stderr().lock().write_all(line.as_bytes());
+    let _nobody_listens = progress::aside(|| io::stderr().lock().write_all(line.as_bytes()));
 }
 
 /// Standard error for what writes whole lines at once, as loggers do.

@@ -1,6 +1,10 @@
 //! Call stacks of a running process as gdb sees them, while memtrace observes the same process.
 
-use std::{collections::BTreeSet, fs, process::Command};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    process::Command,
+};
 
 use crate::{
     Frame, Program, Report, programs,
@@ -66,6 +70,31 @@ impl Gdb {
         assert!(calls.len() > 2, "gdb saw too few stacks: {output}");
         calls
     }
+}
+
+/// The stacks of all threads of a process, stopped for it at one moment: frames leaf first, by thread.
+pub fn threads(target: u32) -> BTreeMap<u32, Vec<Frame>> {
+    let mut command = Command::new("timeout");
+    command.args(["-s", "KILL", KILL_AFTER, "gdb", "-q", "-batch", "-nx"]);
+    command.args(["-iex", "set auto-load no", "-iex", "set debuginfod enabled off"]);
+    command.args(["-p", &target.to_string(), "-x"]);
+    let mut process = Program::spawn(command.arg(programs::source("gdb_threads.py")));
+    process.close();
+    let (status, output) = process.wait();
+    assert!(status.success(), "gdb ended with {status}: {}", process.errors());
+    let mappings = Mappings::of(target);
+    let lines = output.lines().filter_map(|line| line.strip_prefix("thread "));
+    lines
+        .map(|line| {
+            let mut words = line.split(' ');
+            let tid = words
+                .next()
+                .and_then(|word| word.parse().ok())
+                .unwrap_or_else(|| panic!("{line}"));
+            let address = |word: &str| u64::from_str_radix(word, 16).unwrap_or_else(|_| panic!("{line}"));
+            (tid, words.map(|word| mappings.frame(address(word))).collect())
+        })
+        .collect()
 }
 
 /// Executable memory of a process.

@@ -16,6 +16,7 @@
 mod captured;
 pub mod cgroup;
 pub mod container;
+pub mod dump;
 pub mod exported;
 pub mod gdb;
 pub mod kernel;

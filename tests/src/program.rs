@@ -64,6 +64,12 @@ impl Program {
             .expect("the program reads its input");
     }
 
+    /// Sends a key of a terminal: no line.
+    pub fn press(&mut self, key: u8) {
+        let input = self.input.as_mut().expect("the input is still open");
+        input.write_all(&[key]).expect("the program reads its input");
+    }
+
     /// Tells the program to go on.
     pub fn go(&mut self) {
         self.send("go");
@@ -75,6 +81,18 @@ impl Program {
             let (output, errors) = (self.output.text(), self.errors.text());
             panic!("process {} did not print {mark:?} but: {output}{errors}", self.pid())
         })
+    }
+
+    /// Waits until the program has printed something, in whatever line.
+    pub fn expect_anywhere(&self, text: &str) {
+        let found = wait_until(PATIENCE, || self.output.text().contains(text).then_some(()));
+        found.unwrap_or_else(|| {
+            panic!(
+                "process {} did not print {text:?} but: {}",
+                self.pid(),
+                self.output.text()
+            )
+        });
     }
 
     /// Waits until the program has done its work, and returns what it knows.

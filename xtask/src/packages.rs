@@ -37,6 +37,8 @@ pub(crate) const LIVE_TESTS: &[Package] = &[
     package("sqlite3", "sqlite3"),
     package("nodejs", "node"),
     package("gdb", "gdb"),
+    // A program that it traces can be traced by nobody else.
+    package("strace", "strace"),
     // Of symbols, and its client.
     package("debuginfod", "debuginfod"),
     // Its programs are in a folder by version, which the home of its user is not.

@@ -4,6 +4,7 @@ mod attach;
 mod canary;
 mod diff;
 mod doctor;
+mod dump;
 mod generate;
 mod html;
 mod output;
@@ -80,6 +81,7 @@ enum Command {
     Diff(diff::DiffVerb),
     Annotate(views::AnnotateVerb),
     Export(views::ExportVerb),
+    Dump(dump::DumpArgs),
     Doctor(doctor::DoctorArgs),
     Generate(generate::GenerateArgs),
     #[command(name = canary::TRIAL, hide = true)]
@@ -110,6 +112,7 @@ impl Cli {
             Command::Diff(args) => args.run(),
             Command::Annotate(args) => args.run(),
             Command::Export(args) => args.run(),
+            Command::Dump(args) => args.run(),
             Command::Doctor(args) => args.run(),
             Command::Generate(args) => args.run(),
             Command::Trial => canary::trial(),

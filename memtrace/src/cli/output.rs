@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::Context as _;
 
-use crate::{exit::Exit, session::replace};
+use crate::{exit::Exit, progress, session::replace};
 
 /// Whoever reads our output may stop reading (`| head`): that is not an error.
 pub(super) fn ignore_closed_pipe(result: io::Result<()>) -> io::Result<()> {
@@ -19,7 +19,8 @@ pub(super) fn ignore_closed_pipe(result: io::Result<()>) -> io::Result<()> {
 
 /// Writes a text to standard output.
 pub(super) fn to_stdout(text: &[u8]) -> anyhow::Result<Exit> {
-    ignore_closed_pipe(io::stdout().lock().write_all(text)).context("failed to write to standard output")?;
+    ignore_closed_pipe(progress::aside(|| io::stdout().lock().write_all(text)))
+        .context("failed to write to standard output")?;
     Ok(Exit::Success)
 }
 

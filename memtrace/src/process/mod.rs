@@ -6,6 +6,7 @@ mod file_bytes;
 pub mod files;
 mod location;
 pub mod maps;
+mod memory;
 mod module;
 mod modules;
 pub mod namespace;
@@ -14,11 +15,14 @@ pub mod pages;
 pub mod smaps;
 mod space;
 pub mod stack_pointers;
+pub mod syscalls;
+pub mod threads;
 
 pub use self::{
     build_id::{build_id, build_id_digits, debug_file_by_id, digits},
     file_bytes::FileBytes,
     location::Location,
+    memory::{Copied, Memory},
     module::{FileIdentity, Module},
     modules::Modules,
     others::{mapped_by_others, processes},

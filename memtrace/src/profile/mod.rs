@@ -10,6 +10,7 @@ pub mod calltree;
 mod check;
 pub mod code;
 pub mod diff;
+pub mod dump;
 pub mod filter;
 #[cfg(test)]
 pub(crate) mod fixture;

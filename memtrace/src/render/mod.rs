@@ -7,6 +7,7 @@
 pub mod annotate;
 pub(crate) mod bars;
 pub mod diff;
+pub mod dump;
 pub mod escape;
 pub mod export;
 pub mod flamegraph;

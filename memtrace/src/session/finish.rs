@@ -5,11 +5,9 @@ use std::{
     io::{self, BufWriter, Write},
     path::Path,
     sync::Arc,
-    time::Duration,
 };
 
 use anyhow::Context as _;
-use indicatif::{ProgressBar, ProgressStyle};
 use tokio::task::JoinHandle;
 
 use super::{
@@ -24,15 +22,13 @@ use super::{
 use crate::{
     options::Options,
     profile::{End, Profile},
+    progress::{self, Total},
     render::{
         self, File as Rendered, Measure,
         export::{self, Format},
     },
     tui::Screen,
 };
-
-/// After this time something is shown that moves.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Who makes something of an observation.
 pub(super) struct Outputs {
@@ -75,7 +71,10 @@ pub(super) async fn finish(
     // Its blocks are many, and naming frames takes memory too.
     drop(collector);
     // Taking the probes off frees the target from its cost, and waits in the kernel; naming frames needs the processor.
-    let detached = tokio::task::spawn_blocking(move || tracer.detach());
+    let detached = tokio::task::spawn_blocking(move || {
+        let _stage = progress::stage("taking the probes off", Total::Unknown);
+        tracer.detach();
+    });
     let settings = options.clone();
     let report = move || -> anyhow::Result<_> {
         let profile = reporter.finish(raw, recorder)?;
@@ -117,23 +116,11 @@ async fn with_progress<T>(
     signals: &mut Signals,
     is_shown: bool,
 ) -> anyhow::Result<T> {
-    let bar = ProgressBar::hidden();
-    let mut shown = !is_shown;
+    let _stage = is_shown.then(|| progress::stage("making the report (Ctrl-C gives up)", Total::Unknown));
     loop {
         tokio::select! {
-            result = &mut reported => {
-                bar.finish_and_clear();
-                return result.context("making the report failed")?;
-            }
-            () = tokio::time::sleep(PATIENCE), if !shown => {
-                shown = true;
-                bar.set_style(ProgressStyle::default_spinner());
-                bar.set_draw_target(indicatif::ProgressDrawTarget::stderr());
-                bar.set_message("resolving symbols (Ctrl-C gives up)");
-                bar.enable_steady_tick(Duration::from_millis(120));
-            }
+            result = &mut reported => return result.context("making the report failed")?,
             signal = signals.next() => if signals::ends(signal) {
-                bar.finish_and_clear();
                 anyhow::bail!("stopped while the report was being made; nothing was written");
             },
         }
@@ -159,7 +146,10 @@ pub(super) fn write_files(profile: &Profile, directory: &Path, exports: &[Format
     let mut failed = Vec::new();
     let form = render::Options { measure };
     let check_files = profile.check().map_or(&[][..], |_| render::CHECK_FILES);
-    for rendered in render::FILES.iter().chain(check_files) {
+    let files = (render::FILES.len() + check_files.len() + exports.len()) as u64;
+    let stage = progress::stage("writing reports", Total::Of(files, "files"));
+    for (done, rendered) in (0..).zip(render::FILES.iter().chain(check_files)) {
+        stage.at(done);
         let path = directory.join(rendered.name);
         if let Err(error) = write_file(&path, profile, *rendered, form) {
             failed.push(format!("{}: {error}", path.display()));
@@ -185,7 +175,7 @@ fn summarize(profile: &Profile, output: Option<&Path>, failed: &[String]) -> any
     if let Some(directory) = output {
         writeln!(text, "\nreports are in {}", directory.display())?;
     }
-    match io::stdout().lock().write_all(&text) {
+    match progress::aside(|| io::stdout().lock().write_all(&text)) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             return Err(error).context("failed to write the summary to standard output");
         }

@@ -3,6 +3,7 @@
 mod budget;
 mod collector;
 mod description;
+mod dump;
 mod finish;
 mod frames;
 mod health;
@@ -10,6 +11,7 @@ mod hooks;
 mod listed;
 mod loading;
 mod mapped;
+mod naming;
 mod observe;
 mod own_child;
 mod preflight;
@@ -35,6 +37,7 @@ use tokio::runtime::{self, Runtime};
 
 pub use self::{
     budget::{TRIAL, trial},
+    dump::dump,
     finish::{replace, write_reports},
     preflight::{CANARY, canary},
     reading::{Lookup, Moment, Part, Reading, Span, When},

@@ -15,7 +15,7 @@ use super::{
     frames::Interner,
     health::health,
     listed::{Listed, listed, without_mark},
-    mapped,
+    mapped, naming,
     recorder::Recorder,
     residency::Residency,
     tracer::Tracer,
@@ -26,7 +26,7 @@ use crate::{
     options::{Options, Unwinding},
     process::Module,
     profile::{self, Allocator, Cost, End, FrameIndex, Moment, Profile, Resident, Settings, Site, Target},
-    render,
+    progress, render,
     store::ModuleFacts,
     symbolize::Symbolizer,
     target::TargetInfo,
@@ -205,7 +205,7 @@ impl Reporter {
     /// The profile, and the recording's end when there is one.
     pub(super) fn finish(&self, raw: Raw, recording: Option<Recorder>) -> anyhow::Result<Profile> {
         let mut symbolizer = self.symbolizer.lock().unwrap_or_else(PoisonError::into_inner);
-        symbolizer.resolve(&raw.modules, raw.snapshot.locations());
+        naming::resolve(&mut symbolizer, &raw.modules, raw.snapshot.locations());
         let recorded = recording.map(|recording| recording.finish(&raw, &symbolizer));
         let profile = self.profile(raw, &symbolizer);
         recorded.transpose()?;
@@ -238,7 +238,8 @@ impl Reporter {
     pub(super) fn show_live(&self, raw: Raw) {
         let Ok(profile) = self.finish(raw, None) else { return };
         let mut out = std::io::stdout().lock();
-        let shown = render::live::write(&profile, terminal::columns(), &mut out).and_then(|()| writeln!(out));
+        let columns = terminal::columns();
+        let shown = progress::aside(|| render::live::write(&profile, columns, &mut out).and_then(|()| writeln!(out)));
         if let Err(error) = shown {
             log::debug!("the live table could not be shown: {error}");
         }

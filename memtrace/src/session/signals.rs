@@ -26,6 +26,7 @@ const WATCHED: [Signal; 6] = [
 impl Signals {
     /// Starts to listen.
     pub(super) fn new() -> std::io::Result<Self> {
+        crate::progress::leave_signals();
         let streams = WATCHED
             .into_iter()
             .map(|signal| Ok((signal, unix::signal(SignalKind::from_raw(signal as i32))?)))

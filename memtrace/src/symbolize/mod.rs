@@ -94,13 +94,26 @@ impl Symbolizer {
 
     /// Names all locations that have no names yet.
     pub fn resolve(&mut self, modules: &[Arc<Module>], locations: impl IntoIterator<Item = Location>) {
+        self.resolve_telling(modules, locations, |_, _| ());
+    }
+
+    /// The same; `tell` is told before each module of how many addresses, and of how many in all, names have been looked up.
+    pub fn resolve_telling(
+        &mut self,
+        modules: &[Arc<Module>],
+        locations: impl IntoIterator<Item = Location>,
+        tell: impl Fn(u64, u64),
+    ) {
         let mut wanted: FxHashMap<u32, Vec<u64>> = FxHashMap::default();
         for location in locations {
             if !self.names.contains_key(&location) {
                 wanted.entry(location.module).or_default().push(location.address);
             }
         }
+        let (mut done, total) = (0, wanted.values().map(|addresses| addresses.len() as u64).sum());
         for (index, mut addresses) in wanted {
+            tell(done, total);
+            done += addresses.len() as u64;
             addresses.sort_unstable();
             addresses.dedup();
             let module = modules.get(index as usize);

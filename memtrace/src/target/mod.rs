@@ -2,6 +2,7 @@
 
 pub mod cgroup;
 pub mod container;
+pub mod hold;
 pub mod launch;
 pub mod select;
 
@@ -107,14 +108,7 @@ pub fn check(pid: u32) -> Result<TargetInfo, TargetError> {
     if pid == std::process::id() {
         return Err(TargetError::Itself(pid));
     }
-    let failed = |source: io::Error| match source.kind() {
-        // ESRCH comes from files that were opened before the process went.
-        _ if source.raw_os_error() == Some(libc::ESRCH) => TargetError::NoSuchProcess(pid),
-        io::ErrorKind::NotFound => TargetError::NoSuchProcess(pid),
-        io::ErrorKind::PermissionDenied if geteuid().is_root() => TargetError::Denied(pid),
-        io::ErrorKind::PermissionDenied => TargetError::Permission(pid),
-        _ => TargetError::Io { pid, source },
-    };
+    let failed = |source| refused(pid, source);
     // Names may be any bytes.
     let status = fs::read(format!("/proc/{pid}/status")).map_err(failed)?;
     let status = String::from_utf8_lossy(&status);
@@ -160,6 +154,18 @@ pub fn check(pid: u32) -> Result<TargetInfo, TargetError> {
         build_id,
         seccomp: seccomp(pid).max(field("Seccomp").parse().unwrap_or(0)),
     })
+}
+
+/// What the system's answer means when something of a process cannot be opened.
+pub fn refused(pid: u32, source: io::Error) -> TargetError {
+    match source.kind() {
+        // ESRCH comes from files that were opened before the process went.
+        _ if source.raw_os_error() == Some(libc::ESRCH) => TargetError::NoSuchProcess(pid),
+        io::ErrorKind::NotFound => TargetError::NoSuchProcess(pid),
+        io::ErrorKind::PermissionDenied if geteuid().is_root() => TargetError::Denied(pid),
+        io::ErrorKind::PermissionDenied => TargetError::Permission(pid),
+        _ => TargetError::Io { pid, source },
+    }
 }
 
 /// A line of `/proc/PID/status`.

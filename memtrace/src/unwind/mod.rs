@@ -21,6 +21,7 @@ mod sections;
 mod source;
 mod state;
 mod text;
+pub mod walk;
 
 use std::ops::Range;
 

@@ -130,6 +130,8 @@ const RECIPES: &[Recipe] = &[
     ),
     program("unwind-site.o", &["unwind_site.c"], &["-fomit-frame-pointer", "-c"]),
     program("unwind-rust", &["unwind_rust.rs", "unwind-site.o"], &[]),
+    program("dump", &["dump.c"], NO_FRAME_POINTERS),
+    program("dump-fp", &["dump.c"], &[]),
     program("known", &["known.c"], &[]),
     program("known-static", &["known.c"], &["-static"]),
     program("family", &["family.c"], &[]),

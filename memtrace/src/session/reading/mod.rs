@@ -1,6 +1,7 @@
 //! Reads session files: profiles of any moment or part of a recording, on any machine, without privileges.
 
 mod exact;
+mod open;
 mod part;
 mod replay;
 mod resolve;
@@ -12,6 +13,7 @@ use std::{
     fs::File,
     io::{BufReader, Read, Seek},
     path::{Path, PathBuf},
+    sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -20,6 +22,7 @@ use memtrace_common::Counter;
 
 use self::{
     exact::Found,
+    open::reading,
     since::since,
     snapshot::{Histories, MOMENTS, snapshot},
 };
@@ -32,32 +35,22 @@ use super::report::{Raw, Reporter, lost};
 use crate::{
     ledger::Snapshot,
     profile::{self, Cost, Process, Profile, Resident, Settings, Target},
+    progress::{self, Total, Watched},
     store::{Known, Outline, Session, State, content::Sums},
     symbolize::Symbolizer,
     units,
 };
 
 /// A recording that is read.
-pub struct Reading<R = BufReader<File>> {
+pub struct Reading<R = BufReader<Watched<File>>> {
     session: Session<R>,
     path: PathBuf,
     span: Span,
     /// Names that were found as it was recorded, and what was found since.
     symbolizer: Symbolizer,
-}
-
-impl Reading {
-    /// Opens a recording.
-    ///
-    /// # Errors
-    /// A file that cannot be read, or is no recording.
-    pub fn open(path: &Path) -> anyhow::Result<Self> {
-        let file = File::open(path).with_context(|| failed(path))?;
-        if file.metadata().with_context(|| failed(path))?.is_dir() {
-            bail!("{} is a directory: name the recording itself", path.display());
-        }
-        Self::new(BufReader::with_capacity(1 << 16, file), path)
-    }
+    /// How far into the file the reader is, of how many bytes; both stay 0 where that is not known.
+    at: Arc<AtomicU64>,
+    bytes: u64,
 }
 
 impl<R: Read + Seek> Reading<R> {
@@ -74,6 +67,8 @@ impl<R: Read + Seek> Reading<R> {
             path: path.to_owned(),
             symbolizer: Symbolizer::with_names(names.iter().flat_map(resolve::named)),
             session,
+            at: Arc::default(),
+            bytes: 0,
         })
     }
 
@@ -93,6 +88,11 @@ impl<R: Read + Seek> Reading<R> {
     /// A moment that is not in the recording, or that it cannot tell about; or a file that is damaged.
     pub fn profile(&mut self, part: &Part, settings: Settings, lookup: &Lookup) -> anyhow::Result<Profile> {
         let (whole, path) = (self.path.clone(), self.path.display().to_string());
+        let total = match self.bytes {
+            0 => Total::Unknown,
+            bytes => Total::Bytes(bytes),
+        };
+        let _stage = progress::stage_at(reading(&whole), total, Arc::clone(&self.at));
         let failed = || failed(&whole);
         let start_ns = self.session.outline.start.started_ns;
         let to_ns = self.moment(part.to)?;

@@ -9,9 +9,11 @@ use std::{
 
 use rustc_hash::FxHashSet;
 
+use super::super::naming;
 use crate::{
     process::{Location, Module, build_id_digits},
     profile::{Frame, FrameKind},
+    progress::{self, Total},
     store::{ModuleFacts, Names, content::NamedFrame},
     symbolize::Symbolizer,
 };
@@ -64,7 +66,17 @@ impl Symbolizer {
         let wanted: FxHashSet<u32> = missing.iter().map(|at| at.module).collect();
         self.look_below(lookup.directories.iter().cloned());
         let mut found = Vec::with_capacity(modules.len());
+        let total = Total::Of(modules.len() as u64, "files");
+        let stage = progress::stage(
+            if lookup.debuginfod {
+                "asking debuginfod"
+            } else {
+                "looking for files"
+            },
+            total,
+        );
         for (number, facts) in (0..).zip(modules) {
+            stage.at(u64::from(number));
             let file = wanted.contains(&number).then(|| find(facts, lookup)).flatten();
             if let Some(cache) = file.as_ref().and_then(|_| cached_debug_file(facts, lookup)) {
                 self.look_below([cache]);
@@ -74,7 +86,8 @@ impl Symbolizer {
                 None => Module::without_file(facts.name.clone()),
             }));
         }
-        self.resolve(&found, missing);
+        drop(stage);
+        naming::resolve(self, &found, missing);
     }
 }
 

@@ -13,6 +13,7 @@ use crate::{
     plan,
     probe::{Arena, ProbeError, Tables},
     process::{FileBytes, Module, build_id},
+    progress::{self, Total},
     unwind::{Pruning, Segment, Table},
 };
 
@@ -71,6 +72,7 @@ impl Files {
             return;
         };
         let begun = Instant::now();
+        let _stage = progress::stage(format!("making the unwind table of {}", module.name), Total::Unknown);
         self.keys.extend(module.key().map(|key| (index, key)));
         let build_id = build_id(&FileBytes::new(file));
         if let Some(same) = build_id.as_ref().and_then(|id| self.by_build_id.get(id))

@@ -15,6 +15,7 @@ use super::{Layout, Loaded, Message, files::Files, shared::Shared};
 use crate::{
     probe::{ProbeError, Tables},
     process::Module,
+    progress::{self, Stage, Total},
 };
 
 /// How long finished tables wait for others to be loaded with them. The kernel takes some ten milliseconds for each load,
@@ -36,6 +37,8 @@ pub(super) struct Worker {
     loaded_at: Option<Instant>,
     /// Who waits until nothing is left to be made.
     waiting: Vec<Sender<()>>,
+    /// While there is something to make.
+    making: Option<Stage>,
 }
 
 impl Worker {
@@ -155,7 +158,12 @@ impl Worker {
     /// Makes a table; loads what was made when there is nothing else to make, or when it has waited.
     fn make_next(&mut self) -> Result<(), ProbeError> {
         if let Some((index, module)) = self.to_make.pop_front() {
+            self.making
+                .get_or_insert_with(|| progress::stage("making unwind tables", Total::Unknown));
             self.files.make(index, &module);
+        }
+        if self.to_make.is_empty() {
+            self.making = None;
         }
         let waited = self.loaded_at.is_some_and(|loaded_at| loaded_at.elapsed() >= GATHER);
         if self.to_make.is_empty() || waited {
