@@ -16,6 +16,7 @@ mod ebpf;
 mod lint;
 mod npm;
 mod packages;
+mod pictures;
 mod privilege;
 mod steps;
 mod test;
@@ -43,6 +44,7 @@ enum Verb {
     Dist(dist::Options),
     Ebpf(ebpf::Options),
     Lint(lint::Options),
+    Pictures(pictures::Options),
     Test(test::Options),
 }
 
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
         Verb::Dist(options) => dist::run(&options),
         Verb::Ebpf(options) => ebpf::run(&options),
         Verb::Lint(options) => lint::run(&options),
+        Verb::Pictures(options) => pictures::run(&options),
         Verb::Test(options) => test::run(&options),
     };
     match result {

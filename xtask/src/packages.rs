@@ -45,7 +45,7 @@ pub(crate) const LIVE_TESTS: &[Package] = &[
     package("postgresql", "/var/lib/postgresql"),
     package("util-linux", "script"),
     // A terminal for `memtrace top`.
-    package("tmux", "tmux"),
+    TMUX,
     // Allocators, to build programs with them.
     package("musl-tools", "musl-gcc"),
     package("libjemalloc-dev", "/usr/include/jemalloc/jemalloc.h"),
@@ -60,7 +60,7 @@ pub(crate) const READERS: &[Package] = &[
     package("npm", "npm"),
     package("python3", "python3"),
     // The HTML report is opened in it.
-    package("chromium", "chromium"),
+    CHROMIUM,
 ];
 
 /// A Rust compiler with a ready-made `core` for BPF, and the LLVM it was made with.
@@ -75,6 +75,15 @@ pub(crate) const CXX_COMPILER: &[Package] = &[package("g++", "g++")];
 
 /// What the benchmark compares with, and on.
 pub(crate) const COMPARED: &[Package] = &[HEAPTRACK, REDIS, REDIS_TOOLS];
+
+/// What pictures are made with.
+pub(crate) const PICTURES: &[Package] = &[CHROMIUM, TMUX];
+
+/// A browser.
+const CHROMIUM: Package = package("chromium", "chromium");
+
+/// A terminal without a window.
+const TMUX: Package = package("tmux", "tmux");
 
 /// A tracer that is preloaded into the program.
 pub(crate) const HEAPTRACK: Package = package("heaptrack", "heaptrack");

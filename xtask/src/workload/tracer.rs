@@ -55,9 +55,13 @@ impl Tracer {
 
     /// Starts `memtrace attach` with these arguments, which say to what, and returns when the probes are in place.
     pub(crate) fn attach_to(root: Root, arguments: &[&str], stdout: Stdio) -> Result<Self> {
+        Self::start(root, &[&["attach"], arguments].concat(), stdout)
+    }
+
+    /// Starts memtrace with a verb that attaches, and its arguments; returns when the probes are in place.
+    pub(crate) fn start(root: Root, arguments: &[&str], stdout: Stdio) -> Result<Self> {
         let mut child = root
             .command(workspace::target().join("release/memtrace"))
-            .arg("attach")
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(stdout)
