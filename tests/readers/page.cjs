@@ -56,6 +56,19 @@ async function measures(page) {
   return seen;
 }
 
+/** Another measure is chosen while the flame graph is not seen: what it says of itself, and of its root, when it is seen again. */
+async function elsewhere(page) {
+  const keys = ['2', 'm', '1', 'g', 'Home'];
+  for (const key of keys) {
+    await page.keyboard.press(key);
+    await settled(page);
+  }
+  const seen = { ...(await flame(page)), root: await page.textContent('.flame-line') };
+  await page.click('[aria-label="Measure"] button >> nth=0');
+  await settled(page);
+  return seen;
+}
+
 async function zoom(page) {
   const canvas = page.locator('.flame canvas');
   const box = await canvas.boundingBox();
@@ -209,6 +222,7 @@ async function look(context, file) {
   seen.zoom = await zoom(page);
   seen.search = await search(page, 'cache|worker');
   seen.brush = await brush(page);
+  seen.elsewhere = await elsewhere(page);
   seen.inverted = await timed(page, () => page.keyboard.press('i'));
   seen.callers = await flame(page);
   await page.screenshot({ path: path.join(shots, `${name}-callers.png`) });

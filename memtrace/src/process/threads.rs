@@ -60,11 +60,12 @@ impl Thread {
     /// When it is gone or may not be looked at.
     pub fn read(pid: u32, tid: u32) -> io::Result<Self> {
         let path = |file: &str| format!("/proc/{pid}/task/{tid}/{file}");
+        // Before the counters: where it waits is of now or of earlier than they are, so equal counters later mean that it waits there still.
+        let call = fs::read_to_string(path("syscall")).unwrap_or_default();
         // Names may be any bytes.
         let status = fs::read(path("status"))?;
         let status = String::from_utf8_lossy(&status);
         let number = |name: &str| field(&status, name).parse::<u64>().unwrap_or(0);
-        let call = fs::read_to_string(path("syscall")).unwrap_or_default();
         let wchan = fs::read_to_string(path("wchan")).unwrap_or_default();
         Ok(Self {
             tid,

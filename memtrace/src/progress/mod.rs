@@ -106,7 +106,7 @@ pub fn aside<T>(write: impl FnOnce() -> T) -> T {
 
 /// Says that Ctrl-C is somebody else's from now on.
 pub fn leave_signals() {
-    SIGNALS_ARE_TAKEN.store(true, Ordering::Relaxed);
+    SIGNALS_ARE_TAKEN.store(true, Ordering::SeqCst);
 }
 
 impl Stage {
@@ -164,7 +164,7 @@ impl Screen {
     }
 
     fn show(&mut self, line: String) {
-        if !self.listens && !SIGNALS_ARE_TAKEN.load(Ordering::Relaxed) {
+        if !self.listens && !SIGNALS_ARE_TAKEN.load(Ordering::SeqCst) {
             // Before the line is there: it must not outlive who drew it.
             self.listens = listen().is_ok();
         }
@@ -212,10 +212,13 @@ fn listen() -> io::Result<()> {
     Ok(())
 }
 
-/// Waits for Ctrl-C, takes the line away and ends memtrace, as the signal would have.
+/// Waits for Ctrl-C, takes the line away and ends memtrace, as the signal would have; unless somebody listens by now who ends what has
+/// begun.
 fn end_when_asked(runtime: &Runtime, mut interrupts: unix::Signal) {
-    let asked = runtime.block_on(interrupts.recv());
-    if asked.is_some() {
+    while runtime.block_on(interrupts.recv()).is_some() {
+        if SIGNALS_ARE_TAKEN.load(Ordering::SeqCst) {
+            continue;
+        }
         BOARD.clear();
         #[expect(
             clippy::exit,

@@ -93,7 +93,7 @@ pub(super) async fn finish(
             .await
             .context("making the report failed")?
     });
-    let result = with_progress(reported, signals, screen.is_none()).await;
+    let result = with_progress(reported, signals, screen.is_none(), "nothing was written").await;
     let result = match result {
         Ok((profile, failed)) => {
             if let Some(screen) = screen {
@@ -102,7 +102,8 @@ pub(super) async fn finish(
             let output = options.output.clone();
             let check_failed = profile.check_failed();
             let printed = tokio::task::spawn_blocking(move || summarize(&profile, output.as_deref(), &failed));
-            with_progress(printed, signals, true).await.map(|()| check_failed)
+            let rest = "the summary was not printed to its end";
+            with_progress(printed, signals, true, rest).await.map(|()| check_failed)
         }
         Err(error) => Err(error),
     };
@@ -115,13 +116,14 @@ async fn with_progress<T>(
     mut reported: JoinHandle<anyhow::Result<T>>,
     signals: &mut Signals,
     is_shown: bool,
+    otherwise: &str,
 ) -> anyhow::Result<T> {
     let _stage = is_shown.then(|| progress::stage("making the report (Ctrl-C gives up)", Total::Unknown));
     loop {
         tokio::select! {
             result = &mut reported => return result.context("making the report failed")?,
             signal = signals.next() => if signals::ends(signal) {
-                anyhow::bail!("stopped while the report was being made; nothing was written");
+                anyhow::bail!("stopped while the report was being made; {otherwise}");
             },
         }
     }

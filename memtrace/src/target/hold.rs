@@ -5,7 +5,10 @@
 //! ended off its targets, however it ended (`exit_ptrace`, kernel/ptrace.c). That also lets go a target that could not be stopped.
 
 use std::{
-    io, thread,
+    convert::Infallible,
+    io,
+    sync::mpsc::{self, Receiver, RecvTimeoutError, Sender},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -51,6 +54,9 @@ pub enum HoldError {
     /// It does not come to a stop.
     #[error("it did not come to a stop within {} ms", .0.as_millis())]
     Unstoppable(Duration),
+    /// It was let go before its memory had been read.
+    #[error("its memory could not be read within {} ms, so it was let go", .0.as_millis())]
+    Slow(Duration),
     /// It executes 32-bit code.
     #[error("it executes 32-bit code, whose stacks are not supported")]
     ThirtyTwoBits,
@@ -71,26 +77,33 @@ const USER_CS: u64 = 0x33;
 /// Says of a stop that it is none of a signal's (`PTRACE_EVENT_STOP`, include/uapi/linux/ptrace.h).
 const EVENT_STOP: i32 = 128;
 
-/// Holds a thread, has `look` look at it, and lets it go. Waits for its stop no longer than `patience`.
+/// Holds a thread, has `look` look at it, and lets it go. Waits for its stop no longer than `patience`, and keeps it no longer than
+/// that, however long looking takes: reading its memory may wait for a lock or a page that the thread itself is to provide.
 ///
 /// # Errors
-/// Why it could not be held; it goes on as before.
-pub fn hold<T: Send>(
-    tid: u32,
-    patience: Duration,
-    look: impl FnOnce(Registers) -> T + Send,
-) -> Result<Held<T>, HoldError> {
-    thread::scope(|scope| {
-        let tracer = thread::Builder::new().name("hold".into());
-        let held = tracer
-            .spawn_scoped(scope, || hold_here(tid, patience, look))
-            .map_err(HoldError::Thread)?;
-        held.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    })
+/// Why it could not be held, or not for long enough; it goes on as before.
+pub fn hold<T>(tid: u32, patience: Duration, look: impl FnOnce(Registers) -> T) -> Result<Held<T>, HoldError> {
+    let (stopped, registers) = mpsc::channel();
+    let (looking, looked) = mpsc::channel();
+    let tracer = thread::Builder::new()
+        .name("hold".into())
+        .spawn(move || hold_here(tid, patience, &stopped, &looked))
+        .map_err(HoldError::Thread)?;
+    let found = registers.recv().ok().map(|registers| (registers, look(registers)));
+    drop(looking);
+    let time = tracer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+    // It sends the registers of what it has held.
+    let (registers, value) = found.ok_or(HoldError::Gone)?;
+    Ok(Held { registers, value, time })
 }
 
-/// Holds a thread in this one, which is to end afterwards.
-fn hold_here<T>(tid: u32, patience: Duration, look: impl FnOnce(Registers) -> T) -> Result<Held<T>, HoldError> {
+/// Holds a thread in this one, which is to end afterwards, until whoever looks has hung up; for how long it was kept.
+fn hold_here(
+    tid: u32,
+    patience: Duration,
+    stop: &Sender<Registers>,
+    looked: &Receiver<Infallible>,
+) -> Result<Duration, HoldError> {
     let pid = unistd::Pid::from_raw(tid.cast_signed());
     let failed = |error| match error {
         Errno::ESRCH => HoldError::Gone,
@@ -100,8 +113,7 @@ fn hold_here<T>(tid: u32, patience: Duration, look: impl FnOnce(Registers) -> T)
     let asked = Instant::now();
     ptrace::interrupt(pid).map_err(failed)?;
     let signal = stopped(tid, asked + patience)?.ok_or(HoldError::Unstoppable(patience))?;
-    let registers = ptrace::getregs(pid).map_err(failed);
-    let result = match registers {
+    let result = match ptrace::getregs(pid).map_err(failed) {
         Ok(registers) if registers.cs != USER_CS => Err(HoldError::ThirtyTwoBits),
         Ok(registers) => {
             let registers = Registers {
@@ -109,17 +121,17 @@ fn hold_here<T>(tid: u32, patience: Duration, look: impl FnOnce(Registers) -> T)
                 sp: registers.rsp,
                 bp: registers.rbp,
             };
-            Ok((registers, look(registers)))
+            // Whoever looks waits for it.
+            let _sent = stop.send(registers);
+            match looked.recv_timeout(patience) {
+                Err(RecvTimeoutError::Timeout) => Err(HoldError::Slow(patience)),
+                _ => Ok(()),
+            }
         }
         Err(error) => Err(error),
     };
     detach(pid, signal);
-    let (registers, value) = result?;
-    Ok(Held {
-        registers,
-        value,
-        time: asked.elapsed(),
-    })
+    result.map(|()| asked.elapsed())
 }
 
 /// Waits until a thread stops; the signal that it was about to get, or 0. `None` when it does not until then.
@@ -178,6 +190,30 @@ fn detach(tid: unistd::Pid, signal: i32) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_thread_is_let_go_by_who_holds_it_however_long_looking_takes() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let state = || {
+            let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+            let line = status.lines().find_map(|line| line.strip_prefix("TracerPid:"));
+            line.unwrap().trim().to_owned()
+        };
+        let patience = Duration::from_millis(50);
+        let held = hold(child.id(), patience, |_| {
+            let while_held = state();
+            while state() != "0" {
+                thread::sleep(Duration::from_millis(1));
+            }
+            while_held
+        });
+        assert!(matches!(held, Err(HoldError::Slow(_))), "{held:?}");
+        let held = hold(child.id(), Duration::from_secs(10), |_| state());
+        assert_ne!(held.unwrap().value, "0");
+        assert_eq!(state(), "0");
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
 
     #[test]
     fn stops_give_back_the_signals_they_kept() {

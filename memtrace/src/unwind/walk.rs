@@ -196,8 +196,15 @@ impl<F: FnMut(u64) -> Found, W: Fn(u64) -> Option<u64>> Walker<F, W> {
     fn by_frame_pointer(&mut self) -> Result<(), End> {
         let bp = self.bp()?;
         if bp == 0 {
-            // The ABI's mark of the outermost frame (System V AMD64 ABI, 3.4.1).
-            return Err(End::Start);
+            // The ABI's mark of the outermost frame (System V AMD64 ABI, 3.4.1), at the end of a chain. Without one before it may
+            // be any number.
+            let is_chain = self
+                .frames
+                .iter()
+                .rev()
+                .nth(1)
+                .is_some_and(|caller| caller.by_frame_pointer);
+            return Err(if is_chain { End::Start } else { End::NoTable });
         }
         if bp < self.sp || bp - self.sp > MAX_FRAME_BYTES || bp & 7 != 0 {
             return Err(End::NoTable);
@@ -215,6 +222,10 @@ impl<F: FnMut(u64) -> Found, W: Fn(u64) -> Option<u64>> Walker<F, W> {
         let at = |offset| self.word(self.sp.wrapping_add(offset));
         let (bp, sp, ip) = (at(SIGNAL_BP)?, at(SIGNAL_SP)?, at(SIGNAL_IP)?);
         self.bp = Some(bp);
+        if ip == 0 {
+            // A call of nothing, which is no start of a thread.
+            return Err(End::NoCode);
+        }
         self.arrive(ip, sp, 0)
     }
 }
@@ -287,7 +298,7 @@ mod tests {
         assert_eq!(walked(None, &[rsp(0)], &[0]), (vec![100], End::Unsupported));
         let none = Found::Code(Rule::NONE);
         assert_eq!(walked(None, &[none], &[]), (vec![100], End::NoFramePointer));
-        assert_eq!(walked(Some(0), &[none], &[]), (vec![100], End::Start));
+        assert_eq!(walked(Some(0), &[none], &[]), (vec![100], End::NoTable));
         assert_eq!(walked(Some(SP - 8), &[none], &[]), (vec![100], End::NoTable));
         assert_eq!(
             walked(None, &[Found::Code(Rule::UNSUPPORTED)], &[]),

@@ -46,6 +46,10 @@ pub(crate) fn assert_numbers(seen: &Value, document: &Value) {
         ("temporary", "temporary", "temporary"),
         ("live at the peak", "at_peak", "peak"),
     ];
+    // What is chosen elsewhere is drawn, and not only said, when the graph is seen again.
+    let (said, drawn) = (text(seen, "/elsewhere/exact"), text(seen, "/elsewhere/root"));
+    assert!(drawn.contains(&format!("({said})")), "{said} is said, drawn is {drawn}");
+    assert_ne!(said, text(seen, "/measures/live bytes/exact"));
     for (name, amount, _) in amounts {
         let known = memory_sites(document).filter(|site| !site[amount].is_null());
         let known: Vec<&Value> = known.collect();

@@ -58,7 +58,7 @@ fn numbers_read_as_in_the_text() {
         let share = f64::from(part) / 1_600.0;
         wanted.push((json!(["percent", share]), units::percent(share)));
     }
-    for share in [0.0004, 0.9991, 0.9999, 1.0 / 3.0] {
+    for share in [0.0004, 0.9991, 0.9999, 1.0 / 3.0, 3.0 / 2000.0] {
         wanted.push((json!(["percent", share]), units::percent(share)));
     }
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../memtrace/src/render/html/assets/format.js");

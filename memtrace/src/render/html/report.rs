@@ -26,6 +26,7 @@ pub(super) struct Document<'a> {
     words: Words,
     measures: Vec<Measures>,
     first: &'static str,
+    unit: &'static str,
     codes: Vec<CodeFields>,
     places: Places,
     classes: Vec<ClassFields>,
@@ -92,6 +93,7 @@ pub(super) fn document(profile: &Profile, measure: Measure) -> Document<'_> {
         words: Words::new(profile),
         measures: words::measures(|measure| measure.unknown(profile)),
         first: words::key(measure),
+        unit: words::unit(measure),
         codes: codes(),
         places,
         classes: (Class::ALL.iter())

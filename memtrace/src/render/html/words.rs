@@ -120,6 +120,11 @@ pub(super) const fn key(measure: Measure) -> &'static str {
     }
 }
 
+/// Whether the page begins with bytes or with blocks.
+pub(super) const fn unit(measure: Measure) -> &'static str {
+    if measure.is_count() { "count" } else { "bytes" }
+}
+
 /// A suspected site.
 #[derive(Debug, Serialize)]
 pub(super) struct Leak {

@@ -18,7 +18,7 @@ use self::{
 use super::naming;
 use crate::{
     message,
-    process::{AddressSpace, Location, Memory, Modules, threads::threads},
+    process::{AddressSpace, Location, Memory, Modules, descriptors, threads::threads},
     profile::{
         Frame,
         dump::{Dump, DumpedProcess, DumpedStack, DumpedThread},
@@ -37,6 +37,8 @@ const LOOKS: usize = 3;
 /// # Errors
 /// What keeps all of them from being looked at.
 pub fn dump(pids: &[u32], may_stop: bool, debug_directories: &[PathBuf]) -> anyhow::Result<(Dump, bool)> {
+    // Every file that the processes have mapped is kept open.
+    descriptors::raise_limit();
     let modules = Modules::default();
     let mut rules = Rules::new(&modules);
     let mut symbolizer = Symbolizer::default();

@@ -2,6 +2,8 @@
 
 use std::{fs, ops::Range, time::Duration};
 
+use nix::errno::Errno;
+
 use super::rules::Rules;
 use crate::{
     process::{
@@ -103,6 +105,11 @@ impl Process {
                 return Some((false, untaken(before, last)));
             };
             let copied = self.copy(sp, &also);
+            if copied.is_empty() {
+                // Its stack was mapped after the mappings were read.
+                self.read_mappings();
+                continue;
+            }
             let after = Thread::read(self.pid, tid).ok()?;
             if !after.has_rested_since(&before) {
                 last = None;
@@ -219,8 +226,14 @@ fn untaken(thread: Thread, walk: Option<Walk>) -> Stack {
 
 /// Says why a thread could not be stopped.
 fn problem(pid: u32, thread: &Thread, error: &HoldError) -> String {
-    let tracer = Thread::read(pid, thread.tid).map_or(thread.tracer, |thread| thread.tracer);
-    if tracer != 0 {
+    let is_refused = matches!(error, HoldError::Refused(Errno::EPERM));
+    let now = Thread::read(pid, thread.tid).ok();
+    if is_refused && now.as_ref().is_some_and(Thread::has_ended) {
+        return HoldError::Gone.to_string();
+    }
+    // Any other time it may be memtrace's own thread, which is about to let it go.
+    let tracer = now.map_or(thread.tracer, |now| now.tracer);
+    if is_refused && tracer != 0 {
         let name = fs::read_to_string(format!("/proc/{tracer}/comm")).unwrap_or_default();
         return format!(
             "it is traced by {} (pid {tracer}), and a thread has one tracer only: end that, or read the stack there",
@@ -238,7 +251,7 @@ fn problem(pid: u32, thread: &Thread, error: &HoldError) -> String {
                 .as_ref()
                 .map_or(String::new(), |wchan| format!(" ({wchan})"))
         ),
-        HoldError::Refused(nix::errno::Errno::EPERM) => {
+        HoldError::Refused(Errno::EPERM) => {
             format!("{error} (memtrace needs CAP_SYS_PTRACE for it; a security module may forbid it all the same)")
         }
         _ => error.to_string(),

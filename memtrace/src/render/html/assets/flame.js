@@ -175,11 +175,10 @@ class Flame {
       return el('li', {}, swatch, name);
     };
     if (this.change) {
-      const other = this.app.state.side === 'after' ? 'before' : 'after';
       this.legend.replaceChildren(
-        item(changeColour(1), `more than ${other}`),
+        item(changeColour(1), 'more after than before'),
         item(changeColour(0), 'as much'),
-        item(changeColour(-1), `less than ${other}`),
+        item(changeColour(-1), 'less after than before'),
       );
       return;
     }

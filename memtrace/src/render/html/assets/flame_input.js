@@ -23,7 +23,12 @@ function listenToFlame(flame) {
       flame.zoomTo(box.node);
     }
   });
-  canvas.addEventListener('focus', () => select(flame, flame.selected ?? flame.zoom));
+  canvas.addEventListener('focus', () => {
+    // A click selects what is under it, and must not be scrolled away from there.
+    if (canvas.matches(':focus-visible')) {
+      select(flame, flame.selected ?? flame.zoom);
+    }
+  });
   canvas.addEventListener('keydown', (event) => {
     if (flameKey(flame, event)) {
       event.preventDefault();

@@ -45,10 +45,9 @@ function percent(share) {
   if (value < 0.1) return '<0.1%';
   if (value > 99.9 && value < 100) return '>99.9%';
   if (Math.abs(value - 100) < Number.EPSILON) return '100%';
-  // Halves to even, as the text reports round.
-  const tenths = value * 10;
-  const even = tenths % 1 === 0.5 ? 2 * Math.round(tenths / 2) : NaN;
-  return `${(Number.isNaN(even) ? value : even / 10).toFixed(1)}%`;
+  // True halves to even, as the text reports round: only quarters can be one. All else `toFixed` rounds by its exact value.
+  const isHalf = Number.isInteger(value * 4) && !Number.isInteger(value * 2);
+  return `${(isHalf ? (2 * Math.round((value * 10) / 2)) / 10 : value).toFixed(1)}%`;
 }
 
 /** `+12.4 KiB/s`, `-3 B/s`, `0 B/s`. */

@@ -50,7 +50,8 @@ function globalKey(app, key) {
     r: () => app.timeline?.brush?.focus(),
     g: () => {
       state.set({ tab: 'flame' });
-      flame.canvas.focus();
+      // It is hidden until then.
+      requestAnimationFrame(() => requestAnimationFrame(() => flame.canvas.focus({ focusVisible: true })));
     },
     t: () => byId('theme').click(),
     Escape: () => (state.tab === 'flame' && flame.back()) || state.set({ range: null }),

@@ -8,7 +8,7 @@ class State {
     const start = known.find((measure) => measure.key === first) ?? known[0] ?? measures[0];
     /** Column that is shown, and whether its bytes or its blocks. */
     this.measure = start.key;
-    this.unit = 'bytes';
+    this.unit = report.document.unit;
     /** Of changes: those that `grown`, those that `shrunk`; of a comparison also all that is `after` or `before`. */
     this.side = 'grown';
     /** Two indices of moments, or nothing. */

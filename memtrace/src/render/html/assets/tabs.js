@@ -5,7 +5,8 @@ class Tabs {
   constructor(app, views) {
     this.app = app;
     this.views = views.map((view) => this.#view(view));
-    this.stale = new Set(views.map(({ name }) => name));
+    // What has changed of each since it was seen, by the names of the choices.
+    this.stale = new Map(views.map(({ name }) => [name, new Set()]));
   }
 
   #view({ name, title, show, update }) {
@@ -40,7 +41,7 @@ class Tabs {
   update(names) {
     for (const { name, update } of this.views) {
       if (update && (changesValues(names) || names.has('query') || (name === 'flame' && (names.has('inverted') || names.has('rootAtTop'))))) {
-        this.stale.add(name);
+        this.stale.set(name, new Set([...(this.stale.get(name) ?? []), ...names]));
       }
     }
     for (const { name, tab, panel, show, update } of this.views) {
@@ -48,9 +49,11 @@ class Tabs {
       tab.setAttribute('aria-selected', String(chosen));
       tab.tabIndex = chosen ? 0 : -1;
       panel.hidden = !chosen;
-      if (chosen && this.stale.delete(name)) {
+      const changed = this.stale.get(name);
+      if (chosen && changed) {
+        this.stale.delete(name);
         show?.(panel);
-        update?.(names);
+        update?.(changed);
       }
     }
   }

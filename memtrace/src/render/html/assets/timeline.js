@@ -125,13 +125,19 @@ class Timeline {
       }
     };
     this.brush.addEventListener('pointerdown', (event) => {
+      if (event.button !== 0) {
+        return;
+      }
       from = this.#nearest(event.clientX);
       this.brush.setPointerCapture(event.pointerId);
     });
     this.brush.addEventListener('pointermove', (event) => from !== null && choose(event));
     this.brush.addEventListener('pointerup', (event) => {
-      choose(event);
-      from = null;
+      // It may have been pressed elsewhere.
+      if (from !== null) {
+        choose(event);
+        from = null;
+      }
     });
     this.brush.addEventListener('pointercancel', () => (from = null));
     this.brush.addEventListener('keydown', (event) => {
