@@ -84,7 +84,7 @@ fn it_comes_after_a_second_and_goes_without_rest() {
     assert_eq!(shown(&terminal), "", "{terminal:?}");
     let output = fs::read_to_string(directory.path().join("output")).expect("the report");
     assert!(
-        output.contains("memtrace") && !output.contains('\u{1b}') && !output.contains("debuginfod: "),
+        output.contains("sites with live bytes") && !output.contains('\u{1b}') && !output.contains("debuginfod: "),
         "{output}"
     );
 }
