@@ -55,9 +55,13 @@ pub(super) async fn finish(
         mut recorder,
         mut residency,
         live,
-        screen,
+        mut screen,
     } = outputs;
     tracer.ignore();
+    if matches!(end, End::Interrupted | End::Duration) {
+        // Who wants to leave is not kept. It may take a moment, in which nothing is sent any more that nobody would take.
+        top::close(screen.take());
+    }
     collector.finish()?;
     residency.finish(&collector, &tracer).await;
     if let Some(budget) = &mut tracer.budget {

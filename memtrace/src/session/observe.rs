@@ -168,11 +168,7 @@ pub(super) async fn observe(
     if let Some(task) = diagnostics {
         task.abort();
     }
-    match end {
-        // Who wants to leave is not kept.
-        End::Interrupted => top::close(screen),
-        _ => run.outputs.screen = screen,
-    }
+    run.outputs.screen = screen;
     let status = match (&end, &mut child) {
         (End::Exited(_), Some(child)) => child.try_wait().context("failed to learn the program's exit status")?,
         _ => None,

@@ -238,6 +238,19 @@ fn tracer(target: u32) -> Pid {
 }
 
 #[test]
+fn it_ends_when_its_time_is_over() {
+    require_root!();
+    require!(tool("tmux"));
+    let mut program = Program::start("steady", &["100"]);
+    let tmux = Tmux::start(80, 24);
+    attach(&tmux, &program, "--duration 3s");
+    program.go();
+    ended(&tmux, "0");
+    assert!(tmux.history().contains("the asked-for time"), "{}", tmux.history());
+    assert!(program.end().0.success());
+}
+
+#[test]
 fn a_terminal_that_goes_away_ends_it() {
     require_root!();
     require!(tool("tmux"));
