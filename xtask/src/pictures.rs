@@ -16,7 +16,7 @@ use crate::{
     command::Cmd,
     packages,
     privilege::Root,
-    workload::{Program, Tracer, build_release},
+    workload::{Binary, Tracer, build_release},
     workspace,
 };
 
@@ -62,7 +62,10 @@ fn picture(name: &str) -> PathBuf {
 /// Records a server that leaks for a while.
 fn record(recording: &Path) -> Result<()> {
     let root = Root::find("record a running program")?;
-    let mut server = Program::start("leaky")?;
+    // The picture shows where the program is, and that is not to be the folder of whoever made it.
+    let place = tempfile::Builder::new().prefix("server-").tempdir();
+    let place = place.context("failed to make a folder for the server")?;
+    let mut server = Binary::compile("leaky", &[])?.copied_to(place.path())?.start(&[])?;
     sleep(Duration::from_secs(1));
     let (pid, path) = (server.pid().to_string(), recording.display().to_string());
     let duration = format!("{}s", RECORDED.as_secs());

@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{BufRead as _, BufReader, Write as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, ChildStdin, ChildStdout, Stdio},
 };
 
@@ -39,6 +39,13 @@ impl Binary {
             .arg(source)
             .run()?;
         Ok(Self { name, path })
+    }
+
+    /// The same program in another folder.
+    pub(crate) fn copied_to(self, folder: &Path) -> Result<Self> {
+        let path = folder.join(self.name);
+        fs::copy(&self.path, &path).with_context(|| format!("failed to copy {} to {}", self.name, path.display()))?;
+        Ok(Self { path, ..self })
     }
 
     /// Starts it; returns when it is ready.
