@@ -25,7 +25,7 @@ use crate::{exit::Exit, message, render::escape};
 pub use self::{
     report_args::{Flame, Mutant, ReportArgs, Stack, Step},
     target_args::{ScopeArgs, Split},
-    view_args::{AnnotateArgs, DiffArgs, FilterArgs, HistogramArgs, MeasureArg, TimelineArgs, TreeArgs},
+    view_args::{AnnotateArgs, DiffArgs, FilterArgs, HistogramArgs, MeasureArg, MeasureArgs, TimelineArgs, TreeArgs},
 };
 
 const EXAMPLES: &str = "\
@@ -154,6 +154,19 @@ mod tests {
     #[test]
     fn the_definition_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn temporary_is_a_measure_for_short() {
+        let parses = |args: &[&str]| Cli::try_parse_from([&["memtrace"], args].concat()).is_ok();
+        for verb in [&["tree", "a"][..], &["flamegraph", "a"], &["diff", "a", "b"]] {
+            assert!(parses(&[verb, &["--temporary"]].concat()), "{verb:?}");
+            assert!(parses(&[verb, &["--measure", "temporary"]].concat()), "{verb:?}");
+            assert!(
+                !parses(&[verb, &["--temporary", "--measure", "live"]].concat()),
+                "{verb:?}"
+            );
+        }
     }
 
     #[test]

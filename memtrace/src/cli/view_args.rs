@@ -35,12 +35,33 @@ pub enum MeasureArg {
     PeakBlocks,
 }
 
+/// What a view adds up.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct MeasureArgs {
+    /// What is added up
+    #[arg(long, value_enum, default_value_t)]
+    measure: MeasureArg,
+    /// Add up what was allocated and freed while it was observed: short for --measure temporary
+    #[arg(long, conflicts_with = "measure")]
+    temporary: bool,
+}
+
+impl From<MeasureArgs> for Measure {
+    fn from(asked: MeasureArgs) -> Self {
+        if asked.temporary {
+            Self::Temporary
+        } else {
+            asked.measure.into()
+        }
+    }
+}
+
 /// How a tree of call paths is shown.
 #[derive(Clone, Debug, Args)]
 pub struct TreeArgs {
-    /// What is added up
-    #[arg(long, value_enum, default_value_t)]
-    pub measure: MeasureArg,
+    /// What is added up.
+    #[command(flatten)]
+    pub measure: MeasureArgs,
     /// Begin at what allocates, with its callers below, instead of at the start of threads
     #[arg(long)]
     pub callers: bool,
@@ -77,9 +98,9 @@ pub struct TimelineArgs {
 /// How two profiles are compared.
 #[derive(Clone, Debug, Args)]
 pub struct DiffArgs {
-    /// What is compared
-    #[arg(long, value_enum, default_value_t)]
-    pub measure: MeasureArg,
+    /// What is compared.
+    #[command(flatten)]
+    pub measure: MeasureArgs,
 }
 
 /// Memory beside the lines of a source file.

@@ -13,7 +13,7 @@ use super::{
     output::{to_file_or_stdout, to_stdout},
     part_args::PartArgs,
     report_args::export_format,
-    view_args::{AnnotateArgs, HistogramArgs, MeasureArg, TimelineArgs, TreeArgs},
+    view_args::{AnnotateArgs, HistogramArgs, MeasureArgs, TimelineArgs, TreeArgs},
 };
 use crate::{
     exit::Exit,
@@ -127,9 +127,8 @@ fn is_newer(path: &Path, reading: &Reading) -> bool {
 pub(super) struct FlamegraphVerb {
     #[command(flatten)]
     part: PartArgs,
-    /// What it shows
-    #[arg(long, value_enum, default_value_t)]
-    measure: MeasureArg,
+    #[command(flatten)]
+    measure: MeasureArgs,
     /// The file to write; standard output when it is left out
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
