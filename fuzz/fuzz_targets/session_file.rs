@@ -59,6 +59,7 @@ fn read(file: &[u8]) {
             min_size: 0,
             suppressions: Suppressions::default(),
             fail_over: None,
+            view: memtrace::profile::View::default(),
         };
         if let Ok(profile) = reading.profile(&part, settings, &Lookup::default()) {
             for file in render::FILES {

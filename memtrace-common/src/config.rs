@@ -26,6 +26,8 @@ pub struct Config {
     pub return_probes: ReturnProbes,
     /// Where the kernel keeps the address that it puts in their place.
     pub trampoline: Trampoline,
+    /// Where the kernel keeps the thread pointer.
+    pub thread_pointer: ThreadPointer,
     /// Where the kernel counts the threads of a process.
     pub threads: Threads,
     /// Where it keeps what is mapped.
@@ -99,6 +101,16 @@ pub struct Trampoline {
     pub area_address: u32,
 }
 
+/// As [`ReturnProbes`]. Without it, there are no Python frames.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct ThreadPointer {
+    /// 1 when the offset is known.
+    pub known: u32,
+    /// `task_struct.thread.fsbase`
+    pub task_base: u32,
+}
+
 /// As [`ReturnProbes`]. Without it, a process is taken for ended when its main thread ends.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[repr(C)]
@@ -145,9 +157,10 @@ pub struct Files {
 
 const _: () = {
     assert!(size_of::<Files>() == 52);
+    assert!(size_of::<ThreadPointer>() == 8);
     assert!(size_of::<Threads>() == 12);
     assert!(size_of::<ReturnProbes>() == 24);
     assert!(size_of::<Trampoline>() == 16);
     assert!(size_of::<PidNamespace>() == 16);
-    assert!(size_of::<Config>() == 176);
+    assert!(size_of::<Config>() == 184);
 };

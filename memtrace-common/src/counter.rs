@@ -61,6 +61,14 @@ counters! {
     StacksUnsupported "stacks_unsupported" "Events whose stack ends early at a rule that cannot be computed.";
     StacksEarly "stacks_early" "Events whose stack was taken before the table of some frame was there.";
     StacksSignal "stacks_signal" "Events whose stack goes through a signal at an instruction that the tables are not sure about: the frames beyond may be wrong.";
+    PythonStacks "python_stacks" "Events whose stack has Python frames.";
+    PythonNoState "python_no_state" "Events of threads of a Python program that run no Python.";
+    PythonDeep "python_deep" "Events of which there are more Python frames than are taken.";
+    PythonUnreadable "python_unreadable" "Events whose Python frames end early because the interpreter's memory could not be read.";
+    PythonForeign "python_foreign" "Events whose Python frames end early because what should be code of Python is something else.";
+    PythonCode "python_code" "Python functions that the collector was told of.";
+    PythonCodeLost "python_code_lost" "Events without a stack because the ring had no room for a Python function.";
+    PymallocUnknown "pymalloc_unknown" "Calls of pymalloc that were not followed because where its heap lies was not known, or could not be read.";
     Nested "nested" "Calls inside another call of the allocator; they belong to the outer one.";
     Abandoned "abandoned" "Calls that never returned: the thread jumped out of the allocator.";
     Unpaired "unpaired" "Returns without a known entry, for example of calls begun before attach.";

@@ -9,13 +9,14 @@
 //! Blocks that are freed while the BPF side still holds them ([`crate::young`]) come only as sums. An allocation that has waited there
 //! is sent late, with its own time: before the free of the block, and before a record that tells of its process.
 
+mod python;
 mod stack;
 
-pub use self::stack::{Stack, StackEnd, StackHead, note};
-use crate::{
-    limits::{COMMAND_BYTES, MAX_FRAMES},
-    young::LIFETIMES,
+pub use self::{
+    python::PythonCode,
+    stack::{STACK_WORDS, Stack, StackEnd, StackHead, note},
 };
+use crate::{limits::COMMAND_BYTES, young::LIFETIMES};
 
 /// Declares the kinds of records with the type of each.
 macro_rules! kinds {
@@ -78,6 +79,8 @@ kinds! {
     Pairs = 18;
     /// [`Weighted`]
     Weighted = 19;
+    /// [`PythonCode`], and what follows it
+    PythonCode = 20;
 }
 
 /// Bits of [`Header::flags`].
@@ -338,6 +341,7 @@ const _: () = {
     assert!(size_of::<Remap>() == 64);
     assert!(size_of::<Break>() == 40);
     assert!(size_of::<StackHead>() == 48);
-    assert!(size_of::<Stack>() == 48 + 8 * MAX_FRAMES);
-    assert!(core::mem::offset_of!(Stack, frames) == 48);
+    assert!(size_of::<PythonCode>() == 64);
+    assert!(size_of::<Stack>() == 48 + 8 * STACK_WORDS);
+    assert!(core::mem::offset_of!(Stack, words) == 48);
 };

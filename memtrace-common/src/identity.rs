@@ -1,5 +1,7 @@
 //! The 64-bit identity of a call stack, and a second, independent value that exposes collisions.
 
+use crate::mix::MIX;
+
 /// Accumulates the frames of a stack, leaf first.
 ///
 /// Each step multiplies by an odd constant and folds the high bits down; the constants are the golden
@@ -14,7 +16,6 @@ pub struct Identity {
     pub check: u64,
 }
 
-const ID_FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 const CHECK_FACTOR: u64 = 0xff51_afd7_ed55_8ccd;
 
 impl Identity {
@@ -29,7 +30,7 @@ impl Identity {
     /// Adds one frame: an avma.
     #[inline(always)]
     pub const fn push(&mut self, address: u64) {
-        self.id = (self.id ^ address).wrapping_mul(ID_FACTOR);
+        self.id = (self.id ^ address).wrapping_mul(MIX);
         self.id ^= self.id >> 29;
         self.check = (self.check.rotate_left(23) ^ address).wrapping_mul(CHECK_FACTOR);
     }
@@ -43,7 +44,7 @@ impl Identity {
         self.push(end as u64);
         self.push(epoch);
         if self.id == 0 {
-            self.id = ID_FACTOR;
+            self.id = MIX;
         }
         self
     }

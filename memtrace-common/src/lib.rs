@@ -4,7 +4,7 @@
 //! buffer ([`event`]), the cookie that an attach point carries ([`cookie`]), the settings the loader
 //! writes into the object ([`config`]), the values of the maps ([`state`]) and the counters
 //! ([`counter`]). Decisions that the BPF side takes and that need no kernel live here as plain
-//! functions, so that they are tested on the host ([`request`], [`once`], [`check`], [`identity`], [`sampling`], [`unwind`], [`young`]).
+//! functions, so that they are tested on the host ([`request`], [`once`], [`check`], [`identity`], [`pymalloc`], [`python`], [`sampling`], [`unwind`], [`young`]).
 //!
 //! Layout rules: `repr(C)`, explicit padding, no `bool`, and an assertion on every size.
 
@@ -18,6 +18,7 @@
     reason = "the BPF side wants these in line: a call there spills registers and is verified on its own"
 )]
 
+pub mod abi;
 pub mod check;
 pub mod config;
 pub mod cookie;
@@ -25,9 +26,12 @@ pub mod counter;
 pub mod event;
 pub mod identity;
 pub mod limits;
+mod mix;
 pub mod once;
 pub mod op;
 mod pod;
+pub mod pymalloc;
+pub mod python;
 pub mod request;
 pub mod sampling;
 pub mod space;

@@ -4,7 +4,10 @@
 /// (`PERF_MAX_STACK_DEPTH`, `include/uapi/linux/perf_event.h`).
 pub const MAX_FRAMES: usize = 127;
 
-/// Threads that can have a call in flight; a value is about 270 bytes and made on first use.
+/// Frames of a stack together with those of a runtime's own that are merged with them.
+pub const MAX_MERGED: usize = MAX_FRAMES + crate::python::MAX_ENTRIES;
+
+/// Threads that can have a call in flight; a value is about 290 bytes and made on first use.
 pub const MAX_THREADS: u32 = 65_536;
 
 /// Processes traced at once: as many as Linux numbers by default (`PID_MAX_DEFAULT`, include/linux/threads.h).
@@ -69,5 +72,5 @@ const _: () = {
     assert!(CACHED_RULES.is_power_of_two());
     assert!(MAX_MAPPINGS.is_power_of_two());
     assert!(RING_BYTES.is_power_of_two() && RING_BYTES >= RING_BYTES_MIN);
-    assert!((RING_BYTES_MIN as usize) > 16 * size_of::<crate::event::Stack>());
+    assert!((RING_BYTES_MIN as usize) > 8 * size_of::<crate::event::Stack>());
 };

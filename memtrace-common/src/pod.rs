@@ -5,6 +5,8 @@
 use crate::{
     check::Checked,
     config::Config,
+    pymalloc::Heap,
+    python::Layout,
     space::{Changes, FileKey, FileTable, Recent, Space},
     state::{LostFree, LostKey, Mode, Process, Thread},
 };
@@ -21,5 +23,5 @@ macro_rules! pods {
 }
 
 pods!(
-    Changes, Checked, Config, FileKey, FileTable, LostFree, LostKey, Mode, Process, Recent, Space, Thread
+    Changes, Checked, Config, FileKey, FileTable, Heap, Layout, LostFree, LostKey, Mode, Process, Recent, Space, Thread
 );

@@ -5,6 +5,8 @@
 //! for interval / size blocks of its own size (Horvitz and Thompson, 1952), rounded up or down at random so that it is right on
 //! average. Sums of whole blocks are then unbiased, and take back exactly what they have added.
 
+use crate::mix::MIX;
+
 /// The largest interval, in bytes. Above, less than one block in a million of 1 KiB would be drawn.
 pub const MAX_INTERVAL: u64 = 1 << 30;
 
@@ -48,9 +50,8 @@ pub const KNOWN_ROWS: u32 = (KNOWN_BITS / KNOWN_ROW) as u32;
 /// The bit of an address (avma). Of the address alone, so that a child's free of what it has a copy of is found.
 #[inline(always)]
 pub const fn known_bit(address: u64) -> u64 {
-    // The golden ratio in 64 bits: spreads what differs in few bits.
-    let once = address.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (once ^ once >> 29).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - KNOWN_BITS.ilog2())
+    let once = address.wrapping_mul(MIX);
+    (once ^ once >> 29).wrapping_mul(MIX) >> (u64::BITS - KNOWN_BITS.ilog2())
 }
 
 const _: () = {

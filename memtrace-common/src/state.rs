@@ -14,8 +14,9 @@ pub struct Process {
     pub space: u32,
     /// The process whose memory it has: itself, or its parent after `vfork`.
     pub pid: u32,
-    /// Keeps the layout free of implicit padding.
-    pub reserved: u32,
+    /// The incarnation that its program began with: its own, or that of the process which it was forked from. What is known of an
+    /// interpreter is found under it.
+    pub program: u32,
 }
 
 /// Bits of what is known of the hooks of a program.
@@ -108,7 +109,27 @@ pub struct Thread {
     pub old: Block,
     /// The call that is being checked.
     pub check: Check,
+    /// What pymalloc's code in line has given, or will have given by a call of its own function.
+    pub given: Given,
 }
+
+/// A block of a `realloc` that is code in line. It may call pymalloc's own function for the new block: that call is then no other one.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct Given {
+    /// Address of the block (avma), 0 for none, or [`Given::OF_NOTHING`].
+    pub address: u64,
+    /// How many calls the thread has made since: that one is the first, if there is one.
+    pub calls: u64,
+}
+
+impl Given {
+    /// In the place of an address: 0 bytes were asked for, for which pymalloc asks the C library for one.
+    pub const OF_NOTHING: u64 = 1;
+}
+
+/// Bit of [`Call::flags`]: it is a call by code in line that waits for a new pool. What is at its stack pointer is no return address.
+pub const AT_SITE: u64 = 1 << 33;
 
 /// Bit of [`Call::flags`]: the old block was young, and [`Thread::old`] holds it until the call ends.
 pub const HOLDS_OLD: u64 = 1 << 32;
@@ -211,7 +232,7 @@ const _: () = {
     assert!(size_of::<Syscall>() == 32);
     assert!(size_of::<Registers>() == 24);
     assert!(size_of::<Freeing>() == 32);
-    assert!(size_of::<Thread>() == 272);
+    assert!(size_of::<Thread>() == 288);
     assert!(size_of::<LostKey>() == 16);
     assert!(size_of::<LostFree>() == 16);
 };

@@ -8,7 +8,10 @@
 //! What leaves a slot for the ring has its place in the ring before the slot is taken. Whoever finds the block gone from its slot
 //! sends its free by the ring, and that lies behind.
 
-use crate::limits::{COUNTED_SLOTS, YOUNG_SLOTS};
+use crate::{
+    limits::{COUNTED_SLOTS, YOUNG_SLOTS},
+    mix::MIX,
+};
 
 /// What a slot holds: nothing.
 pub const EMPTY: u64 = 0;
@@ -162,9 +165,6 @@ pub const fn counted_slot(key: &Key) -> u32 {
     let mixed = (key.stack ^ small.wrapping_mul(MIX)).wrapping_mul(MIX);
     (mixed >> (u64::BITS - COUNTED_SLOTS.ilog2())) as u32
 }
-
-/// The golden ratio in 64 bits: spreads what differs in few bits.
-const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// How many classes of size there are.
 pub const SIZES: usize = 252;

@@ -11,8 +11,8 @@ use memtrace_common::{
     Cookie, Counter, Op,
     cookie::STEPPED,
     event::{Free, Kind, flag},
-    request::{self, Arguments},
-    state::{Call, HOLDS_OLD},
+    request::{self, Arguments, Request},
+    state::{Call, Given, HOLDS_OLD, Registers, Thread},
 };
 
 use crate::{
@@ -52,11 +52,38 @@ pub(crate) fn alloc(ctx: &ProbeContext) -> Result<(), Counter> {
     if inflight::nested(thread, registers.sp, cookie) {
         return Err(Counter::Nested);
     }
+    let mut request = request::read(hook, &arguments(ctx));
+    if request.size == 1 && thread.given.address == Given::OF_NOTHING && thread.given.calls == 1 {
+        request.size = 0;
+    }
+    let mut call = open(
+        task,
+        thread,
+        (registers, unwind::entry_of(registers, hook), At::Entry),
+        (op, cookie),
+        request,
+    );
+    if hook.exits_by_instructions() {
+        // SAFETY: the helper checks the address and fails on memory that cannot be read.
+        call.return_address = unsafe { bpf_probe_read_user(registers.sp as *const u64) }.unwrap_or(0);
+    }
+    thread.call = call;
+    Ok(())
+}
+
+/// Begins an outermost call: takes its stack, from the registers of `from`, and sets the block aside that it may replace.
+#[inline(always)]
+pub(crate) fn open(
+    task: Task,
+    thread: &mut Thread,
+    (registers, from, at): (Registers, Registers, At),
+    (op, cookie): (Op, u64),
+    mut request: Request,
+) -> Call {
     let gives_back = op.is_realloc() || op.is_resize();
     if gives_back {
         stats::count(Counter::FreeHits);
     }
-    let mut request = request::read(hook, &arguments(ctx));
     if op.is_realloc() && request.old != 0 && !known::may_be(request.old) {
         // Not in the sample: to the collector the new block comes from nowhere.
         request.old = 0;
@@ -70,7 +97,7 @@ pub(crate) fn alloc(ctx: &ProbeContext) -> Result<(), Counter> {
     let weight = sample::weight(request.size);
     let mut stack = NO_STACK;
     if weight != 0 {
-        stack = unwind::take(task, thread, unwind::entry_of(registers, hook), At::Entry);
+        stack = unwind::take(task, thread, from, at);
     }
     let mut flags = stack.flags;
     let mut held = 0;
@@ -81,7 +108,7 @@ pub(crate) fn alloc(ctx: &ProbeContext) -> Result<(), Counter> {
             flags |= flag::BEGIN_LOST;
         }
     }
-    thread.call = Call {
+    Call {
         sp: registers.sp,
         size: request.size,
         old: request.old,
@@ -89,16 +116,10 @@ pub(crate) fn alloc(ctx: &ProbeContext) -> Result<(), Counter> {
         stack: stack.id,
         cookie,
         flags: u64::from(flags) | held,
-        return_address: if hook.exits_by_instructions() {
-            // SAFETY: the helper checks the address and fails on memory that cannot be read.
-            unsafe { bpf_probe_read_user(registers.sp as *const u64) }.unwrap_or(0)
-        } else {
-            0
-        },
+        return_address: 0,
         weight,
         window,
-    };
-    Ok(())
+    }
 }
 
 /// Sends that a block may be replaced, or remembers it; `false` when it could not be sent.

@@ -29,6 +29,9 @@ pub(crate) fn alloc(ctx: &RetProbeContext) -> Result<(), Counter> {
     let cookie = enter::cookie(ctx);
     let sp = unwind::registers(ctx).sp.wrapping_sub(RETURN_ADDRESS);
     let call = thread.call;
+    if is_given(thread, sp, ctx.ret::<u64>()) {
+        return Err(Counter::Nested);
+    }
     if call.sp == 0 || is_of_another_window(&call) {
         return Err(Counter::Unpaired);
     }
@@ -43,6 +46,20 @@ pub(crate) fn alloc(ctx: &RetProbeContext) -> Result<(), Counter> {
         return Err(Counter::Unpaired);
     }
     returned(task, thread, call, ctx.ret::<u64>())
+}
+
+/// Whether a function of pymalloc's returns the block that code in line, which has called it, was said to be given: it is in the sums.
+#[inline(always)]
+fn is_given(thread: &mut Thread, sp: u64, address: u64) -> bool {
+    let given = thread.given;
+    if given.address == 0 || given.address != address || given.calls > 1 {
+        return false;
+    }
+    thread.given.address = 0;
+    if thread.call.sp == sp {
+        thread.call.sp = 0;
+    }
+    true
 }
 
 /// The same at an instruction that returns. Others come here too: the code may be shared, so only what fits the call on
@@ -63,13 +80,13 @@ pub(crate) fn leave(ctx: &ProbeContext) -> Result<(), Counter> {
 
 /// Whether a call began when it was looked at other calls than now: then it may be one that has long returned.
 #[inline(always)]
-fn is_of_another_window(call: &Call) -> bool {
+pub(crate) fn is_of_another_window(call: &Call) -> bool {
     !filter::mode().is_current(call.window)
 }
 
 /// Sends what came of a call.
 #[inline(always)]
-fn returned(task: Task, thread: &Thread, call: Call, value: u64) -> Result<(), Counter> {
+pub(crate) fn returned(task: Task, thread: &Thread, call: Call, value: u64) -> Result<(), Counter> {
     let Some(hook) = Cookie::unpack(call.cookie) else {
         return Err(Counter::BadCookie);
     };

@@ -16,7 +16,8 @@ use crate::{
 
 /// The current task, when its process is traced.
 #[derive(Clone, Copy)]
-pub(crate) struct Task {
+#[repr(C)]
+pub struct Task {
     /// See [`key`].
     pub(crate) key: u64,
     /// The process whose memory it has.
@@ -25,6 +26,8 @@ pub(crate) struct Task {
     pub(crate) incarnation: u32,
     /// Where its space is found.
     pub(crate) space: u32,
+    /// Where its interpreter is found.
+    pub(crate) program: u32,
 }
 
 impl Task {
@@ -36,6 +39,7 @@ impl Task {
             pid: process.pid,
             incarnation: process.incarnation,
             space: process.space,
+            program: process.program,
         }
     }
 

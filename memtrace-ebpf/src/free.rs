@@ -23,6 +23,12 @@ pub(crate) fn free(ctx: &ProbeContext) -> Result<(), Counter> {
         return Err(Counter::BadCookie);
     };
     let address = request::read(hook, &enter::arguments(ctx)).old;
+    given_back(task, hook, cookie, address, unwind::registers(ctx).sp)
+}
+
+/// A block is given to a hook whose cookie is `cookie`, with stack pointer `sp`.
+#[inline(always)]
+pub(crate) fn given_back(task: Task, hook: Cookie, cookie: u64, address: u64, sp: u64) -> Result<(), Counter> {
     if address == 0 {
         return Ok(());
     }
@@ -30,7 +36,6 @@ pub(crate) fn free(ctx: &ProbeContext) -> Result<(), Counter> {
         stats::count(Counter::UnsampledFrees);
         return Ok(());
     }
-    let sp = unwind::registers(ctx).sp;
     // Inside a call that is being traced, a free belongs to that call: a `realloc` made of malloc and free.
     let mut flags = 0;
     match inflight::thread(task) {

@@ -9,9 +9,9 @@
 
 use aya_ebpf::{bindings::BPF_NOEXIST, helpers::bpf_probe_read_user};
 use memtrace_common::{
-    Counter,
+    Counter, Op,
     check::Check,
-    state::{Call, Freeing, Registers, Syscall, Thread},
+    state::{AT_SITE, Call, Freeing, Given, Registers, Syscall, Thread},
     young::Block,
 };
 
@@ -53,6 +53,7 @@ const EMPTY: Thread = Thread {
     trampoline: 0,
     old: Block::NONE,
     check: Check::begin(0, 0, 0),
+    given: Given { address: 0, calls: 0 },
 };
 
 /// The state of a thread that was seen before.
@@ -90,6 +91,9 @@ pub(crate) fn trampoline(thread: &mut Thread) -> u64 {
 /// taken for it.
 #[inline(always)]
 fn returns_as_recorded(thread: &mut Thread, sp: u64) -> bool {
+    if thread.call.flags & AT_SITE != 0 {
+        return true;
+    }
     // SAFETY: the helper checks the address and fails on memory that cannot be read.
     let Ok(address) = (unsafe { bpf_probe_read_user(sp as *const u64) }) else {
         return true;
@@ -115,9 +119,16 @@ pub(crate) fn passed_on(thread: &mut Thread, address: u64, sp: u64, cookie: u64)
     false
 }
 
+/// Whether a call by code in line may have been left to a function: a `realloc` of nothing, which is the same as `malloc`, and may jump there.
+#[inline(always)]
+const fn is_passed_on(call: &Call) -> bool {
+    call.flags & AT_SITE != 0 && call.old == 0 && call.cookie & 0xff == Op::Realloc as u64
+}
+
 /// Whether a call that starts with stack pointer `sp` is part of the allocator call on record.
 #[inline(always)]
 pub(crate) fn nested(thread: &mut Thread, sp: u64, cookie: u64) -> bool {
+    thread.given.calls += 1;
     let (outer, outer_cookie) = (thread.call.sp, thread.call.cookie);
     if outer == 0 {
         return false;
@@ -128,7 +139,7 @@ pub(crate) fn nested(thread: &mut Thread, sp: u64, cookie: u64) -> bool {
     }
     thread.call.sp = 0;
     young::give_up(thread);
-    if same_window {
+    if same_window && !is_passed_on(&thread.call) {
         stats::count(Counter::Abandoned);
     }
     false

@@ -101,7 +101,7 @@ const fn own(pid: u32, incarnation: u32) -> Process {
         incarnation,
         space: incarnation,
         pid,
-        reserved: 0,
+        program: incarnation,
     }
 }
 
@@ -183,6 +183,7 @@ pub(crate) fn new_task(ctx: &TracePointContext) -> u32 {
     let incarnation = memtrace_next_incarnation();
     let process = Process {
         space: parent.space,
+        program: parent.program,
         ..own(child, incarnation)
     };
     if incarnation == 0 || !add(child, process, BPF_ANY) {

@@ -41,6 +41,8 @@ mod lifecycle;
 mod mapping;
 mod maps;
 mod once;
+mod pymalloc;
+mod python;
 mod recent;
 mod sample;
 mod sampled;
@@ -112,6 +114,24 @@ pub fn static_alloc(ctx: ProbeContext) -> u32 {
 #[uprobe]
 pub fn static_free(ctx: ProbeContext) -> u32 {
     stats::run(|| sampled::free(&ctx))
+}
+
+/// The jump by which code goes on to pymalloc's own in line, which allocates.
+#[uprobe]
+pub fn site_alloc(ctx: ProbeContext) -> u32 {
+    stats::run(|| pymalloc::alloc(&ctx))
+}
+
+/// The same where it frees.
+#[uprobe]
+pub fn site_free(ctx: ProbeContext) -> u32 {
+    stats::run(|| pymalloc::free(&ctx))
+}
+
+/// Return of the function by which pymalloc takes a new pool.
+#[uretprobe]
+pub fn site_refilled(ctx: RetProbeContext) -> u32 {
+    stats::run(|| pymalloc::refilled(&ctx))
 }
 
 /// Entry of a function that frees.

@@ -10,10 +10,12 @@ use aya_ebpf::{
 use memtrace_common::{
     Counter,
     check::Checked,
-    config::{Config, Files, Join, PidNamespace, ReturnProbes, Threads, Trampoline},
-    event::Stack,
+    config::{Config, Files, Join, PidNamespace, ReturnProbes, ThreadPointer, Threads, Trampoline},
+    event::{PythonCode, Stack},
     identity::Identity,
     limits,
+    pymalloc::Heap,
+    python::{self, CODE_WORDS, FRAME_WORDS, Layout, STATE_WORDS, TEXT_WORDS},
     sampling::{KNOWN_ROW_BYTES, KNOWN_ROWS},
     space::{Changes, FileKey, FileTable, Recent, Space},
     state::{LostFree, LostKey, Mode, Process, Thread},
@@ -44,6 +46,7 @@ pub(crate) static CONFIG: Global<Config> = Global::new(Config {
         mm_area: 0,
         area_address: 0,
     },
+    thread_pointer: ThreadPointer { known: 0, task_base: 0 },
     threads: Threads {
         known: 0,
         task_signal: 0,
@@ -196,7 +199,40 @@ pub(crate) struct Scratch {
     pub(crate) words: [u64; WINDOW_WORDS],
     /// The record under construction.
     pub(crate) stack: Stack,
+    /// Where the walk through Python frames is.
+    pub(crate) python: PythonWalk,
 }
+
+/// Bytes behind the record of a Python function: more than may follow it, by what the verifier believes of lengths. All of the scratch
+/// must stay below 32 KiB, which is the kernel's limit for a value of each processor (`PCPU_MIN_UNIT_SIZE`, include/linux/percpu.h).
+pub(crate) const CODE_TAIL: usize = 20 << 10;
+
+/// Where a walk through Python frames is.
+#[repr(C)]
+pub(crate) struct PythonWalk {
+    /// The frame that is to be read (avma), or 0.
+    pub(crate) frame: u64,
+    /// Entries so far.
+    pub(crate) count: u64,
+    /// 1 when the collector could not be told of some code.
+    pub(crate) lost: u64,
+    /// The process, and its incarnation.
+    pub(crate) pid: u32,
+    pub(crate) incarnation: u32,
+    /// The code of the current frame.
+    pub(crate) code: python::Code,
+    /// What was read of the thread state, of the frame, of its code and of a string.
+    pub(crate) state_words: [u64; STATE_WORDS],
+    pub(crate) frame_words: [u64; FRAME_WORDS],
+    pub(crate) code_words: [u64; CODE_WORDS],
+    pub(crate) text_words: [u64; TEXT_WORDS],
+    /// The record of a function under construction.
+    pub(crate) record: PythonCode,
+    /// What follows it.
+    pub(crate) tail: [u8; CODE_TAIL],
+}
+
+const _: () = assert!(size_of::<Scratch>() <= 32 << 10);
 
 /// The scratch memory of each processor.
 #[map]
@@ -226,6 +262,22 @@ pub(crate) static RECENTS: HashMap<u32, Recent> = HashMap::with_max_entries(limi
 /// Memory for a new value of [`RECENTS`], which is too large for a program's stack.
 #[map]
 pub(crate) static NO_RECENT: Array<Recent> = Array::with_max_entries(1, 0);
+
+/// Interpreters, by [`Process::program`].
+#[map]
+pub(crate) static PYTHONS: HashMap<u32, Layout> = HashMap::with_max_entries(python::MAX_LAYOUTS, BPF_F_NO_PREALLOC);
+
+/// Heaps of interpreters whose objects are followed where their code is in line, by [`Process::program`].
+#[map]
+pub(crate) static HEAPS: HashMap<u32, Heap> = HashMap::with_max_entries(python::MAX_LAYOUTS, BPF_F_NO_PREALLOC);
+
+/// How many [`PYTHONS`] there are: mostly none, and then there is nothing to look up.
+#[map]
+pub(crate) static PYTHON_COUNT: Array<u32> = Array::with_max_entries(1, 0);
+
+/// Which Python functions the collector was told of: by identity, direct-mapped, as [`SEEN`].
+#[map]
+pub(crate) static DEFINED: Array<u64> = Array::with_max_entries(python::DEFINED_SLOTS, 0);
 
 /// One piece of a table.
 pub(crate) type Chunk = [u32; CHUNK_WORDS];

@@ -64,7 +64,7 @@ pub(crate) fn free(ctx: &ProbeContext) -> Result<(), Counter> {
 
 /// The value of an argument.
 #[inline(always)]
-fn operand(ctx: &ProbeContext, operand: Operand) -> Result<u64, Counter> {
+pub(crate) fn operand(ctx: &ProbeContext, operand: Operand) -> Result<u64, Counter> {
     let register = register(ctx, operand.register);
     let Some(offset) = operand.offset else {
         return Ok(register);

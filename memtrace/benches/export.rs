@@ -76,6 +76,7 @@ fn large() -> Profile {
             min_size: 0,
             suppressions: Suppressions::default(),
             fail_over: None,
+            view: memtrace::profile::View::default(),
         },
         totals: Totals::default(),
         frames: (0..FUNCTIONS).map(frame).collect(),

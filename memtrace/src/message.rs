@@ -3,12 +3,17 @@
 use std::{
     io::{self, IsTerminal as _, Write},
     sync::{Mutex, MutexGuard, PoisonError},
+    thread,
+    time::{Duration, Instant},
 };
 
 use crate::{progress, render::escape};
 
 /// Lines that are held at most.
 const MOST_HELD: usize = 1000;
+
+/// How long it is waited before it is looked again whether the terminal is given back.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// Lines that wait until the terminal may be written to again.
 struct Held {
@@ -51,6 +56,18 @@ pub fn release() {
     if held.left_out > 0 {
         write(&format!("memtrace: {} more messages were not kept\n", held.left_out));
     }
+}
+
+/// Waits at most so long until the terminal belongs to no screen; whether it does not.
+pub fn wait_released(patience: Duration) -> bool {
+    let begun = Instant::now();
+    while is_held() {
+        if begun.elapsed() >= patience {
+            return false;
+        }
+        thread::sleep(PAUSE);
+    }
+    true
 }
 
 /// The newest line since it was last asked for, while lines are held back.
@@ -120,6 +137,19 @@ mod tests {
     use anyhow::anyhow;
 
     use super::*;
+
+    #[test]
+    fn a_terminal_that_is_not_given_back_is_not_waited_for() {
+        assert!(wait_released(Duration::ZERO), "nobody has it");
+        hold();
+        assert!(!wait_released(PAUSE));
+        let released = thread::scope(|scope| {
+            let waits = scope.spawn(|| wait_released(Duration::from_mins(1)));
+            release();
+            waits.join()
+        });
+        assert!(released.unwrap());
+    }
 
     #[test]
     fn a_cause_is_said_once() {

@@ -1,11 +1,8 @@
 //! Options after validation: what the command line asked for, made consistent and checked against the machine.
 
-use std::{
-    fs,
-    io::{self, Write as _},
-    path::{Path, PathBuf},
-    time::Duration,
-};
+mod files;
+
+use std::{fs, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, bail};
 use memtrace_common::{
@@ -13,6 +10,8 @@ use memtrace_common::{
     sampling::MAX_INTERVAL,
 };
 
+pub use self::files::try_directory;
+use self::files::try_file;
 use crate::{
     cli::{Mutant, ReportArgs, ScopeArgs, Stack, Step},
     profile::{Settings, suppress::Suppressions},
@@ -91,6 +90,8 @@ pub struct Options {
     pub every_event: bool,
     /// Whether resident memory is read.
     pub resident: bool,
+    /// Whether each object of Python programs is followed.
+    pub python_exact: bool,
     /// Whether to show the BPF side's diagnostics.
     pub diagnostics: bool,
     /// Whether to do without `bpf_loop` even where the kernel has it.
@@ -138,11 +139,13 @@ impl Options {
             export,
             flame,
             stack,
+            frames,
             ring_size,
             sample,
             budget,
             every_event,
             no_resident,
+            python_exact,
             bpf_log,
             old_loop,
             single_links,
@@ -198,6 +201,7 @@ impl Options {
                 min_size: min_size.as_u64(),
                 suppressions: read_suppressions(&suppressions, !no_default_suppressions)?,
                 fail_over: fail_over.map(|size| size.as_u64()),
+                view: frames.view(),
             },
             output,
             exports: export,
@@ -212,6 +216,7 @@ impl Options {
             sample: sample.map(|size| sampling_interval(size.as_u64())).transpose()?,
             every_event,
             resident: !no_resident,
+            python_exact,
             diagnostics: bpf_log,
             old_loop,
             single_links,
@@ -271,25 +276,6 @@ fn sampling_interval(asked: u64) -> anyhow::Result<u64> {
     }
 }
 
-/// Makes a file and removes it.
-fn try_file(path: &Path) -> anyhow::Result<()> {
-    match fs::File::create_new(path).and_then(|_file| fs::remove_file(path)) {
-        Ok(()) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            bail!(
-                "{} is there already and is not overwritten: move it away, or choose another file with -o",
-                path.display()
-            )
-        }
-        Err(error) => Err(error).with_context(|| {
-            format!(
-                "failed to make the recording {}; choose another file with -o",
-                path.display()
-            )
-        }),
-    }
-}
-
 /// The suppressions of files, and those of the C library if they are wanted.
 ///
 /// # Errors
@@ -307,36 +293,6 @@ pub fn read_suppressions(files: &[PathBuf], with_default: bool) -> anyhow::Resul
             .with_context(|| format!("failed to understand the suppressions of {name}"))?;
     }
     Ok(all)
-}
-
-/// Makes a directory where there is none, and writes and removes a file in it.
-///
-/// # Errors
-/// A directory that cannot be made or written to.
-pub fn try_directory(directory: &Path) -> anyhow::Result<()> {
-    match fs::create_dir(directory) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-            return Err(error).with_context(|| {
-                format!(
-                    "failed to make the output directory {} (its parent must exist and be writable)",
-                    directory.display()
-                )
-            });
-        }
-        _ => {}
-    }
-    let probe = directory.join(".memtrace-write-test");
-    // What is left of an earlier try, or a link that somebody has put there to have another file overwritten by root.
-    let _none = fs::remove_file(&probe);
-    fs::File::create_new(&probe)
-        .and_then(|mut file| file.write_all(b"memtrace\n"))
-        .and_then(|()| fs::remove_file(&probe))
-        .with_context(|| {
-            format!(
-                "failed to write into the output directory {}; choose another with -o",
-                directory.display()
-            )
-        })
 }
 
 #[cfg(test)]
@@ -368,28 +324,5 @@ mod tests {
         assert_eq!(sampling_interval(500_000).unwrap(), 1 << 19);
         assert_eq!(sampling_interval(1 << 30).unwrap(), 1 << 30);
         assert!(sampling_interval(0).is_err() && sampling_interval((1 << 30) + 1).is_err());
-    }
-
-    #[test]
-    fn an_output_directory_that_cannot_be_used_is_refused() {
-        let here = tempfile::tempdir().unwrap();
-        assert!(try_directory(&here.path().join("new")).is_ok());
-        let error = try_directory(&here.path().join("no/such/parent")).unwrap_err();
-        assert!(format!("{error:#}").contains("no/such/parent"), "{error:#}");
-        let file = here.path().join("file");
-        fs::write(&file, b"").unwrap();
-        assert!(try_directory(&file).is_err());
-    }
-
-    #[test]
-    fn a_link_in_the_output_directory_is_not_followed() {
-        let here = tempfile::tempdir().unwrap();
-        let precious = here.path().join("precious");
-        fs::write(&precious, b"content").unwrap();
-        let directory = here.path().join("out");
-        fs::create_dir(&directory).unwrap();
-        std::os::unix::fs::symlink(&precious, directory.join(".memtrace-write-test")).unwrap();
-        assert!(try_directory(&directory).is_ok());
-        assert_eq!(fs::read(&precious).unwrap(), b"content");
     }
 }

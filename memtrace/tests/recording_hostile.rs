@@ -36,6 +36,7 @@ fn settings() -> Settings {
         min_size: 0,
         suppressions: Suppressions::default(),
         fail_over: None,
+        view: memtrace::profile::View::default(),
     }
 }
 

@@ -1,9 +1,11 @@
-// Threads that wait in known functions, or do not: `dump waits`, `dump busy`, `dump many N`, `dump vfork`, `dump signal`.
+// Threads that wait in known functions, or do not: `dump waits`, `dump busy`, `dump many N`, `dump vfork`, `dump blocked N`, `dump signal`,
+// `dump deep N`, `dump swaps LIBRARY LIBRARY`.
 //
 // Each thread prints which functions of this program it is in, innermost first: `chain TID f g h`. The program is done when its input
 // ends, prints what it has found of its own calls, and fails when a call did not do what it must.
 
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -161,6 +163,70 @@ static NOINLINE long work(void *argument) {
 THROUGH(work_one, work)
 THREAD(worker, work_one, "work work_one")
 
+// A thread whose child has borrowed its memory sleeps uninterruptibly until that is done. Without the C library's function, whose return
+// address is in a register.
+static NOINLINE long in_vfork(void *argument) {
+    (void)argument;
+    long child;
+    __asm__ volatile("syscall" : "=a"(child) : "a"(SYS_vfork) : "rcx", "r11", "memory");
+    if (child == 0) {
+        char byte;
+        while (read(STDIN_FILENO, &byte, 1) > 0) {
+        }
+        _exit(0);
+    }
+    int status;
+    NEED(child > 0 && waitpid((pid_t)child, &status, 0) == child && status == 0);
+    return 1;
+}
+
+static NOINLINE void *blocked(void *argument) {
+    pthread_barrier_wait(&started);
+    in_vfork(argument);
+    return NULL;
+}
+
+// A kibibyte each.
+static NOINLINE long deep(long levels) {
+    volatile char room[1024];
+    room[0] = 1;
+    if (levels > 1) {
+        return deep(levels - 1) + room[0];
+    }
+    char byte;
+    say("ready \n");
+    long got = read(STDIN_FILENO, &byte, 1);
+    NEED(got == 0);
+    return got + room[0];
+}
+
+// Two libraries by turns, at the same address: each is called by a function of its own.
+static NOINLINE long call_one(long (*function)(atomic_bool *)) {
+    volatile long result = function(&over);
+    return result;
+}
+static NOINLINE long call_two(long (*function)(atomic_bool *)) {
+    volatile long result = function(&over);
+    return result;
+}
+static char **libraries;
+static NOINLINE long swap(void *argument) {
+    (void)argument;
+    while (!over) {
+        for (int turn = 0; turn < 2; turn++) {
+            void *library = dlopen(libraries[turn], RTLD_NOW);
+            NEED(library != NULL);
+            long (*function)(atomic_bool *) = (long (*)(atomic_bool *))dlsym(library, turn == 0 ? "in_one" : "in_two");
+            NEED(function != NULL);
+            NEED((turn == 0 ? call_one : call_two)(function) > 0);
+            NEED(dlclose(library) == 0);
+            done++;
+        }
+    }
+    return 1;
+}
+THREAD(swapper, swap, "swap")
+
 // A handler on a stack of its own, which waits.
 static NOINLINE long in_handler(void *argument) {
     (void)argument;
@@ -235,13 +301,19 @@ int main(int count, char **arguments) {
     } else if (strcmp(mode, "busy") == 0) {
         void *(*functions[])(void *) = {worker, worker, worker};
         run(functions, 3);
-    } else if (strcmp(mode, "many") == 0) {
+    } else if (strcmp(mode, "many") == 0 || strcmp(mode, "blocked") == 0) {
         int wanted = atoi(arguments[2]);
         void *(**functions)(void *) = calloc((size_t)wanted, sizeof *functions);
         for (int index = 0; index < wanted; index++) {
-            functions[index] = sleeper;
+            functions[index] = mode[0] == 'm' ? sleeper : blocked;
         }
         run(functions, wanted);
+    } else if (strcmp(mode, "deep") == 0) {
+        NEED(deep(atol(arguments[2])) > 0);
+    } else if (strcmp(mode, "swaps") == 0) {
+        libraries = arguments + 2;
+        void *(*functions[])(void *) = {swapper};
+        run(functions, 1);
     } else if (strcmp(mode, "vfork") == 0) {
         say("ready \n");
         pid_t child = vfork();

@@ -34,10 +34,12 @@ async function timed(page, action) {
 const flame = (page) =>
   page.$eval('.flame-words', (element) => ({ words: element.textContent, exact: element.title }));
 
-/** A table: each row's texts and titles. */
+/** The first table of a panel: each row's texts and titles. */
 const table = (page, panel) =>
-  page.$$eval(`#panel-${panel} tbody tr`, (rows) =>
-    rows.slice(0, 20).map((row) => [...row.children].map((cell) => ({ text: cell.textContent, exact: cell.title }))),
+  page.$eval(`#panel-${panel}`, (element) =>
+    [...(element.querySelector('tbody')?.rows ?? [])]
+      .slice(0, 20)
+      .map((row) => [...row.children].map((cell) => ({ text: cell.textContent, exact: cell.title }))),
   );
 
 async function measures(page) {
@@ -236,6 +238,7 @@ async function look(context, file) {
   const opener = page.locator('#panel-sites .opener').first();
   if ((await opener.count()) > 0) {
     await opener.click();
+    seen.below = await texts(page, '#panel-sites .stack li.below .name');
     seen.stack = await texts(page, '#panel-sites .stack li .name');
     await page.screenshot({ path: path.join(shots, `${name}-stack.png`) });
   }

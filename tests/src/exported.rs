@@ -22,19 +22,25 @@ const NAMES: [&str; 8] = [
     "%s%n$(id)`id`",
 ];
 
-/// The profile of a recording with hostile names, inlined calls, a lost stack and groups.
-pub fn hostile() -> Profile {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures/hooks.memtrace");
+/// The profile of a recording of `fixtures`.
+pub fn recorded(name: &str) -> Profile {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("fixtures/{name}.memtrace"));
     let settings = Settings {
         top: 10,
         min_age: Duration::from_secs(1),
         min_size: 0,
         suppressions: Suppressions::default(),
         fail_over: None,
+        view: memtrace::profile::View::default(),
     };
     let mut reading = Reading::open(&path).expect("the recording is in the tree");
     let read = reading.profile(&Part::default(), settings, &Lookup::default());
-    let mut profile = read.expect("the recording is whole");
+    read.expect("the recording is whole")
+}
+
+/// The profile of a recording with hostile names, inlined calls, a lost stack and groups.
+pub fn hostile() -> Profile {
+    let mut profile = recorded("hooks");
     for (index, frame) in profile.frames.iter_mut().enumerate() {
         if index % 2 == 0 {
             frame.function = Some(format!("{} {index}", NAMES[index / 2 % NAMES.len()]));

@@ -26,6 +26,7 @@ mod memtrace;
 mod processes;
 mod program;
 pub mod programs;
+mod pythons;
 mod report;
 pub mod requirements;
 pub mod stacks;
@@ -37,9 +38,10 @@ pub use self::{
     memtrace::{Finished, Memtrace},
     processes::Process,
     program::Program,
-    report::{Report, thread_caches},
+    pythons::pythons,
+    report::{Report, sums_below, thread_caches},
     stacks::{Frame, Stacks},
-    tmux::Tmux,
+    tmux::{Stopped, Tmux},
     truth::{Sums, Truth},
 };
 

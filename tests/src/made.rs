@@ -243,6 +243,7 @@ pub fn profile(size: Size) -> Profile {
             min_size: 4_096,
             suppressions: Suppressions::default(),
             fail_over: None,
+            view: memtrace::profile::View::default(),
         },
         filter: Vec::new(),
         totals: Totals {

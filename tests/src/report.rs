@@ -176,6 +176,7 @@ impl Report {
             "report.html",
             "stacks.folded",
             "tree.txt",
+            "lines.txt",
             "histogram.txt",
             "timeline.txt",
         ] {
@@ -189,6 +190,19 @@ impl Report {
     pub fn file(&self, name: &str) -> Box<Path> {
         self.directory.path().join(name).into_boxed_path()
     }
+}
+
+/// Bytes and blocks of all sites of `profile.json` below a function; `what` is the field that is summed: `live`, `allocated`.
+pub fn sums_below(profile: &Value, function: &str, what: &str) -> (u64, u64) {
+    let sites = profile["sites"].as_array().expect("sites");
+    let below = sites.iter().filter(|site| {
+        let stack = site["stack"].as_array();
+        stack.is_some_and(|stack| stack.iter().any(|frame| frame["function"] == function))
+    });
+    below.fold((0, 0), |(bytes, count), site| {
+        let number = |name: &str| site[what][name].as_u64().expect("a number");
+        (bytes + number("bytes"), count + number("count"))
+    })
 }
 
 #[cfg(test)]

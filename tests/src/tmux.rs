@@ -1,10 +1,16 @@
 //! A terminal that a test owns: keys go in, the screen comes out.
 
 use std::{
+    os::fd::OwnedFd,
     path::Path,
     process::{Command, Output},
 };
 
+use rustix::{
+    fs::{Mode, OFlags},
+    process::{Pid, Signal, kill_process},
+    termios::{Winsize, tcsetwinsize},
+};
 use tempfile::TempDir;
 
 use crate::{PATIENCE, wait_until};
@@ -64,6 +70,18 @@ impl Tmux {
         self.run(&["resize-window", "-x", &columns.to_string(), "-y", &lines.to_string()]);
     }
 
+    /// Has it read nothing from the terminal any more.
+    pub fn stop(&self) -> Stopped {
+        let said = self.run(&["display-message", "-p", "#{pid} #{pane_tty}"]).stdout;
+        let said = String::from_utf8(said).expect("what tmux says is text");
+        let (server, path) = said.trim().split_once(' ').expect("a number and a path");
+        let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let terminal = rustix::fs::open(path, flags, Mode::empty()).expect("the terminal can be opened");
+        let server = server.parse().ok().and_then(Pid::from_raw).expect("a process's number");
+        kill_process(server, Signal::STOP).expect("it is ours");
+        Stopped { server, terminal }
+    }
+
     /// What is on the screen, line by line.
     pub fn screen(&self) -> String {
         let output = self.run(&["capture-pane", "-p"]);
@@ -85,6 +103,32 @@ impl Tmux {
     pub fn until(&self, what: &str, is_so: impl Fn(&str) -> bool) -> String {
         let shown = wait_until(PATIENCE, || Some(self.screen()).filter(|screen| is_so(screen)));
         shown.unwrap_or_else(|| panic!("the screen never had {what:?}, at last:\n{}", self.screen()))
+    }
+}
+
+/// A terminal whose other side reads nothing; it goes on when this is dropped.
+pub struct Stopped {
+    server: Pid,
+    terminal: OwnedFd,
+}
+
+impl Stopped {
+    /// Changes the size that programs in the terminal are told of.
+    pub fn resize(&self, columns: u16, lines: u16) {
+        let size = Winsize {
+            ws_row: lines,
+            ws_col: columns,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
+        tcsetwinsize(&self.terminal, size).expect("the terminal is there");
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _gone = kill_process(self.server, Signal::CONT);
     }
 }
 

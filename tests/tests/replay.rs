@@ -18,7 +18,7 @@ use memtrace::{
     render,
     session::{Lookup, Part, Reading},
 };
-use memtrace_tests::{Truth, exported::assert_keeps_schema};
+use memtrace_tests::{Truth, exported::assert_keeps_schema, sums_below};
 use serde_json::Value;
 
 fn path(name: &str) -> PathBuf {
@@ -32,6 +32,7 @@ fn settings() -> Settings {
         min_size: 0,
         suppressions: Suppressions::default(),
         fail_over: None,
+        view: memtrace::profile::View::default(),
     }
 }
 
@@ -74,19 +75,6 @@ fn rendered(profile: &Profile, file: &str) -> String {
     String::from_utf8(bytes).expect("reports are text")
 }
 
-/// Live bytes and blocks of all sites below a function.
-fn live(profile: &Value, function: &str) -> (u64, u64) {
-    let sites = profile["sites"].as_array().expect("sites");
-    let below = sites.iter().filter(|site| {
-        let stack = site["stack"].as_array();
-        stack.is_some_and(|stack| stack.iter().any(|frame| frame["function"] == function))
-    });
-    below.fold((0, 0), |(bytes, count), site| {
-        let number = |name: &str| site["live"][name].as_u64().expect("a number");
-        (bytes + number("bytes"), count + number("count"))
-    })
-}
-
 fn check(name: &str) {
     let profile = read(name, true);
     golden(&format!("{name}.summary.txt"), &rendered(&profile, "summary.txt"));
@@ -104,8 +92,16 @@ fn check(name: &str) {
     let sums = rendered(&sums, "profile.json").replace(env!("CARGO_PKG_VERSION"), "VERSION");
     let sums: Value = serde_json::from_str(&sums).expect("the report is JSON");
     for (site, truth) in &truth.sites {
-        assert_eq!(live(&json, site), truth.live(), "{site} of {name}, from events");
-        assert_eq!(live(&sums, site), truth.live(), "{site} of {name}, from sums");
+        assert_eq!(
+            sums_below(&json, site, "live"),
+            truth.live(),
+            "{site} of {name}, from events"
+        );
+        assert_eq!(
+            sums_below(&sums, site, "live"),
+            truth.live(),
+            "{site} of {name}, from sums"
+        );
     }
     // But for histories, which the moments make, and what is judged by them, both ways tell the same.
     let without_histories = |mut report: Value| {
@@ -187,7 +183,7 @@ fn a_recording_with_losses() {
     let truth = Truth::from_line(truth.trim());
     for (site, sums) in &truth.sites {
         assert_eq!(
-            live(&json, site),
+            sums_below(&json, site, "live"),
             sums.live(),
             "{site}: what was lost are frees, and they are remembered"
         );

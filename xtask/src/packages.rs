@@ -32,6 +32,7 @@ pub(crate) const COMPILER: &[Package] = &[
 pub(crate) const LIVE_TESTS: &[Package] = &[
     package("g++", "g++"),
     package("python3", "python3"),
+    package("python3-numpy", "/usr/lib/python3/dist-packages/numpy"),
     REDIS,
     REDIS_TOOLS,
     package("sqlite3", "sqlite3"),

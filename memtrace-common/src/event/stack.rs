@@ -1,7 +1,7 @@
 //! Call stacks.
 
 use super::Header;
-use crate::limits::MAX_FRAMES;
+use crate::{limits::MAX_FRAMES, python::MAX_ENTRIES};
 
 /// Why a stack has no more frames.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -42,17 +42,24 @@ pub mod note {
     /// The stack goes through a signal that may have interrupted code at an instruction that is not a call: the tables
     /// are sure about calls only, so the frames beyond may be wrong.
     pub const SIGNAL: u8 = 4;
+    /// Outer Python frames are missing.
+    pub const PYTHON_CUT: u8 = 8;
 }
 
-/// A call stack, sent before the first event that names it. On the wire only the first `count` frames
-/// are present.
+/// Words of a stack: room for all frames and all Python frames, two words for each, rounded up to a power of two, which is what the
+/// verifier believes of an index.
+pub const STACK_WORDS: usize = 512;
+
+/// A call stack, sent before the first event that names it. On the wire only the first words are present: the frames, then the
+/// Python frames.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(C)]
 pub struct Stack {
     /// Fixed part.
     pub head: StackHead,
-    /// Addresses (avma), leaf first. Frame 0 is an instruction; all others are return addresses.
-    pub frames: [u64; MAX_FRAMES],
+    /// Addresses (avma), leaf first. Frame 0 is an instruction; all others are return addresses. Then the Python frames, innermost
+    /// first: [`crate::python::Code::identity`], or 0, and the offset in the bytecode with bits of [`crate::python::entry`].
+    pub words: [u64; STACK_WORDS],
 }
 
 /// The fixed part of a [`Stack`].
@@ -73,6 +80,8 @@ pub struct StackHead {
     pub end: u8,
     /// Bits of [`note`].
     pub notes: u8,
-    /// Keeps the layout free of implicit padding.
-    pub reserved: u16,
+    /// Python frames that follow these, with the marks between them.
+    pub python: u16,
 }
+
+const _: () = assert!(STACK_WORDS.is_power_of_two() && STACK_WORDS >= MAX_FRAMES + 2 * MAX_ENTRIES);

@@ -27,7 +27,7 @@ use crate::{
     filter::Task,
     inflight,
     maps::{CHANGES, CONFIG, SCRATCH, Scratch},
-    stats,
+    python, stats,
 };
 
 /// A stack as an event names it.
@@ -142,6 +142,7 @@ pub(crate) fn take(task: Task, thread: &mut Thread, registers: Registers, at: At
     if at == At::Call || step::enter(scratch) {
         loops::walk(scratch, space);
     }
+    python::walk(scratch, task);
     finish(scratch, task)
 }
 
@@ -166,7 +167,7 @@ fn begin(scratch: &mut Scratch, task: Task, registers: Registers) -> Option<&'st
     walk.count = 1;
     walk.identity = Identity::new(task.incarnation);
     walk.identity.push(registers.ip);
-    scratch.stack.frames[0] = registers.ip;
+    scratch.stack.words[0] = registers.ip;
 
     if CONFIG.load().by_tables == 0 {
         return None;
@@ -221,7 +222,8 @@ fn finish(scratch: &mut Scratch, task: Task) -> Taken {
         scratch.walk.epoch = last_change(task.space);
     }
     let identity = scratch.walk.identity.finish(end, scratch.walk.epoch);
-    if send::send(scratch, task, identity) {
+    // A stack with names that never come would be sent only once.
+    if scratch.python.lost == 0 && send::send(scratch, task, identity) {
         Taken { id: identity.id, flags }
     } else {
         Taken {

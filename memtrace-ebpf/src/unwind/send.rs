@@ -6,6 +6,7 @@ use memtrace_common::{
     event::{Kind, StackHead},
     identity::Identity,
     limits::{MAX_FRAMES, SEEN_SLOTS},
+    python::MAX_ENTRIES,
 };
 
 use crate::{
@@ -42,6 +43,8 @@ pub(super) fn send(scratch: &mut Scratch, task: Task, identity: Identity) -> boo
     }
     // SAFETY: a reference is valid; volatile so that the mask is kept: the verifier needs it.
     let count = unsafe { core::ptr::read_volatile(&raw const scratch.walk.count) } & 127;
+    // SAFETY: the same.
+    let python = unsafe { core::ptr::read_volatile(&raw const scratch.python.count) } & (2 * MAX_ENTRIES as u64 - 1);
     scratch.stack.head = StackHead {
         header: emit::header(Kind::Stack, None, 0, task),
         id: identity.id,
@@ -49,10 +52,10 @@ pub(super) fn send(scratch: &mut Scratch, task: Task, identity: Identity) -> boo
         count: count as u32,
         end: scratch.walk.end as u8,
         notes: scratch.walk.notes as u8,
-        reserved: 0,
+        python: python as u16,
     };
-    let length = size_of::<StackHead>() as u64 + 8 * count;
-    // SAFETY: the first `length` bytes of the record lie inside it: `count` is at most `MAX_FRAMES`.
+    let length = size_of::<StackHead>() as u64 + 8 * (count + 2 * python);
+    // SAFETY: the first `length` bytes of the record lie inside it, or in what follows it in the same value of the map.
     let sent = unsafe {
         let data = (&raw mut scratch.stack).cast();
         bpf_ringbuf_output((&raw const EVENTS).cast_mut().cast(), data, length, emit::wakeup())

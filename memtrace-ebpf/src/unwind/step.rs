@@ -2,6 +2,7 @@
 
 use aya_ebpf::helpers::bpf_probe_read_user;
 use memtrace_common::{
+    abi::{PLT_MASK, SIGNAL_BP, SIGNAL_IP, SIGNAL_SP},
     event::{StackEnd, note},
     limits::{MAX_FRAME_BYTES, MAX_FRAMES},
     space::Space,
@@ -10,16 +11,6 @@ use memtrace_common::{
 
 use super::{return_probe, rule, window::word};
 use crate::maps::{CONFIG, Scratch};
-
-// Where the kernel puts the interrupted registers, from the stack pointer after the handler's return (`struct ucontext`,
-// `struct sigcontext_64`, arch/x86/include/uapi/asm): the context's registers begin at 40; bp, sp and ip are its words
-// 10, 15 and 16.
-const SIGNAL_BP: u64 = 40 + 8 * 10;
-const SIGNAL_SP: u64 = 40 + 8 * 15;
-const SIGNAL_IP: u64 = 40 + 8 * 16;
-
-/// The length of an entry in a procedure linkage table, in bytes (System V AMD64 ABI, 5.2), less one.
-const PLT_MASK: u64 = 15;
 
 /// Leaves a function at its first instruction; `false` when the walk ends there.
 #[inline(always)]
@@ -56,7 +47,7 @@ fn push(scratch: &mut Scratch, address: u64) -> bool {
     if count >= u64::from(CONFIG.load().max_frames) || count >= MAX_FRAMES as u64 {
         return stop(scratch, StackEnd::Deep);
     }
-    scratch.stack.frames[(count & 127) as usize % MAX_FRAMES] = address;
+    scratch.stack.words[(count & 127) as usize] = address;
     scratch.walk.identity.push(address);
     scratch.walk.count = count + 1;
     true

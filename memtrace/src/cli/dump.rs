@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::output;
+use super::{frames_args::FramesArgs, output};
 use crate::{exit::Exit, render, session};
 
 /// Print the call stacks of all threads of running programs, once
@@ -28,6 +28,8 @@ pub(super) struct DumpArgs {
     /// Look for debug files below this directory as well; can be repeated
     #[arg(long, value_name = "DIR")]
     debug_dir: Vec<PathBuf>,
+    #[command(flatten)]
+    frames: FramesArgs,
 }
 
 impl DumpArgs {
@@ -40,6 +42,7 @@ impl DumpArgs {
             }
         });
         let (dump, failed) = session::dump(&self.pid, !self.no_stop, &self.debug_dir)?;
+        let dump = dump.viewed(self.frames.view());
         let form = render::dump::Form {
             apart: self.all_threads,
         };

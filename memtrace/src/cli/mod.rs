@@ -2,10 +2,13 @@
 
 mod attach;
 mod canary;
+mod census;
 mod diff;
 mod doctor;
 mod dump;
+mod frames_args;
 mod generate;
+mod heap;
 mod html;
 mod output;
 mod part_args;
@@ -23,9 +26,12 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use crate::{exit::Exit, message, render::escape};
 
 pub use self::{
+    frames_args::FramesArgs,
     report_args::{Flame, Mutant, ReportArgs, Stack, Step},
     target_args::{ScopeArgs, Split},
-    view_args::{AnnotateArgs, DiffArgs, FilterArgs, HistogramArgs, MeasureArg, MeasureArgs, TimelineArgs, TreeArgs},
+    view_args::{
+        AnnotateArgs, DiffArgs, FilterArgs, HistogramArgs, LinesArgs, MeasureArg, MeasureArgs, TimelineArgs, TreeArgs,
+    },
 };
 
 const EXAMPLES: &str = "\
@@ -78,10 +84,13 @@ enum Command {
     Tree(views::TreeVerb),
     Timeline(views::TimelineVerb),
     Histogram(views::HistogramVerb),
+    Lines(views::LinesVerb),
     Diff(diff::DiffVerb),
     Annotate(views::AnnotateVerb),
     Export(views::ExportVerb),
+    Census(census::CensusVerb),
     Dump(dump::DumpArgs),
+    Heap(heap::HeapVerb),
     Doctor(doctor::DoctorArgs),
     Generate(generate::GenerateArgs),
     #[command(name = canary::TRIAL, hide = true)]
@@ -109,10 +118,13 @@ impl Cli {
             Command::Tree(args) => args.run(),
             Command::Timeline(args) => args.run(),
             Command::Histogram(args) => args.run(),
+            Command::Lines(args) => args.run(),
             Command::Diff(args) => args.run(),
             Command::Annotate(args) => args.run(),
             Command::Export(args) => args.run(),
+            Command::Census(args) => args.run(),
             Command::Dump(args) => args.run(),
+            Command::Heap(args) => args.run(),
             Command::Doctor(args) => args.run(),
             Command::Generate(args) => args.run(),
             Command::Trial => canary::trial(),

@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use bytesize::ByteSize;
 use clap::Args;
 
-use super::{report_args::whole_seconds, view_args::FilterArgs};
+use super::{frames_args::FramesArgs, report_args::whole_seconds, view_args::FilterArgs};
 use crate::{
     options::read_suppressions,
     profile::{Profile, Settings},
@@ -70,6 +70,8 @@ pub(super) struct ReadingArgs {
     debuginfod: bool,
     #[command(flatten)]
     filter: FilterArgs,
+    #[command(flatten)]
+    view: FramesArgs,
     /// Fail, with exit status 1, when more than SIZE has leaked or is growing
     #[arg(long, value_name = "SIZE")]
     fail_over: Option<ByteSize>,
@@ -118,6 +120,7 @@ impl ReadingArgs {
             min_size: self.min_size.as_u64(),
             suppressions: read_suppressions(&self.suppressions, !self.no_default_suppressions)?,
             fail_over: self.fail_over.map(|size| size.as_u64()),
+            view: self.view.view(),
         };
         let lookup = Lookup {
             directories: self.debug_dir.clone(),

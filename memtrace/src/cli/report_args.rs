@@ -10,6 +10,7 @@ use clap::{
 
 use memtrace_common::limits::RING_BYTES;
 
+use super::frames_args::FramesArgs;
 use crate::render::{Measure, export::Format};
 
 /// What to observe for how long, and what to report.
@@ -44,8 +45,8 @@ pub struct ReportArgs {
     /// `JUnit` has them. The status of a program that `run` started comes first where it is not 0
     #[arg(long, value_name = "SIZE")]
     pub fail_over: Option<ByteSize>,
-    /// Write the reports into this directory: summary.txt, leaks.txt, leaks.json, profile.json, tree.txt, histogram.txt,
-    /// timeline.txt, flamegraph.svg, report.html, stacks.folded. It is made when it does not exist
+    /// Write the reports into this directory: summary.txt, leaks.txt, leaks.json, profile.json, tree.txt, lines.txt,
+    /// histogram.txt, timeline.txt, flamegraph.svg, report.html, stacks.folded. It is made when it does not exist
     #[arg(short, long, value_name = "DIR")]
     pub output: Option<PathBuf>,
     /// Write files for other tools into the output directory too, for example pprof,speedscope
@@ -57,6 +58,9 @@ pub struct ReportArgs {
     /// How call stacks are found
     #[arg(long, value_enum, default_value_t = Stack::Auto)]
     pub stack: Stack,
+    /// Which frames of Python programs are shown.
+    #[command(flatten)]
+    pub frames: FramesArgs,
     /// Size of the ring buffer between kernel and memtrace, rounded up to a power of two
     #[arg(long, value_name = "SIZE", default_value_t = ByteSize::b(u64::from(RING_BYTES)))]
     pub ring_size: ByteSize,
@@ -76,6 +80,10 @@ pub struct ReportArgs {
     /// wait meanwhile
     #[arg(long)]
     pub no_resident: bool,
+    /// Follow every object of Python programs (`CPython` 3.8 to 3.14) of builds that `memtrace doctor --pid` tells: each
+    /// costs some microseconds, and busy programs make millions in a second. Bound it by --duration
+    #[arg(long)]
+    pub python_exact: bool,
     /// Show the BPF side's own diagnostics on standard error
     #[arg(long)]
     pub bpf_log: bool,

@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 pub use self::filter::FilterArgs;
 use crate::{
     profile::{Measure, Profile, Site, calltree},
-    render::{annotate, diff, histogram, timeline, tree},
+    render::{annotate, diff, histogram, lines, timeline, tree},
 };
 
 /// What is added up.
@@ -103,6 +103,14 @@ pub struct DiffArgs {
     pub measure: MeasureArgs,
 }
 
+/// Memory by source line.
+#[derive(Clone, Debug, Args)]
+pub struct LinesArgs {
+    /// Show blocks instead of bytes
+    #[arg(long)]
+    pub blocks: bool,
+}
+
 /// Memory beside the lines of a source file.
 #[derive(Clone, Debug, Args)]
 pub struct AnnotateArgs {
@@ -150,6 +158,17 @@ impl TreeArgs {
             },
             depth: self.depth.unwrap_or(usize::MAX),
             min_share: self.min_share,
+            columns,
+        }
+    }
+}
+
+impl LinesArgs {
+    /// The same for a terminal of so many columns, of `top` rows.
+    pub const fn options(&self, top: usize, columns: usize) -> lines::Options {
+        lines::Options {
+            top,
+            blocks: self.blocks,
             columns,
         }
     }

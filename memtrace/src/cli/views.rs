@@ -1,4 +1,4 @@
-//! The verbs that show a recording in other ways: `tree`, `timeline`, `histogram`, `annotate`, `flamegraph`, `export`.
+//! The verbs that show a recording in other ways: `tree`, `timeline`, `histogram`, `lines`, `annotate`, `flamegraph`, `export`.
 
 use std::{
     fs,
@@ -13,7 +13,7 @@ use super::{
     output::{to_file_or_stdout, to_stdout},
     part_args::PartArgs,
     report_args::export_format,
-    view_args::{AnnotateArgs, HistogramArgs, MeasureArgs, TimelineArgs, TreeArgs},
+    view_args::{AnnotateArgs, HistogramArgs, LinesArgs, MeasureArgs, TimelineArgs, TreeArgs},
 };
 use crate::{
     exit::Exit,
@@ -74,6 +74,25 @@ impl HistogramVerb {
         let site = self.view.site(&profile)?;
         let mut text = Vec::new();
         render::histogram::write(&profile, site, &self.view.options(columns()), &mut text)?;
+        to_stdout(&text)
+    }
+}
+
+/// Show memory by source line, of all files of a recording
+#[derive(Debug, Args)]
+pub(super) struct LinesVerb {
+    #[command(flatten)]
+    part: PartArgs,
+    #[command(flatten)]
+    view: LinesArgs,
+}
+
+impl LinesVerb {
+    pub(super) fn run(self) -> anyhow::Result<Exit> {
+        let (_, profile) = self.part.read()?;
+        let mut text = Vec::new();
+        let options = self.view.options(profile.settings.top, columns());
+        render::lines::write(&profile, &options, &mut text)?;
         to_stdout(&text)
     }
 }

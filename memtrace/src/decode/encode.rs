@@ -14,6 +14,7 @@ pub fn encode(event: &Event<'_>) -> Vec<u8> {
         Event::Stack(stack) => {
             let mut bytes = bytes_of(&stack.head).to_vec();
             bytes.extend_from_slice(stack.frames);
+            bytes.extend_from_slice(stack.python);
             (Kind::Stack, bytes)
         }
         Event::Alloc(record) => (Kind::Alloc, bytes_of(record).to_vec()),
@@ -34,6 +35,10 @@ pub fn encode(event: &Event<'_>) -> Vec<u8> {
         Event::Join(record) => (Kind::Join, bytes_of(record).to_vec()),
         Event::Code(record) => (Kind::Code, bytes_of(record).to_vec()),
         Event::Image(record) => (Kind::Image, bytes_of(record).to_vec()),
+        Event::Python(code) => {
+            let bytes = [bytes_of(&code.head), code.name, code.file, code.table].concat();
+            (Kind::PythonCode, bytes)
+        }
     };
     bytes[0] = kind as u8;
     bytes
@@ -52,7 +57,7 @@ pub fn encode_stack(header: Header, frames: &[u64]) -> Vec<u8> {
         count: u32::try_from(frames.len()).unwrap_or(u32::MAX),
         end: StackEnd::Start as u8,
         notes: 0,
-        reserved: 0,
+        python: 0,
     };
     let mut bytes = bytes_of(&head).to_vec();
     bytes.extend(frames.iter().flat_map(|frame| frame.to_le_bytes()));

@@ -4,6 +4,7 @@
 //! that can be long, stay where they are until they are asked for. Nothing is allocated.
 
 mod encode;
+mod python;
 #[cfg(test)]
 mod tests;
 
@@ -17,10 +18,14 @@ use memtrace_common::{
     identity::Identity,
     limits::MAX_FRAMES,
     op::Class,
+    python::MAX_ENTRIES,
 };
 use thiserror::Error;
 
-pub use self::encode::{encode, encode_stack};
+pub use self::{
+    encode::{encode, encode_stack},
+    python::Python,
+};
 
 /// One record.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -63,6 +68,8 @@ pub enum Event<'a> {
     Code(Header),
     /// Code of a file was mapped.
     Image(Image),
+    /// A Python function, before the first stack that names it.
+    Python(Python<'a>),
 }
 
 impl Event<'_> {
@@ -83,13 +90,14 @@ impl Event<'_> {
             Self::Fork(record) => &record.header,
             Self::Exit(header) | Self::Code(header) => header,
             Self::Image(record) => &record.header,
+            Self::Python(code) => &code.head.header,
         }
     }
 
-    /// The event without a tie to the ring's memory, to be kept for a while. A stack has to be copied, not kept.
+    /// The event without a tie to the ring's memory, to be kept for a while. What is long has to be copied, not kept.
     pub const fn detached(self) -> Option<Event<'static>> {
         Some(match self {
-            Self::Stack(_) => return None,
+            Self::Stack(_) | Self::Python(_) => return None,
             Self::Alloc(record) => Event::Alloc(record),
             Self::Weighted(record) => Event::Weighted(record),
             Self::Pairs(record) => Event::Pairs(record),
@@ -118,12 +126,19 @@ pub struct Stack<'a> {
     /// The fixed part.
     pub head: StackHead,
     frames: &'a [u8],
+    python: &'a [u8],
 }
 
 impl Stack<'_> {
     /// The addresses (avma), leaf first.
     pub fn frames(&self) -> impl ExactSizeIterator<Item = u64> {
         self.frames.chunks_exact(8).map(bytemuck::pod_read_unaligned)
+    }
+
+    /// Python frames, innermost first, with the marks between them: two words each, as [`memtrace_common::event::Stack::words`] has them.
+    pub fn python(&self) -> impl ExactSizeIterator<Item = (u64, u64)> {
+        let entries = self.python.chunks_exact(16);
+        entries.map(|entry| bytemuck::pod_read_unaligned::<[u64; 2]>(entry).into())
     }
 }
 
@@ -165,6 +180,7 @@ pub fn decode(record: &[u8]) -> Result<Event<'_>, Malformed> {
     let kind = Kind::from_u8(number).ok_or(Malformed::Kind(number))?;
     let event = match kind {
         Kind::Stack => return stack(record).map(Event::Stack),
+        Kind::PythonCode => return python::read(record).map(Event::Python),
         Kind::Alloc => Event::Alloc(read(record)?),
         Kind::Weighted => Event::Weighted(read(record)?),
         Kind::Pairs => Event::Pairs(read(record)?),
@@ -205,7 +221,14 @@ const fn carries(kind: Kind, op: Op) -> bool {
         Kind::UnmapBegin | Kind::UnmapFailed => matches!(op, Op::Munmap),
         Kind::RemapBegin | Kind::RemapEnd => matches!(op, Op::Mremap),
         Kind::Break => matches!(op, Op::Brk | Op::BrkAny),
-        Kind::Stack | Kind::Exec | Kind::Fork | Kind::Exit | Kind::Join | Kind::Code | Kind::Image => true,
+        Kind::PythonCode
+        | Kind::Stack
+        | Kind::Exec
+        | Kind::Fork
+        | Kind::Exit
+        | Kind::Join
+        | Kind::Code
+        | Kind::Image => true,
     }
 }
 
@@ -225,13 +248,18 @@ fn stack(record: &[u8]) -> Result<Stack<'_>, Malformed> {
         .split_at_checked(size_of::<StackHead>())
         .ok_or_else(|| length(record))?;
     let head: StackHead = read(head)?;
-    let count = head.count as usize;
-    if count > MAX_FRAMES || frames.len() != 8 * count {
+    let (count, entries) = (head.count as usize, usize::from(head.python));
+    if count > MAX_FRAMES || entries > MAX_ENTRIES || frames.len() != 8 * count + 16 * entries {
         return Err(length(record));
     }
-    let stack = Stack { head, frames };
+    let (frames, python) = frames.split_at(8 * count);
+    let stack = Stack { head, frames, python };
     let mut identity = Identity::new(head.header.incarnation);
     stack.frames().for_each(|frame| identity.push(frame));
+    for (id, what) in stack.python() {
+        identity.push(id);
+        identity.push(what);
+    }
     if identity.finish(head.end, head.epoch).id != head.id || StackEnd::from_u8(head.end).is_none() {
         return Err(Malformed::Identity);
     }

@@ -9,6 +9,8 @@ mod kernel_features;
 mod machine;
 mod placement;
 mod privileges;
+mod pymalloc;
+mod python;
 mod subject;
 mod target;
 pub mod text;

@@ -3,7 +3,7 @@
 
 use std::{fs::File, sync::Arc};
 
-use super::{Check, machine::Version, placement, subject::Subject, unwinding};
+use super::{Check, machine::Version, placement, pymalloc, python, subject::Subject, unwinding};
 use crate::{
     plan::{self, Analysis},
     process::{AddressSpace, FileBytes, Module},
@@ -72,6 +72,8 @@ fn look_into(info: &TargetInfo, space: &AddressSpace, checks: &mut Vec<Check>) {
     let files = named_often(info, &libraries);
     checks.extend(files.iter().map(Subject::symbols));
     checks.extend(unwinding::checks(space));
+    checks.extend(python::checks(space));
+    checks.extend(pymalloc::checks(info.pid));
 }
 
 fn library(module: &Arc<Module>) -> Library {

@@ -252,6 +252,11 @@ impl<'elf, 'data, R: ReadRef<'data>> Code<'elf, 'data, R> {
         value >= 1 << 16 && self.elf.mapped(value).is_some()
     }
 
+    /// Where functions and their parts begin, as far as the table for unwinding says so, in order.
+    pub(super) fn starts(&self) -> &[u64] {
+        self.starts.get_or_init(|| self.read_starts().unwrap_or_default())
+    }
+
     /// Whether a function, or a part of one, begins here, as far as the table for unwinding says so.
     pub(super) fn begins(&self, svma: u64) -> bool {
         let starts = self.starts.get_or_init(|| self.read_starts().unwrap_or_default());

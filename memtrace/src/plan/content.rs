@@ -31,6 +31,9 @@ pub(super) fn allocator<'data, R: ReadRef<'data>>(elf: &Elf<'data, R>, without_s
 /// Functions that tell of a runtime.
 pub(super) const MARKS: [&str; 2] = ["PyObject_Malloc", "_ZN2v87Isolate10GetCurrentEv"];
 
+/// The name of Python's own heap.
+pub(super) const CPYTHON: &str = "CPython";
+
 /// Heaps in which objects come and go without a call that could be seen.
 pub(super) fn runtimes<'data, R: ReadRef<'data>>(
     elf: &Elf<'data, R>,
@@ -61,9 +64,10 @@ pub(super) fn runtimes<'data, R: ReadRef<'data>>(
         ),
         (
             has("PyObject_Malloc"),
-            "CPython",
+            CPYTHON,
             "CPython takes objects of up to 512 bytes from arenas of its own, so that only the arenas are seen: with \
-             PYTHONMALLOC=malloc in its environment each object is",
+             PYTHONMALLOC=malloc in its environment each object is; `memtrace census` counts them without a probe, --python-exact \
+             follows each",
         ),
     ];
     found

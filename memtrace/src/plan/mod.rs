@@ -18,6 +18,7 @@ mod one_trap;
 mod pair;
 mod placement;
 mod point;
+pub mod pymalloc;
 mod table;
 mod usdt;
 
@@ -58,6 +59,8 @@ const HEAP_DESTROY: &str = "mi_heap_destroy";
 pub struct Request {
     /// Functions that allocate and free.
     pub pairs: Vec<Pair>,
+    /// Interpreters whose objects are followed.
+    pub python: Vec<pymalloc::Followed>,
     /// Whether every allocation is seen at entry and return, also where one probe would do.
     pub two_traps: bool,
 }
@@ -137,6 +140,13 @@ pub fn analyse<'data, 'debug, R: ReadRef<'data>, D: ReadRef<'debug>>(
     if !short_name.starts_with("ld-linux") {
         find_allocators((name, short_name), &elf, &code, &functions, request, &mut analysis);
     }
+    if let Some(followed) = request.python.iter().find(|followed| followed.file == name)
+        && let Some(found) = pymalloc::found(&elf, &code, followed)
+    {
+        analysis.allocators.push(found);
+        // Its objects are seen now.
+        analysis.runtimes.retain(|runtime| runtime.name != content::CPYTHON);
+    }
     for pair in &request.pairs {
         let (halves, found) = halves::find(name, &elf, &code, &functions, pair);
         analysis.pairs.push(halves);
@@ -145,10 +155,16 @@ pub fn analyse<'data, 'debug, R: ReadRef<'data>, D: ReadRef<'debug>>(
     Ok(analysis)
 }
 
-/// Offsets in a file of the static probes that get probes: stacks begin there. None in a file that cannot be read.
-pub fn static_probes<'data, R: ReadRef<'data>>(file: R) -> Vec<u64> {
+/// Offsets in a file, which the target knows by `name`, of probes that are neither at entries nor behind calls: stacks begin there. In
+/// their order; none in a file that cannot be read.
+pub fn probed<'data, R: ReadRef<'data>>(name: &str, file: R, python: &[pymalloc::Followed]) -> Vec<u64> {
     let probes = Elf::parse(file).map(|elf| usdt::probes(&elf).points);
-    probes.unwrap_or_default().iter().map(|point| point.offset).collect()
+    let probes = probes.unwrap_or_default();
+    let followed = python.iter().filter(|followed| followed.file == name);
+    let sites = followed.flat_map(pymalloc::Followed::probed);
+    let mut offsets: Vec<_> = probes.iter().map(|point| point.offset).chain(sites).collect();
+    offsets.sort_unstable();
+    offsets
 }
 
 /// The functions that matter, by the file's own symbols and those of its debug file.

@@ -1,6 +1,6 @@
 //! One place to put a probe, and what the probe is told there.
 
-use memtrace_common::{Cookie, Once, Op, Operand, Shape, cookie::STEPPED};
+use memtrace_common::{Cookie, Once, Op, Operand, Shape, cookie::STEPPED, pymalloc::Argument};
 
 use super::placement::{Cost, Placement};
 
@@ -20,6 +20,12 @@ pub enum Kind {
     Check(Checking),
     /// A wrapper of a mapping system call.
     Wrapper,
+    /// A jump behind which an allocator's code is in line, and allocates.
+    Site,
+    /// The same, and frees.
+    SiteFree,
+    /// Return of the function by which such an allocator takes more.
+    Refilled,
     /// A static probe that tells of an allocation.
     StaticAlloc,
     /// A static probe that tells of a free.
@@ -46,6 +52,8 @@ pub enum Detail {
     Shape(Shape),
     /// Of a function, with its result.
     Once(Once),
+    /// At a site: first and second.
+    Site(Argument, Option<Argument>),
     /// Of a static probe.
     Operands([Operand; 3]),
 }
@@ -84,6 +92,7 @@ impl AttachPoint {
             (Kind::Wrapper, _) => return 0,
             (_, Detail::Shape(shape)) => self.moved(Cookie::of_function(self.op, hook, shape)),
             (_, Detail::Once(once)) => self.moved(Cookie::of_once(self.op, hook, once)),
+            (_, Detail::Site(first, second)) => Cookie::of_site(self.op, hook, first, second).map_or(0, Cookie::pack),
             // Operands that no cookie can tell were refused when the point was made.
             (_, Detail::Operands(operands)) => Cookie::of_static_probe(self.op, hook, operands).map_or(0, Cookie::pack),
         };
@@ -99,7 +108,7 @@ impl AttachPoint {
     pub const fn only_takes(&self) -> bool {
         matches!(
             self.kind,
-            Kind::Allocate | Kind::Once | Kind::Check(_) | Kind::Exit | Kind::StaticAlloc
+            Kind::Allocate | Kind::Once | Kind::Check(_) | Kind::Exit | Kind::Site | Kind::StaticAlloc
         ) && !self.op.is_realloc()
             && !self.op.is_resize()
     }
@@ -108,11 +117,11 @@ impl AttachPoint {
     /// look like a leak; the exits of a function come before its entry.
     pub fn order(&self) -> u8 {
         match self.kind {
-            Kind::Free | Kind::StaticFree => 0,
+            Kind::Free | Kind::SiteFree | Kind::StaticFree => 0,
             Kind::Wrapper => 1,
-            Kind::Exit => 2,
-            Kind::Allocate if self.op.is_realloc() || self.op.is_resize() => 3,
-            Kind::Allocate | Kind::Once | Kind::StaticAlloc => 4,
+            Kind::Exit | Kind::Refilled => 2,
+            Kind::Allocate | Kind::Site if self.op.is_realloc() || self.op.is_resize() => 3,
+            Kind::Allocate | Kind::Once | Kind::Site | Kind::StaticAlloc => 4,
             // A call on record needs all that may answer.
             Kind::Check(Checking::Slow | Checking::Return | Checking::Leave) => 5,
             Kind::Check(Checking::Enter) => 6,

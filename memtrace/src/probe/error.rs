@@ -74,6 +74,14 @@ impl ProbeError {
         Self::sorted(doing, source)
     }
 
+    /// What a system call said, as it is.
+    pub(super) fn kernel(doing: &str, source: io::Error) -> Self {
+        Self::Kernel {
+            doing: doing.to_owned(),
+            source: Box::new(source),
+        }
+    }
+
     fn sorted(doing: impl Into<String>, source: impl Error + Send + Sync + 'static) -> Self {
         let doing = doing.into();
         if root_cause_is_permission(&source) {

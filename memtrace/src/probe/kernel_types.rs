@@ -5,7 +5,7 @@
 
 use std::fs;
 
-use memtrace_common::config::{Files, ReturnProbes, Threads, Trampoline};
+use memtrace_common::config::{Files, ReturnProbes, ThreadPointer, Threads, Trampoline};
 
 /// Where the kernel shows its types.
 const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
@@ -31,6 +31,8 @@ pub(super) struct Known {
     pub(super) return_probes: ReturnProbes,
     /// Where it keeps the address that it puts in their place.
     pub(super) trampoline: Trampoline,
+    /// Where it keeps the thread pointer.
+    pub(super) thread_pointer: ThreadPointer,
     /// Where it counts the threads of a process.
     pub(super) threads: Threads,
     /// Where it keeps what is mapped.
@@ -52,6 +54,10 @@ pub(super) fn known() -> Known {
             missing("where return probes keep their address: it is guessed");
             Trampoline::default()
         }),
+        thread_pointer: types.and_then(thread_pointer).unwrap_or_else(|| {
+            missing("where thread pointers are: stacks have no Python frames");
+            ThreadPointer::default()
+        }),
         threads: types.and_then(threads).unwrap_or_else(|| {
             missing("where threads are counted: a process ends with its main thread");
             Threads::default()
@@ -61,6 +67,14 @@ pub(super) fn known() -> Known {
             Files::default()
         }),
     }
+}
+
+fn thread_pointer(types: &Types<'_>) -> Option<ThreadPointer> {
+    let thread = types.offset("task_struct", "thread")?;
+    Some(ThreadPointer {
+        known: 1,
+        task_base: thread.checked_add(types.offset("thread_struct", "fsbase")?)?,
+    })
 }
 
 fn threads(types: &Types<'_>) -> Option<Threads> {
@@ -248,6 +262,8 @@ mod tests {
         );
         let found = trampoline(&types).unwrap();
         assert!(found.task_mm > 0 && found.mm_area > 0, "{found:?}");
+        let found = thread_pointer(&types).unwrap();
+        assert!(found.task_base > 0, "{found:?}");
         let found = threads(&types).unwrap();
         assert!(found.task_signal > 0 && found.signal_live > 0, "{found:?}");
         let found = files(&types).unwrap();
@@ -264,6 +280,7 @@ mod tests {
             let types = Types::parse(bytes);
             let _either = types.as_ref().and_then(probes);
             let _either = types.as_ref().and_then(trampoline);
+            let _either = types.as_ref().and_then(thread_pointer);
             let _either = types.as_ref().and_then(threads);
             let _either = types.as_ref().and_then(files);
         };

@@ -75,6 +75,7 @@ impl Probes {
         let kernel_types::Known {
             return_probes,
             trampoline,
+            thread_pointer,
             threads,
             files,
         } = kernel_types::known();
@@ -96,6 +97,7 @@ impl Probes {
             has_loop: u32::from(!options.old_loop && has_loop()),
             return_probes,
             trampoline,
+            thread_pointer,
             pid_namespace: options.pid_namespace,
         };
         let log_level = if options.diagnostics {

@@ -87,7 +87,7 @@ impl Members {
             incarnation,
             space: incarnation,
             pid,
-            reserved: 0,
+            program: incarnation,
         };
         self.processes
             .insert(pid, process, 0)

@@ -9,6 +9,7 @@ mod checks;
 mod counted;
 mod counters;
 mod error;
+mod heaps;
 mod kernel_types;
 mod links;
 mod load;
@@ -17,6 +18,7 @@ mod members;
 mod mode;
 mod multi;
 mod point;
+mod pythons;
 mod ring;
 mod sweep;
 mod sys;
@@ -27,12 +29,14 @@ pub use self::{
     checks::Checks,
     counters::Counters,
     error::ProbeError,
+    heaps::Heaps,
     links::Links,
     load::{Options, Probes},
     lost::LostFrees,
     members::{Hooked, Members},
     mode::{Modes, wait_for_programs},
     point::{On, Point, Role, Scope},
+    pythons::Pythons,
     ring::{Ring, RingRecord},
     sweep::Sweeper,
     tables::{Arena, Tables},

@@ -1,7 +1,6 @@
 //! What the programs do, changed while they run.
 
 use std::{
-    io,
     os::fd::{AsFd as _, OwnedFd},
     thread,
     time::Duration,
@@ -61,7 +60,7 @@ impl Probes {
         };
         let fd = program.fd().map_err(|source| ProbeError::new(name, source))?;
         let fd = fd.as_fd().try_clone_to_owned();
-        fd.map_err(|source| failed("keep a program", source))
+        fd.map_err(|source| ProbeError::kernel("keep a program", source))
     }
 }
 
@@ -137,7 +136,8 @@ impl Modes {
         let mut named = [0; NAMED];
         let mut count = 0;
         let tell = |named: &[u64; NAMED]| {
-            sys::run(self.know.as_fd(), named).map_err(|source| failed("name the blocks that are known", source))
+            sys::run(self.know.as_fd(), named)
+                .map_err(|source| ProbeError::kernel("name the blocks that are known", source))
         };
         for address in addresses {
             named[count] = address;
@@ -229,12 +229,5 @@ pub fn wait_for_programs() {
     if let Err(error) = membarrier(MembarrierCommand::Global) {
         log::debug!("running programs are given {} ms: {error}", LONG.as_millis());
         thread::sleep(LONG);
-    }
-}
-
-fn failed(doing: &str, source: io::Error) -> ProbeError {
-    ProbeError::Kernel {
-        doing: doing.to_owned(),
-        source: Box::new(source),
     }
 }

@@ -25,6 +25,12 @@ pub enum Role {
     CheckReturn,
     /// An instruction by which it returns, for the same.
     CheckLeave,
+    /// A jump behind which an allocator's code is in line, and allocates.
+    Site,
+    /// The same, and frees.
+    SiteFree,
+    /// Function by which such an allocator takes more: return.
+    Refilled,
     /// A static probe that tells of an allocation.
     StaticAlloc,
     /// A static probe that tells of a free.
@@ -57,6 +63,9 @@ impl Role {
             Self::CheckSlow => const { &[at("check_slow", false)] },
             Self::CheckReturn => const { &[at("check_exit", true)] },
             Self::CheckLeave => const { &[at("check_leave", false)] },
+            Self::Site => const { &[at("site_alloc", false)] },
+            Self::SiteFree => const { &[at("site_free", false)] },
+            Self::Refilled => const { &[at("site_refilled", true)] },
             Self::StaticAlloc => const { &[at("static_alloc", false)] },
             Self::StaticFree => const { &[at("static_free", false)] },
         }

@@ -4,10 +4,7 @@
 //! the call returns (`BPF_PROG_TEST_RUN` of a raw tracepoint program, Linux 5.10). aya would do that only for who holds all
 //! programs.
 
-use std::{
-    io,
-    os::fd::{AsFd as _, OwnedFd},
-};
+use std::os::fd::{AsFd as _, OwnedFd};
 
 use super::{ProbeError, Probes, sys};
 
@@ -38,14 +35,8 @@ impl Sweeper {
     /// # Errors
     /// When the kernel does not run the program.
     pub fn sweep(&self, before_ns: u64) -> Result<bool, ProbeError> {
+        let failed = |source| ProbeError::kernel("ask the BPF side for the blocks that wait", source);
         let result = sys::run(self.0.as_fd(), &[ALL, before_ns]).map_err(failed)?;
         Ok(result == 0)
-    }
-}
-
-fn failed(source: io::Error) -> ProbeError {
-    ProbeError::Kernel {
-        doing: "ask the BPF side for the blocks that wait".into(),
-        source: Box::new(source),
     }
 }

@@ -16,6 +16,8 @@ pub struct Mapping<'a> {
     pub start: u64,
     /// End (avma).
     pub end: u64,
+    /// Whether it can be written to, as stacks can.
+    pub writable: bool,
     /// Whether it can be executed.
     pub executable: bool,
     /// Offset in the file, in bytes.
@@ -94,6 +96,7 @@ fn line(line: &str) -> Option<Mapping<'_>> {
     Some(Mapping {
         start,
         end,
+        writable: permissions.as_bytes().get(1) == Some(&b'w'),
         executable: permissions.as_bytes().get(2) == Some(&b'x'),
         offset: hex(offset)?,
         device,
@@ -142,6 +145,7 @@ nonsense
         assert_eq!(all.len(), 6);
         assert_eq!(all[1].name, "/usr/bin/with space");
         assert!(all[1].executable && !all[0].executable);
+        assert!(all[2].writable && all[3].writable && !all[1].writable);
         assert_eq!((all[1].offset, all[1].device, all[1].inode), (0x2000, "fe:00", 1311));
         assert_eq!(all[2].name, "[heap]");
         assert_eq!(all[3].name, "");

@@ -34,6 +34,11 @@ impl Memory {
         )
     }
 
+    /// Fills `bytes` with what is at an address (avma); `false` when that cannot be read.
+    pub fn fill(&self, address: u64, bytes: &mut [u8]) -> bool {
+        self.0.read_exact_at(bytes, address).is_ok()
+    }
+
     fn read(&self, range: &Range<u64>) -> Vec<u8> {
         let wanted = usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(0);
         let mut bytes = vec![0; wanted];

@@ -1,7 +1,7 @@
 //! What code is mapped from: files held open, the vdso, anonymous memory.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, Write as _},
     os::unix::fs::{FileExt as _, MetadataExt as _},
     path::{Path, PathBuf},
@@ -196,7 +196,11 @@ impl Module {
 /// by now, by its name in the target's root, if that is still the same file.
 fn open_mapped(pid: u32, root: Option<&File>, mapping: &Mapping<'_>) -> io::Result<File> {
     let by_mapping = format!("/proc/{pid}/map_files/{:x}-{:x}", mapping.start, mapping.end);
-    open_regular(Path::new(&by_mapping)).or_else(|error| {
+    let opened = open_regular(Path::new(&by_mapping)).and_then(|file| {
+        let another = || io::Error::other("another file is mapped there by now");
+        is_of(&file, mapping).then_some(file).ok_or_else(another)
+    });
+    opened.or_else(|error| {
         let Some(root) = root else { return Err(error) };
         let file = open_regular_in(root, Path::new(mapping.path())).map_err(|_refused| error)?;
         if file.metadata()?.ino() == mapping.inode {
@@ -205,6 +209,13 @@ fn open_mapped(pid: u32, root: Option<&File>, mapping: &Mapping<'_>) -> io::Resu
             Err(io::Error::other("the file at its path is another one by now"))
         }
     })
+}
+
+/// Whether a file is the one of a mapping. File systems made of layers may show another inode there than of the file itself, but the same
+/// path.
+fn is_of(file: &File, mapping: &Mapping<'_>) -> bool {
+    let same_inode = file.metadata().is_ok_and(|metadata| metadata.ino() == mapping.inode);
+    same_inode || fs::read_link(descriptor_path(file)).is_ok_and(|path| path.as_os_str() == mapping.name)
 }
 
 /// Copies the vdso out of the target into a file without name: it is an ELF image that no file system has.
@@ -219,8 +230,6 @@ fn copy_vdso(pid: u32, mapping: &Mapping<'_>) -> io::Result<File> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use rustix::fs::{CWD, FileType, Mode, mknodat};
 
     use super::*;
@@ -230,6 +239,7 @@ mod tests {
         Mapping {
             start: 0x1000,
             end: 0x2000,
+            writable: false,
             executable: true,
             offset: 0,
             device: "00:00",
@@ -248,6 +258,27 @@ mod tests {
         assert!(open_mapped(own, Some(&root), &gone("/file (deleted)", inode)).is_ok());
         assert!(open_mapped(own, Some(&root), &gone("/file", inode + 1)).is_err());
         assert!(open_mapped(own, None, &gone("/file", inode)).is_err());
+    }
+
+    /// Another library may be mapped where the one was, before its file is opened.
+    #[test]
+    fn what_is_mapped_there_by_now_is_not_taken_for_what_was() {
+        let own = std::process::id();
+        let text = crate::process::maps::read(own).unwrap();
+        let mapping = crate::process::maps::parse(&text)
+            .find(|mapping| mapping.executable && mapping.inode != 0)
+            .unwrap();
+        assert!(open_mapped(own, None, &mapping).is_ok());
+        let other = Mapping {
+            inode: mapping.inode + 1,
+            ..mapping.clone()
+        };
+        assert!(open_mapped(own, None, &other).is_ok(), "the path is the same");
+        let other = Mapping {
+            name: "/usr/lib/other.so",
+            ..other
+        };
+        assert!(open_mapped(own, None, &other).is_err());
     }
 
     #[test]

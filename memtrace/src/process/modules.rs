@@ -74,6 +74,19 @@ impl Modules {
         (index, has_file)
     }
 
+    /// The number of what is no file, by its name; it is made when it is new.
+    pub fn intern_name(&self, name: &str) -> u32 {
+        let key = (String::new(), 0, name.to_owned());
+        let mut store = self.store();
+        if let Some(&index) = store.by_key.get(&key) {
+            return index;
+        }
+        let index = u32::try_from(store.all.len()).unwrap_or(u32::MAX);
+        store.all.push(Arc::new(Module::without_file(name.to_owned())));
+        store.by_key.insert(key, index);
+        index
+    }
+
     /// A module that is open, by the device and inode of its file.
     pub(super) fn of_file(&self, device: &str, inode: u64) -> Option<(u32, Arc<Module>)> {
         let store = self.store();

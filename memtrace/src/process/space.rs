@@ -97,20 +97,25 @@ impl AddressSpace {
     pub fn refresh(&mut self) -> io::Result<bool> {
         let read_ns = now_ns();
         let text = maps::read(self.pid)?;
-        self.outdated = false;
         self.read_ns = read_ns;
+        Ok(self.read_again(&text))
+    }
+
+    /// Takes mappings that the caller has just read ([`maps::read`]); `true` when they have changed.
+    pub fn read_again(&mut self, text: &str) -> bool {
+        self.outdated = false;
         let mut hasher = FxHasher::default();
         hasher.write(text.as_bytes());
         let hash = hasher.finish();
         if hash == self.text {
-            return Ok(false);
+            return false;
         }
         if self.root.is_none() {
             self.root = files::open_root(self.pid).ok().map(Arc::new);
         }
-        self.take(&text);
+        self.take(text);
         self.text = hash;
-        Ok(true)
+        true
     }
 
     fn take(&mut self, text: &str) {

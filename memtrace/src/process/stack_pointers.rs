@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use super::threads::{Place, place};
+
 /// Threads that are looked at: each costs some ten microseconds.
 const MOST: usize = 4096;
 
@@ -17,11 +19,12 @@ pub fn waiting(pid: u32) -> Vec<u64> {
     pointers.collect()
 }
 
-/// `running`, `-1 SP PC`, or number and arguments of a system call, `SP` and `PC` (`proc_pid_syscall`, fs/proc/base.c).
+/// The stack pointer in a line of `/proc/PID/task/TID/syscall`.
 fn pointer(text: &str) -> Option<u64> {
-    let mut words = text.split_ascii_whitespace().rev();
-    let (_, pointer) = (words.next()?, words.next()?);
-    u64::from_str_radix(pointer.strip_prefix("0x")?, 16).ok()
+    match place(text)? {
+        Place::Blocked { sp, .. } => Some(sp),
+        Place::Running => None,
+    }
 }
 
 #[cfg(test)]

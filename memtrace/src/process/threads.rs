@@ -13,6 +13,8 @@ pub struct Thread {
     pub state: char,
     /// How often it has been taken off a processor: it has run in between when this has grown.
     pub switches: u64,
+    /// When it was started, in clock ticks after the machine was: with the number, who it is. 0 where it is not told.
+    pub started: u64,
     /// Who traces it (ptrace), or 0.
     pub tracer: u32,
     /// The kernel function that it sleeps in, where that is told.
@@ -72,6 +74,7 @@ impl Thread {
             name: field(&status, "Name").to_owned(),
             state: field(&status, "State").chars().next().unwrap_or('?'),
             switches: number("voluntary_ctxt_switches").wrapping_add(number("nonvoluntary_ctxt_switches")),
+            started: started(pid, tid).unwrap_or(0),
             tracer: u32::try_from(number("TracerPid")).unwrap_or(0),
             // 0 where it runs, or where it is not told.
             wchan: Some(wchan.trim().to_owned()).filter(|name| !name.is_empty() && name != "0"),
@@ -82,7 +85,10 @@ impl Thread {
     /// Whether it has not run since `before`: its registers and its stack are the same then. A thread that runs is counted when it
     /// is taken off its processor again, so one that is off and counts no more than before was never on.
     pub fn has_rested_since(&self, before: &Self) -> bool {
-        self.place != Place::Running && self.place == before.place && self.switches == before.switches
+        self.place != Place::Running
+            && self.place == before.place
+            && self.switches == before.switches
+            && self.started == before.started
     }
 
     /// Whether it has ended.
@@ -91,8 +97,21 @@ impl Thread {
     }
 }
 
-/// A line of `status`. The kernel escapes newlines in names.
-fn field<'status>(status: &'status str, name: &str) -> &'status str {
+/// When a thread was started, in clock ticks after the machine was; `None` when it is gone. A number is given anew when its thread has
+/// ended, but not within a tick: numbers are counted up first (`alloc_pid`, kernel/pid.c).
+pub fn started(pid: u32, tid: u32) -> Option<u64> {
+    started_in(&fs::read(format!("/proc/{pid}/task/{tid}/stat")).ok()?)
+}
+
+/// Field 22 of `stat` (proc(5)). The second is the name in parentheses, and may hold anything, parentheses too.
+fn started_in(stat: &[u8]) -> Option<u64> {
+    let name = stat.iter().rposition(|&byte| byte == b')')?;
+    let fields = str::from_utf8(stat.get(name + 1..)?).ok()?;
+    fields.split_ascii_whitespace().nth(22 - 3)?.parse().ok()
+}
+
+/// A line of `/proc/PID/status`, or of a thread's; empty where there is none. The kernel escapes newlines in names.
+pub fn field<'status>(status: &'status str, name: &str) -> &'status str {
     status
         .lines()
         .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
@@ -101,7 +120,7 @@ fn field<'status>(status: &'status str, name: &str) -> &'status str {
 }
 
 /// `running`, `-1 SP PC`, or number and six arguments of a system call, `SP` and `PC` (`proc_pid_syscall`, fs/proc/base.c).
-fn place(text: &str) -> Option<Place> {
+pub(super) fn place(text: &str) -> Option<Place> {
     let words: Vec<&str> = text.split_ascii_whitespace().collect();
     let (first, [.., sp, ip]) = (words.first()?, words.as_slice()) else {
         return None;
@@ -132,6 +151,33 @@ mod tests {
                 ip
             })
         );
+    }
+
+    #[test]
+    fn a_name_does_not_hide_when_a_thread_was_started() {
+        let stat = b"7 (a) 1 2 (b\xff) S 1 7 7 0 -1 4194560 95 0 0 0 0 1 2 0 20 0 1 0 4711 99 5\n";
+        assert_eq!(started_in(stat), Some(4711));
+        assert_eq!(started_in(b"7 (a) S 1"), None);
+        assert_eq!(started_in(b""), None);
+        let own = std::process::id();
+        assert!(started(own, own).is_some_and(|ticks| ticks > 0));
+        assert_eq!(started(own, u32::MAX >> 1), None);
+    }
+
+    #[test]
+    fn a_number_that_was_given_anew_is_another_thread() {
+        let place = Place::Blocked {
+            call: None,
+            sp: 5,
+            ip: 1,
+        };
+        let at = |started| Thread {
+            started,
+            place,
+            ..Thread::default()
+        };
+        assert!(at(3).has_rested_since(&at(3)));
+        assert!(!at(4).has_rested_since(&at(3)));
     }
 
     #[test]

@@ -1,46 +1,51 @@
-//! Sums by the code that sites go through: by function, and by module.
+//! Sums by the code that sites go through: by function, by source line, and by module.
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::{Amount, Frame, FrameIndex, Profile, Site};
+use super::{Frame, FrameIndex, Profile, Site, calltree::Amounts, plumbing::below_calling};
 
 /// What frames are added up by.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Unit {
     /// A function of a module; without a symbol the place.
     Function,
+    /// A line of a source file; where none is known, as [`Unit::Function`].
+    Line,
     /// A file.
     Module,
 }
 
-/// A function or a module with its sums. Sums of files and reserved address space are no part of it.
+/// A function, a line or a module with its sums. Sums of files and reserved address space are no part of it.
 #[derive(Clone, Debug)]
 pub struct CodeSums {
     /// The first of its frames, or `None` for sites without a frame.
     pub frame: Option<FrameIndex>,
-    /// Live bytes of the sites that it asked for itself: the innermost frame that is not plumbing is of it.
-    pub own: Amount,
-    /// Live bytes of all sites that go through it, each counted once however often it is in the stack.
-    pub total: Amount,
-    /// Change of `total` in bytes per second: the sum of the sites' own.
+    /// Of the sites that it asked for itself: the innermost frame that is not plumbing is of it.
+    pub own: Amounts,
+    /// Of all sites that go through it, each counted once however often it is in the stack.
+    pub total: Amounts,
+    /// Change of its live bytes (`total`) in bytes per second: the sum of the sites' own.
     pub growth_bytes_per_second: f64,
     /// Those sites, as indices into [`Profile::sites`], in their order.
     pub sites: Vec<usize>,
 }
 
-/// What tells units apart: its name, the module and, without a symbol, the offset.
-type Key<'a> = (Option<&'a str>, &'a str, u64);
+/// What tells units apart: its name, the module and, without a symbol, the offset; of a line its file and number.
+pub type Key<'a> = (Option<&'a str>, &'a str, u64);
 
-fn key(unit: Unit, frame: &Frame) -> Key<'_> {
-    match (unit, frame.function.as_deref()) {
-        (Unit::Module, _) => (None, &frame.module, 0),
-        (Unit::Function, Some(function)) => (Some(function), &frame.module, 0),
-        (Unit::Function, None) => (None, &frame.module, frame.offset),
+/// The function, line or module that a frame is of.
+pub fn key(unit: Unit, frame: &Frame) -> Key<'_> {
+    match (unit, frame.file.as_deref().zip(frame.line), frame.function.as_deref()) {
+        (Unit::Module, ..) => (None, &frame.module, 0),
+        // No module is without a name.
+        (Unit::Line, Some((file, line)), _) => (Some(file), "", line.into()),
+        (_, _, Some(function)) => (Some(function), &frame.module, 0),
+        (_, _, None) => (None, &frame.module, frame.offset),
     }
 }
 
 impl Profile {
-    /// Sums by function or module, most live bytes first. The allocator's own frames and those that only pass a request on are left out,
+    /// Sums by function, line or module, most live bytes first. The allocator's own frames and those that only pass a request on are left out,
     /// as everywhere, where there are others.
     pub fn by_code(&self, unit: Unit) -> Vec<CodeSums> {
         let mut all: Vec<CodeSums> = Vec::new();
@@ -56,13 +61,14 @@ impl Profile {
                 .map(|&(index, frame)| (Some(index), Some(key(unit, frame))));
             // A site without a frame is of a unit without a name, so that the sums are whole.
             let none = frames.is_empty().then_some((None, None));
+            let amounts = Amounts::of(site);
             through.clear();
             for (level, (frame, key)) in keys.chain(none).enumerate() {
                 let index = *known.entry(key).or_insert_with(|| {
                     all.push(CodeSums {
                         frame,
-                        own: Amount::default(),
-                        total: Amount::default(),
+                        own: Amounts::default(),
+                        total: Amounts::default(),
                         growth_bytes_per_second: 0.0,
                         sites: Vec::new(),
                     });
@@ -70,17 +76,17 @@ impl Profile {
                 });
                 let sums = &mut all[index];
                 if level == 0 {
-                    sums.own = sums.own.plus(site.live);
+                    sums.own = sums.own.plus(amounts);
                 }
                 if through.insert(index) {
-                    sums.total = sums.total.plus(site.live);
+                    sums.total = sums.total.plus(amounts);
                     sums.growth_bytes_per_second += site.growth_bytes_per_second;
                     sums.sites.push(number);
                 }
             }
         }
         // The sort is stable: among equals the one that is found first in the sites' order is first.
-        all.sort_by_key(|sums| std::cmp::Reverse((sums.total.bytes, sums.own.bytes)));
+        all.sort_by_key(|sums| std::cmp::Reverse((sums.total.live.bytes, sums.own.live.bytes)));
         all
     }
 
@@ -89,7 +95,7 @@ impl Profile {
         let stack = site.stack.and_then(|stack| self.stacks.get(stack));
         let frame = |&index: &FrameIndex| Some((index, self.frames.get(usize::try_from(index).ok()?)?));
         let frames: Vec<_> = stack.into_iter().flatten().filter_map(frame).collect();
-        let first = frames.iter().position(|(_, frame)| !frame.is_plumbing()).unwrap_or(0);
+        let first = below_calling(frames.iter().map(|&(_, frame)| frame));
         frames[first..].to_vec()
     }
 }
@@ -99,16 +105,16 @@ mod tests {
     use memtrace_common::op::Op;
 
     use super::*;
-    use crate::profile::fixture::{self, SiteSpec, frame};
+    use crate::profile::fixture::{self, SiteSpec, frame, line};
 
     fn named(profile: &Profile, unit: Unit) -> Vec<(String, u64, u64)> {
         let name = |sums: &CodeSums| {
             let frame = sums.frame.map(|index| &profile.frames[index as usize]);
             let name = frame.map(|frame| match unit {
-                Unit::Function => frame.function.clone().unwrap_or_default(),
+                Unit::Function | Unit::Line => frame.function.clone().unwrap_or_default(),
                 Unit::Module => frame.module.clone(),
             });
-            (name.unwrap_or_default(), sums.own.bytes, sums.total.bytes)
+            (name.unwrap_or_default(), sums.own.live.bytes, sums.total.live.bytes)
         };
         profile.by_code(unit).iter().map(name).collect()
     }
@@ -143,10 +149,35 @@ mod tests {
     }
 
     #[test]
+    fn lines_of_a_function_are_told_apart_and_those_without_are_their_function() {
+        let profile = fixture::profile([
+            SiteSpec::new(Op::Malloc).live(100, 1).stack([
+                frame("malloc", "libc"),
+                line("grow", "app", "/src/app.c", 5),
+                line("main", "app", "/src/app.c", 20),
+            ]),
+            SiteSpec::new(Op::Malloc).live(30, 1).stack([
+                line("grow", "app", "/src/app.c", 6),
+                line("grow", "app", "/src/app.c", 5),
+                frame("main", "app"),
+            ]),
+        ]);
+        assert_eq!(
+            named(&profile, Unit::Line),
+            [
+                ("grow".into(), 100, 130),
+                ("main".into(), 0, 100),
+                ("grow".into(), 30, 30),
+                ("main".into(), 0, 30)
+            ]
+        );
+    }
+
+    #[test]
     fn own_sums_are_all_that_is_live() {
         for (name, profile) in fixture::all() {
-            for unit in [Unit::Function, Unit::Module] {
-                let own: u64 = profile.by_code(unit).iter().map(|sums| sums.own.bytes).sum();
+            for unit in [Unit::Function, Unit::Line, Unit::Module] {
+                let own: u64 = profile.by_code(unit).iter().map(|sums| sums.own.live.bytes).sum();
                 assert_eq!(own, profile.totals.live.bytes, "{name}");
             }
         }

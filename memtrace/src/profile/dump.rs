@@ -78,6 +78,45 @@ pub struct DumpedStack {
     pub end: StackEnd,
     /// How many times a caller was found by frame pointer, because the code has no unwind information: callers may be missing there.
     pub by_frame_pointer: u32,
+    /// What is known of its Python frames; `None` when the thread runs no Python.
+    pub python: Option<DumpedPython>,
+}
+
+/// How the Python frames of a stack were read.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, Serialize)]
+pub struct DumpedPython {
+    /// Why there are no more.
+    pub end: PythonEnd,
+    /// Whether each is beside the call of the evaluator that executes it. Otherwise all of them are at the innermost one.
+    pub fits: bool,
+}
+
+/// Where the Python frames of a stack end.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PythonEnd {
+    /// At the start of the thread: they are whole.
+    Start,
+    /// There are more than are read.
+    Deep,
+    /// Memory could not be read.
+    Unreadable,
+    /// What should be a function is something else.
+    Foreign,
+}
+
+impl PythonEnd {
+    /// Says it, or `None` for frames that are whole.
+    pub const fn words(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Start => return None,
+            Self::Deep => "there are more Python frames than memtrace reads",
+            Self::Unreadable => "memory that further Python frames are in could not be read",
+            Self::Foreign => {
+                "what should be a Python function is something else: there are no Python frames from there on"
+            }
+        })
+    }
 }
 
 /// Where a stack ends.

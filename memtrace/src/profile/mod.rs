@@ -7,6 +7,7 @@
 pub mod accuracy;
 pub mod annotate;
 pub mod calltree;
+pub mod census;
 mod check;
 pub mod code;
 pub mod diff;
@@ -14,19 +15,22 @@ pub mod dump;
 pub mod filter;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod frame_kind;
 pub mod growth;
+pub mod heap;
 pub mod histogram;
 mod history;
 pub mod leak;
 mod measure;
 pub mod modules;
-mod plumbing;
+pub(crate) mod plumbing;
 mod process;
 mod query;
 pub mod resident;
 mod sampling;
 pub mod suppress;
 mod timeline;
+mod view;
 
 use std::time::Duration;
 
@@ -35,6 +39,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     check::Check,
+    frame_kind::FrameKind,
     history::History,
     measure::Measure,
     modules::Module,
@@ -42,6 +47,7 @@ pub use self::{
     resident::Resident,
     sampling::{Budget, Sampling, StepTime},
     timeline::Moment,
+    view::View,
 };
 
 /// Where the live bytes of one or more processes were allocated, over one observation.
@@ -142,6 +148,9 @@ pub struct Settings {
     pub suppressions: suppress::Suppressions,
     /// Bytes that may be suspected of leaking; with more the check fails. `None` when nobody asked for one.
     pub fail_over: Option<u64>,
+    /// Which frames are shown where a runtime has frames of its own.
+    #[serde(skip)]
+    pub view: View,
 }
 
 /// Bytes and blocks.
@@ -269,36 +278,6 @@ pub struct Frame {
     /// Whose code it is.
     #[serde(default)]
     pub kind: FrameKind,
-}
-
-/// Whose code a frame is: machine code, or that of a runtime.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum FrameKind {
-    /// Compiled code of the program and its libraries; an interpreter's own too.
-    #[default]
-    Native,
-    /// The kernel, on behalf of the program.
-    Kernel,
-    /// A Python function.
-    Python,
-    /// A JavaScript function.
-    JavaScript,
-}
-
-impl FrameKind {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Native, Self::Kernel, Self::Python, Self::JavaScript];
-
-    /// Its name in words.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Native => "native",
-            Self::Kernel => "kernel",
-            Self::Python => "Python",
-            Self::JavaScript => "JavaScript",
-        }
-    }
 }
 
 /// How far the numbers can be trusted, and what they cost.

@@ -4,9 +4,11 @@
 //! leak there, so a report's row is headed by the first frame that is none of them. Only names that are known
 //! are on the list: a guess such as "contains malloc" would hide functions of the target.
 
+use std::borrow::Borrow;
+
 use memtrace_common::op::Op;
 
-use super::Frame;
+use super::{Frame, FrameKind};
 
 /// Whole names.
 const NAMES: &[&str] = &[
@@ -98,12 +100,68 @@ impl Frame {
     }
 }
 
+/// Beginnings of the names that CPython's build gives the files with its interpreter.
+const INTERPRETERS: [&str; 2] = ["python3", "libpython3"];
+
+/// Whether a native frame says nothing to who reads a stack of Python functions: it is the interpreter's, or has no name.
+fn is_beneath_python(frame: &Frame) -> bool {
+    let is_interpreter = INTERPRETERS.iter().any(|name| frame.module.starts_with(name));
+    frame.kind == FrameKind::Native && (is_interpreter || frame.function.is_none())
+}
+
+/// How many frames at the leaf of a stack (leaf first) a reader does not look for: the allocator, and the layers that only pass a
+/// request on. Where a Python function asks, also what of the interpreter does that for it. None where there is nothing else. All that
+/// begins at the calling function begins there.
+pub(crate) fn below_calling<F: Borrow<Frame>>(stack: impl IntoIterator<Item = F>) -> usize {
+    let mut first = None;
+    for (level, frame) in stack.into_iter().enumerate() {
+        let frame = frame.borrow();
+        match first {
+            None if frame.is_plumbing() => {}
+            _ if frame.kind == FrameKind::Python => return level,
+            None if is_beneath_python(frame) => first = Some(level),
+            None => return level,
+            Some(_) if frame.is_plumbing() || is_beneath_python(frame) => {}
+            Some(first) => return first,
+        }
+    }
+    first.unwrap_or(0)
+}
+
 #[cfg(test)]
 mod tests {
+    use super::below_calling;
     use crate::profile::{
-        Frame,
+        Frame, FrameKind,
         fixture::{frame, line},
     };
+
+    #[test]
+    fn a_python_function_calls_where_only_its_interpreter_lies_between() {
+        let nameless = |module| Frame {
+            function: None,
+            ..frame("", module)
+        };
+        let python = || Frame {
+            kind: FrameKind::Python,
+            ..line("keep", "[python]", "/app/keep.py", 7)
+        };
+        let malloc = || frame("malloc", "libc.so.6");
+        let below = |stack: &[Frame]| below_calling(stack);
+        let resize = || frame("PyByteArray_Resize", "python3.11");
+        assert_eq!(
+            below(&[malloc(), nameless("python3.11"), resize(), python(), python()]),
+            3
+        );
+        assert_eq!(below(&[malloc(), nameless("_multiarray_umath.so"), python()]), 2);
+        assert_eq!(below(&[python(), malloc()]), 0);
+        // An extension that says what it does is what a reader looks for.
+        let leak = || frame("leak", "extension.so");
+        assert_eq!(below(&[malloc(), leak(), resize(), python()]), 1);
+        assert_eq!(below(&[malloc(), nameless("extension.so"), leak(), python()]), 1);
+        assert_eq!(below(&[malloc(), nameless("app"), nameless("app")]), 1, "no Python");
+        assert_eq!(below(&[malloc(), malloc()]), 0);
+    }
 
     #[test]
     fn allocators_are_and_programs_are_not() {

@@ -2,7 +2,7 @@
 
 use std::{cmp::Reverse, time::Duration};
 
-use super::{Amount, End, Frame, Profile, Site, Suspicion, growth, leak, process};
+use super::{Amount, End, Frame, FrameIndex, Profile, Site, Suspicion, growth, leak, plumbing::below_calling, process};
 
 impl Profile {
     /// Completes a profile whose sites are counted: growth, suspicion and order of every site.
@@ -115,20 +115,30 @@ impl Profile {
 
     /// The frames of a site, leaf first; none when its stack was lost.
     pub fn stack(&self, site: &Site) -> impl DoubleEndedIterator<Item = &Frame> {
-        let stack = site
-            .stack
-            .and_then(|index| self.stacks.get(index))
-            .map_or(&[][..], Vec::as_slice);
-        stack
-            .iter()
-            .filter_map(|&index| self.frames.get(usize::try_from(index).ok()?))
+        self.stack_indices(site).iter().filter_map(|&index| self.frame(index))
+    }
+
+    /// The frames of a site as indices, leaf first; none when its stack was lost.
+    pub(super) fn stack_indices(&self, site: &Site) -> &[FrameIndex] {
+        let stack = site.stack.and_then(|index| self.stacks.get(index));
+        stack.map_or(&[], Vec::as_slice)
+    }
+
+    /// As [`Profile::calling_stack`], as indices.
+    pub(super) fn calling_indices(&self, site: &Site) -> &[FrameIndex] {
+        let stack = self.stack_indices(site);
+        &stack[below_calling(stack.iter().filter_map(|&index| self.frame(index)))..]
+    }
+
+    fn frame(&self, index: FrameIndex) -> Option<&Frame> {
+        self.frames.get(usize::try_from(index).ok()?)
     }
 
     /// The frames of a site from the one that a reader looks for: leaf first, without the allocator and the
     /// layers that only pass a request on. The whole stack where there is nothing else.
     pub fn calling_stack(&self, site: &Site) -> Vec<&Frame> {
         let stack: Vec<_> = self.stack(site).collect();
-        let first = stack.iter().position(|frame| !frame.is_plumbing()).unwrap_or(0);
+        let first = below_calling(stack.iter().copied());
         stack[first..].to_vec()
     }
 }

@@ -14,7 +14,7 @@ fn published() -> Value {
 }
 
 /// Forbids fields that the schema does not name. The published one lets them pass: newer versions may have more.
-fn closed(schema: &mut Value) {
+pub(super) fn closed(schema: &mut Value) {
     match schema {
         Value::Object(fields) => {
             fields.values_mut().for_each(closed);

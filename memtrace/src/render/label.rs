@@ -8,7 +8,7 @@ use crate::{
 };
 
 use super::{
-    escape,
+    escape, excerpt,
     layout::{COLUMNS, elide, wrap},
 };
 
@@ -70,6 +70,21 @@ pub(crate) fn frame(frame: &Frame, columns: usize) -> String {
     format!("{function} ({place})")
 }
 
+/// A frame by its source line, for which the function makes room: `app/orders.py:17 Cart.add`.
+pub(crate) fn by_line(frame: &Frame, columns: usize) -> String {
+    let Some(place) = place(frame).filter(|_| frame.line.is_some()) else {
+        return self::frame(frame, columns);
+    };
+    let place = elide(&place, columns);
+    let room = columns.saturating_sub(unicode_width::UnicodeWidthStr::width(&*place) + 1);
+    let function = elide(&function(frame), room);
+    if function.is_empty() {
+        place
+    } else {
+        format!("{place} {function}")
+    }
+}
+
 /// The stack of a site from its interesting frame on, one line a frame, each caller one step further in.
 pub(crate) fn stack(profile: &Profile, site: &Site, indent: usize, most: usize) -> Vec<String> {
     let frames = profile.calling_stack(site);
@@ -81,18 +96,20 @@ pub(crate) fn stack(profile: &Profile, site: &Site, indent: usize, most: usize) 
 
 /// The same of frames, of which the first is the interesting one.
 pub(crate) fn frames(frames: &[&Frame], indent: usize, most: usize) -> Vec<String> {
-    // One line more is no worse than a line that says so.
-    let shown = if frames.len() <= most + 1 { frames.len() } else { most };
-    let mut lines: Vec<String> = frames[..shown]
-        .iter()
-        .enumerate()
-        .map(|(level, caller)| {
+    let mut lines = Vec::new();
+    let mut next = 0;
+    for part in excerpt::of(frames, most) {
+        if part.start > next {
+            lines.push(format!("{:indent$}  … {} more", "", part.start - next));
+        }
+        next = part.end;
+        for level in part {
             let indent = indent + if level == 0 { 0 } else { 2 };
-            format!("{:indent$}{}", "", frame(caller, COLUMNS - indent))
-        })
-        .collect();
-    if frames.len() > shown {
-        lines.push(format!("{:indent$}  … {} more", "", frames.len() - shown));
+            lines.push(format!("{:indent$}{}", "", frame(frames[level], COLUMNS - indent)));
+        }
+    }
+    if frames.len() > next {
+        lines.push(format!("{:indent$}  … {} more", "", frames.len() - next));
     }
     lines
 }

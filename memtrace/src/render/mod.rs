@@ -6,14 +6,17 @@
 
 pub mod annotate;
 pub(crate) mod bars;
+pub mod census;
 pub mod diff;
 pub mod dump;
 pub mod escape;
+mod excerpt;
 pub mod export;
 pub mod flamegraph;
 pub mod folded;
 mod header;
 mod health;
+pub mod heap;
 pub mod histogram;
 pub mod html;
 pub mod json;
@@ -26,6 +29,7 @@ pub mod junit;
 pub(crate) mod label;
 pub(crate) mod layout;
 pub mod leaks;
+pub mod lines;
 pub mod live;
 pub(crate) mod processes;
 mod resident;
@@ -99,6 +103,11 @@ pub const FILES: &[File] = &[
             };
             tree::write(profile, &tree, out)
         },
+    },
+    File {
+        name: "lines.txt",
+        about: "memory by source line",
+        render: |profile, _, out| lines::write(profile, &lines::Options::default(), out),
     },
     File {
         name: "histogram.txt",

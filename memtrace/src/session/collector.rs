@@ -1,5 +1,7 @@
 //! From the ring to the ledger: the stage that runs all the time.
 
+mod stacks;
+
 use std::{
     fs,
     time::{Duration, Instant},
@@ -7,18 +9,17 @@ use std::{
 
 use anyhow::Context as _;
 use memtrace_common::{
-    event::{Program, StackEnd, StackHead, flag, note},
-    identity::Identity,
+    event::{Program, flag},
     state::{LostFree, LostKey},
 };
 
-use super::{description::Description, processes::Processes, recorder::EventLog};
+use super::{description::Description, processes::Processes, python::PythonStacks, recorder::EventLog};
 use crate::{
     decode::{self, Event},
-    ledger::{CallStack, Ledger, Limits},
+    ledger::{Ledger, Limits},
     options::Options,
     probe::{LostFrees, ProbeError, Ring, Sweeper},
-    process::{AddressSpace, Location},
+    process::AddressSpace,
 };
 
 /// Records taken before others get a turn: about 10 ms of work.
@@ -73,6 +74,8 @@ pub(super) struct Collector {
     pub(super) ledger: Ledger,
     /// The targets.
     pub(super) processes: Processes,
+    /// Python in the targets.
+    pub(super) python: PythonStacks,
     /// Every event, when that is kept.
     pub(super) recording: Option<EventLog>,
     min_age: Duration,
@@ -85,6 +88,8 @@ pub(super) struct Collector {
     pub(super) notices: Vec<Notice>,
     /// Scratch for the frames of one stack.
     frames: Vec<u64>,
+    /// And for its Python frames.
+    python_frames: Vec<(u64, u64)>,
     /// Events that are decoded and not yet applied: together they wait less for memory.
     batch: Vec<Event<'static>>,
 }
@@ -96,6 +101,7 @@ impl Collector {
         lost: LostFrees,
         sweeper: Option<Sweeper>,
         processes: Processes,
+        python: PythonStacks,
         options: &Options,
     ) -> Self {
         Self {
@@ -106,6 +112,7 @@ impl Collector {
             sweeper,
             ledger: Ledger::new(Limits::default()),
             processes,
+            python,
             recording: options.keeps_events().then(EventLog::default),
             min_age: options.settings.min_age,
             refreshed: Instant::now(),
@@ -113,6 +120,7 @@ impl Collector {
             malformed: 0,
             notices: Vec::new(),
             frames: Vec::new(),
+            python_frames: Vec::new(),
             batch: Vec::with_capacity(APPLIED_TOGETHER),
         }
     }
@@ -126,6 +134,7 @@ impl Collector {
     pub(super) fn add(&mut self, incarnation: u32, description: Description, space: AddressSpace) {
         let pid = description.pid;
         let heap_end = space.heap_end();
+        self.python.laid_out(&space, incarnation);
         let group = self.processes.add(incarnation, description, space);
         if let Some(recording) = &mut self.recording {
             recording.frames.program_break(pid, incarnation, heap_end.unwrap_or(0));
@@ -172,9 +181,12 @@ impl Collector {
                     let head = stack.head;
                     self.frames.clear();
                     self.frames.extend(stack.frames());
+                    self.python_frames.clear();
+                    self.python_frames.extend(stack.python());
                     drop(record);
                     self.stack(&head);
                 }
+                Ok(Event::Python(code)) => self.python.define(&code),
                 Ok(event) => {
                     self.batch.extend(event.detached());
                     drop(record);
@@ -203,6 +215,9 @@ impl Collector {
             Event::Exec(program) => {
                 let header = program.header;
                 let old = self.processes.incarnation(header.pid);
+                if let Some(old) = old {
+                    self.python.ended(old);
+                }
                 self.begin(program, Some(header.time_ns));
                 self.notices.push(Notice::Executed {
                     old,
@@ -217,6 +232,7 @@ impl Collector {
                 let header = fork.header;
                 let (parent, child, pid) = (header.incarnation, fork.child_incarnation, fork.child);
                 let group = self.processes.fork(parent, child, pid, header.time_ns);
+                self.python.forked(parent, child);
                 self.set_group(child, group);
                 self.notices.push(Notice::Forked {
                     parent,
@@ -259,6 +275,7 @@ impl Collector {
 
     fn ended(&mut self, incarnation: u32) {
         if self.processes.end(incarnation) {
+            self.python.ended(incarnation);
             self.notices.push(Notice::Ended(incarnation));
         }
         if self.processes.has_many_ended() {
@@ -274,57 +291,6 @@ impl Collector {
         }
         self.ledger.end(incarnation, now_ns);
         self.ended(incarnation);
-    }
-
-    /// Places the frames of a new stack in the files they belong to, and keeps it.
-    fn stack(&mut self, head: &StackHead) {
-        let header = head.header;
-        if self.processes.space(header.incarnation).is_none() {
-            self.adopt(header.pid, header.incarnation);
-        }
-        let identity = Identity::of(header.incarnation, &self.frames, head.end, head.epoch);
-        let mut locations = self.place(header.incarnation);
-        if locations.len() < self.frames.len() && self.refreshed.elapsed() >= REFRESH_PAUSE {
-            // Perhaps a library that was loaded since; perhaps a frame pointer that was none.
-            self.refreshed = Instant::now();
-            self.processes.outdate(header.incarnation);
-            locations = self.place(header.incarnation);
-        }
-        if head.notes & note::EARLY != 0
-            && let Some(last) = locations.last()
-        {
-            self.notices.push(Notice::Wanted(last.module));
-        }
-        let stack = CallStack {
-            whole: head.end == StackEnd::Start as u8
-                && head.notes & note::SIGNAL == 0
-                && locations.len() == self.frames.len(),
-            locations: locations.into(),
-        };
-        let (pid, incarnation) = (head.header.pid, head.header.incarnation);
-        if let Some(recording) = &mut self.recording {
-            recording.frames.stack(pid, incarnation, identity, &stack);
-        }
-        if !self.ledger.knows(incarnation) {
-            // Where the process comes from is told by an event that waits.
-            self.apply();
-        }
-        self.ledger.add_stack(pid, incarnation, head.id, identity.check, stack);
-    }
-
-    /// The locations of the current frames, up to the first address that is not in any mapping: beyond it the chain
-    /// of frames cannot be right.
-    fn place(&mut self, incarnation: u32) -> Vec<Location> {
-        let mut locations = Vec::with_capacity(self.frames.len());
-        for (depth, &frame) in self.frames.iter().enumerate() {
-            // A return address is the instruction after the call, which may be another line or even function.
-            let address = if depth == 0 { frame } else { frame.wrapping_sub(1) };
-            match self.processes.locate(incarnation, address) {
-                Some(location) => locations.push(location),
-                None => break,
-            }
-        }
-        locations
     }
 
     /// Applies frees that found the ring full before the last call, once all records that lay in the ring then were taken: the

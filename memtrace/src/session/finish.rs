@@ -5,6 +5,7 @@ use std::{
     io::{self, BufWriter, Write},
     path::Path,
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::Context as _;
@@ -15,11 +16,13 @@ use super::{
     recorder::Recorder,
     report::{Raw, Reporter},
     residency::Residency,
+    saving::Saving,
     signals::{self, Signals},
     top,
     tracer::Tracer,
 };
 use crate::{
+    message,
     options::Options,
     profile::{End, Profile},
     progress::{self, Total},
@@ -27,8 +30,14 @@ use crate::{
         self, File as Rendered, Measure,
         export::{self, Format},
     },
-    tui::Screen,
+    tui::{Request, Screen},
 };
+
+/// How long the summary waits for a screen to give the terminal back, which may take no output any more.
+const GIVEN_BACK: Duration = Duration::from_secs(1);
+
+/// What becomes of a report that is given up while it is made.
+const NOTHING: &str = "nothing was written";
 
 /// Who makes something of an observation.
 pub(super) struct Outputs {
@@ -39,6 +48,8 @@ pub(super) struct Outputs {
     pub(super) live: Option<JoinHandle<()>>,
     /// The screen, when it stays until the user has seen the end.
     pub(super) screen: Option<Screen>,
+    /// Snapshots that are being written.
+    pub(super) saving: Saving,
 }
 
 /// Stops listening, takes what is left, detaches, and reports. `true` when a check was asked for and failed.
@@ -56,9 +67,10 @@ pub(super) async fn finish(
         mut residency,
         live,
         mut screen,
+        mut saving,
     } = outputs;
     tracer.ignore();
-    if matches!(end, End::Interrupted | End::Duration) {
+    if !top::stays(&end) {
         // Who wants to leave is not kept. It may take a moment, in which nothing is sent any more that nobody would take.
         top::close(screen.take());
     }
@@ -97,37 +109,65 @@ pub(super) async fn finish(
             .await
             .context("making the report failed")?
     });
-    let result = with_progress(reported, signals, screen.is_none(), "nothing was written").await;
+    let result = beside(reported, &mut screen, &mut saving, options, signals).await;
     let result = match result {
         Ok((profile, failed)) => {
             if let Some(screen) = screen {
-                top::stay(screen, &profile, options, signals).await;
+                top::stay(screen, &profile, options, &mut saving, signals).await;
             }
             let output = options.output.clone();
             let check_failed = profile.check_failed();
             let printed = tokio::task::spawn_blocking(move || summarize(&profile, output.as_deref(), &failed));
             let rest = "the summary was not printed to its end";
-            with_progress(printed, signals, true, rest).await.map(|()| check_failed)
+            with_progress(printed, rest, signals).await.map(|()| check_failed)
         }
         Err(error) => Err(error),
     };
+    saving.finish(signals).await;
     detached.await.context("taking the probes off failed")?;
     result
 }
 
-/// Waits for the reports; shows that something is going on when it takes long, where that `is_shown`, and gives up when asked to.
+/// As [`with_progress`], and does meanwhile what the screen asks for. Where the user leaves it is closed, and the progress is shown.
+async fn beside<T>(
+    mut reported: JoinHandle<anyhow::Result<T>>,
+    screen: &mut Option<Screen>,
+    saving: &mut Saving,
+    options: &Options,
+    signals: &mut Signals,
+) -> anyhow::Result<T> {
+    while let Some(shown) = screen {
+        let inputs = shown.inputs().clone();
+        tokio::select! {
+            result = &mut reported => return result.context("making the report failed")?,
+            signal = signals.next() => if signals::ends(signal) {
+                return Err(given_up(NOTHING));
+            },
+            request = shown.next() => match request {
+                Request::Save(profile) => saving.begin(profile, options, inputs),
+                Request::Leave | Request::Seek(_) => top::close(screen.take()),
+            },
+        }
+    }
+    with_progress(reported, NOTHING, signals).await
+}
+
+fn given_up(otherwise: &str) -> anyhow::Error {
+    anyhow::anyhow!("stopped while the report was being made; {otherwise}")
+}
+
+/// Waits for the reports; shows that something is going on when it takes long, and gives up when asked to.
 async fn with_progress<T>(
     mut reported: JoinHandle<anyhow::Result<T>>,
-    signals: &mut Signals,
-    is_shown: bool,
     otherwise: &str,
+    signals: &mut Signals,
 ) -> anyhow::Result<T> {
-    let _stage = is_shown.then(|| progress::stage("making the report (Ctrl-C gives up)", Total::Unknown));
+    let _stage = progress::stage("making the report (Ctrl-C gives up)", Total::Unknown);
     loop {
         tokio::select! {
             result = &mut reported => return result.context("making the report failed")?,
             signal = signals.next() => if signals::ends(signal) {
-                anyhow::bail!("stopped while the report was being made; {otherwise}");
+                return Err(given_up(otherwise));
             },
         }
     }
@@ -181,6 +221,10 @@ fn summarize(profile: &Profile, output: Option<&Path>, failed: &[String]) -> any
     if let Some(directory) = output {
         writeln!(text, "\nreports are in {}", directory.display())?;
     }
+    anyhow::ensure!(
+        message::wait_released(GIVEN_BACK),
+        "failed to write the summary: the terminal takes no output (with -o DIR the reports are in a directory)"
+    );
     match progress::aside(|| io::stdout().lock().write_all(&text)) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             return Err(error).context("failed to write the summary to standard output");

@@ -18,6 +18,7 @@ use super::{
     processes::Fresh,
     recorder::Recorder,
     report::{self, Reporter},
+    saving::Saving,
     setup::{self, Ready},
     signals::{self, Signals},
     top::{self, LivePace},
@@ -123,6 +124,7 @@ pub(super) async fn observe(
         residency: ready.residency,
         live: None,
         screen: None,
+        saving: Saving::default(),
     };
     let mut run = Loop::new(ready.tracer, ready.collector, outputs, selection, options, ends);
     let mut tick = interval(TICK);
@@ -272,6 +274,7 @@ impl<'a> Loop<'a> {
             if gone {
                 self.tracer.had(&space, pid, incarnation, began_ns);
             } else {
+                self.collector.python.laid_out(&space, incarnation);
                 self.tracer.laid_out(&space, pid, incarnation, began_ns);
             }
         }
@@ -360,9 +363,9 @@ impl<'a> Loop<'a> {
     }
 
     /// Writes what the screen shows.
-    fn save(&self, profile: Arc<Profile>) {
+    fn save(&mut self, profile: Arc<Profile>) {
         if let Some(inputs) = &self.inputs {
-            top::save(profile, self.options, inputs.clone());
+            self.outputs.saving.begin(profile, self.options, inputs.clone());
         }
     }
 }

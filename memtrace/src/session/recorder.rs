@@ -13,6 +13,7 @@ use super::{
     collector::Collector,
     listed::{Listed, listed},
     mapped::facts,
+    python::{Names, to_record},
     report::{Raw, cost},
     residency::Residency,
     tracer::Tracer,
@@ -73,6 +74,8 @@ impl EventLog {
 pub(super) struct Recorder {
     file: Arc<FileWriter>,
     series: Series,
+    /// Names of Python frames that are written.
+    python: usize,
     pace: Pace,
     began: Instant,
     next: Option<Instant>,
@@ -105,6 +108,7 @@ impl Recorder {
         Ok(Some(Self {
             file,
             series: Series::default(),
+            python: 0,
             pace: Pace::new(recording.limit),
             began: now,
             next: Some(now),
@@ -138,6 +142,7 @@ impl Recorder {
             self.left_out += 1;
             return Ok(());
         }
+        self.names(collector.python.names(), now_ns)?;
         let counters = tracer.counters();
         let listed = listed(collector.ledger.process_facts(), collector, tracer);
         let modules = collector.processes.modules().all();
@@ -169,6 +174,13 @@ impl Recorder {
         }
         let pause = self.pace.next(self.began.elapsed(), self.file.written());
         self.next = pause.and_then(|pause| Instant::now().checked_add(pause));
+        Ok(())
+    }
+
+    /// Writes what Python frames are called, before stacks that have them.
+    fn names(&mut self, names: &Names, now_ns: u64) -> anyhow::Result<()> {
+        let contents = to_record(names, &mut self.python)?;
+        self.write(contents, now_ns);
         Ok(())
     }
 
@@ -213,6 +225,7 @@ impl Recorder {
             replaced: raw.replaced.clone(),
             gaps: raw.gaps,
         };
+        self.names(collector.python.names(), raw.now_ns)?;
         let moment = Moment {
             now_ns: raw.now_ns,
             modules: &raw.modules,
@@ -234,7 +247,10 @@ impl Recorder {
 
     /// Writes the names and the end, and waits for the disk.
     pub(super) fn finish(self, raw: &Raw, symbolizer: &Symbolizer) -> anyhow::Result<()> {
-        let mut locations: Vec<_> = raw.snapshot.locations().collect();
+        // Names of Python frames are in blocks of their own.
+        let python = raw.python.module();
+        let all = raw.snapshot.locations();
+        let mut locations: Vec<_> = all.filter(|at| Some(at.module) != python).collect();
         locations.sort_unstable();
         locations.dedup();
         let named = locations

@@ -15,7 +15,7 @@ use super::{
     frames::Interner,
     health::health,
     listed::{Listed, listed, without_mark},
-    mapped, naming,
+    mapped, naming, python,
     recorder::Recorder,
     residency::Residency,
     tracer::Tracer,
@@ -37,6 +37,8 @@ use crate::{
 pub(super) struct Raw {
     pub(super) snapshot: Snapshot,
     pub(super) modules: Vec<Arc<Module>>,
+    /// What Python frames are called.
+    pub(super) python: python::Names,
     /// The modules as a recording has them, where it is one.
     pub(super) recorded: Vec<ModuleFacts>,
     /// Who the processes of the snapshot are and what is hooked in them, in its order; their sums are not in it yet.
@@ -95,6 +97,7 @@ impl Raw {
         }
         let mut notes = tracer.notes().to_vec();
         notes.extend(residents.notes);
+        notes.extend(collector.python.notes());
         let seen = collector.processes.seen();
         if seen <= 1 {
             // Of several, it is said of each.
@@ -109,6 +112,7 @@ impl Raw {
             groups: collector.processes.groups().to_vec(),
             snapshot,
             modules: collector.processes.modules().all(),
+            python: collector.python.names().clone(),
             recorded: Vec::new(),
             notes,
             cost: cost(&counters),
@@ -205,6 +209,7 @@ impl Reporter {
     /// The profile, and the recording's end when there is one.
     pub(super) fn finish(&self, raw: Raw, recording: Option<Recorder>) -> anyhow::Result<Profile> {
         let mut symbolizer = self.symbolizer.lock().unwrap_or_else(PoisonError::into_inner);
+        symbolizer.add_names(raw.python.frames(raw.snapshot.locations()));
         naming::resolve(&mut symbolizer, &raw.modules, raw.snapshot.locations());
         let recorded = recording.map(|recording| recording.finish(&raw, &symbolizer));
         let profile = self.profile(raw, &symbolizer);
@@ -322,6 +327,7 @@ impl Reporter {
             sites,
             health,
         }
+        .viewed(self.settings.view)
         .finished()
     }
 }

@@ -11,7 +11,7 @@ use memtrace_common::config::PidNamespace;
 use super::{
     collector::Collector,
     description::{Description, container_of},
-    loading, preflight,
+    exact, loading, preflight,
     residency::Residency,
     tracer::{Tracer, Wanted},
 };
@@ -68,9 +68,16 @@ pub(super) fn attach(selection: &Selection, options: &Options) -> anyhow::Result
     }
     let all = matches!(selection, Selection::All);
     let spaces: Vec<_> = first.iter().map(|first| first.space.clone()).collect();
+    let python = if options.python_exact {
+        exact::exact(first.iter().map(|first| first.info.pid))?
+    } else {
+        exact::Exact::default()
+    };
     let wanted = Wanted {
         selection,
         pid_namespace: pid_namespace(&first)?,
+        python: python.followed,
+        heaps: python.heaps,
     };
     let many = first.len() > MOST_BY_THEMSELVES;
     let options = &Options {
@@ -84,7 +91,7 @@ pub(super) fn attach(selection: &Selection, options: &Options) -> anyhow::Result
              for each call too"
         ));
     }
-    for note in left_out {
+    for note in left_out.into_iter().chain(python.notes) {
         tracer.note(note);
     }
     let confined = first.iter().map(|first| &first.info).find(|info| info.seccomp != 0);
@@ -130,6 +137,11 @@ pub(super) fn attach(selection: &Selection, options: &Options) -> anyhow::Result
 /// # Errors
 /// As [`attach`]; or the program has ended.
 pub(super) fn attach_to_suspended(suspended: &mut Suspended, options: &Options) -> anyhow::Result<Ready> {
+    if options.python_exact {
+        bail!(
+            "--python-exact is for programs that run: an interpreter that is just started has no allocator yet; use attach"
+        );
+    }
     let pid = suspended.pid();
     // Not before: the program would inherit it.
     descriptors::raise_limit();
@@ -141,6 +153,8 @@ pub(super) fn attach_to_suspended(suspended: &mut Suspended, options: &Options) 
     let wanted = Wanted {
         selection: &selection,
         pid_namespace: info.pid_namespace,
+        python: Vec::new(),
+        heaps: Vec::new(),
     };
     let mut tracer = Tracer::load(&wanted, std::slice::from_ref(&space), options)?;
     let incarnation = tracer.trace(pid)?;

@@ -1,8 +1,6 @@
 //! What the screen of `memtrace top` needs of a session: numbers at a pace that can be afforded, snapshots, and moments of a recording.
 
 use std::{
-    fs, io,
-    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -15,17 +13,17 @@ use std::{
 use anyhow::Context as _;
 
 use super::{
-    finish::write_files,
     listen,
     reading::{Lookup, Moment, Part, Reading, When},
     runtime,
+    saving::Saving,
     signals::{self, Signals},
 };
 use crate::{
     exit::Exit,
     message,
     options::Options,
-    profile::{Profile, Settings},
+    profile::{End, Profile, Settings},
     tui::{Input, Inputs, Player, Request, Screen},
 };
 
@@ -34,9 +32,6 @@ const REST: u32 = 49;
 
 /// The same for making a profile of it, which is done aside: a fifth of one processor.
 const REST_OF_MAKING: u32 = 4;
-
-/// Names of a directory that are tried, where several snapshots are of one second.
-const NAMES: u32 = 100;
 
 /// When the next numbers are due.
 #[derive(Default)]
@@ -84,6 +79,11 @@ pub(super) async fn asked(screen: &mut Option<Screen>) -> Request {
     }
 }
 
+/// Whether the end is shown until the user leaves: who has said how long it should be, or that it should end, is not kept.
+pub(super) const fn stays(end: &End) -> bool {
+    matches!(end, End::Exited(_))
+}
+
 /// Gives the terminal back; says so when the screen has failed.
 pub(super) fn close(screen: Option<Screen>) {
     if let Some(Err(error)) = screen.map(Screen::close) {
@@ -94,7 +94,13 @@ pub(super) fn close(screen: Option<Screen>) {
 }
 
 /// Shows the end until the user leaves.
-pub(super) async fn stay(mut screen: Screen, profile: &Arc<Profile>, options: &Options, signals: &mut Signals) {
+pub(super) async fn stay(
+    mut screen: Screen,
+    profile: &Arc<Profile>,
+    options: &Options,
+    saving: &mut Saving,
+    signals: &mut Signals,
+) {
     let inputs = screen.inputs().clone();
     // A screen that has failed leaves.
     let _failed = inputs.send(Input::Ended(Arc::clone(profile)));
@@ -104,56 +110,12 @@ pub(super) async fn stay(mut screen: Screen, profile: &Arc<Profile>, options: &O
                 break;
             },
             request = screen.next() => match request {
-                Request::Save(profile) => save(profile, options, inputs.clone()),
+                Request::Save(profile) => saving.begin(profile, options, inputs.clone()),
                 Request::Leave | Request::Seek(_) => break,
             },
         }
     }
     close(Some(screen));
-}
-
-/// Writes a snapshot into a directory of its own, aside, and tells the screen.
-pub(super) fn save(profile: Arc<Profile>, options: &Options, inputs: Inputs) {
-    let (exports, measure) = (options.exports.clone(), options.measure);
-    tokio::task::spawn_blocking(move || {
-        let saved = new_directory(&profile).and_then(|directory| {
-            let failed = write_files(&profile, &directory, &exports, measure);
-            anyhow::ensure!(failed.is_empty(), "failed to write {}", failed.join("; "));
-            Ok(directory)
-        });
-        let saved = saved.map_err(|error| format!("{error:#}"));
-        // It is written, whoever looks.
-        let _closed = inputs.send(Input::Saved(saved));
-    });
-}
-
-/// `memtrace-4242-20261122-120305` in the current directory.
-fn new_directory(profile: &Profile) -> anyhow::Result<PathBuf> {
-    let now = jiff::Zoned::now();
-    let pid = match profile.target.pid {
-        0 => String::new(),
-        pid => format!("-{pid}"),
-    };
-    let name = format!("memtrace{pid}-{}", now.strftime("%Y%m%d-%H%M%S"));
-    for number in 1..=NAMES {
-        let path = PathBuf::from(match number {
-            1 => name.clone(),
-            _ => format!("{name}-{number}"),
-        });
-        match fs::create_dir(&path) {
-            Ok(()) => return Ok(path),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => {
-                return Err(error).with_context(|| {
-                    format!(
-                        "failed to make {} here (start memtrace where you may write)",
-                        path.display()
-                    )
-                });
-            }
-        }
-    }
-    anyhow::bail!("failed to make a directory {name}: {NAMES} of that name are there already")
 }
 
 /// `memtrace top --replay`: plays a recording until the user leaves.
@@ -184,6 +146,7 @@ async fn play(reader: Reader, player: Player, mut signals: Signals, options: &Op
     let mut screen = Screen::open(Some(player))?;
     let inputs = screen.inputs().clone();
     let its_inputs = inputs.clone();
+    let mut saving = Saving::default();
     thread::Builder::new()
         .name("reader".into())
         .spawn(move || reader.serve(&receiver, &its_inputs))
@@ -195,12 +158,14 @@ async fn play(reader: Reader, player: Player, mut signals: Signals, options: &Op
             },
             request = screen.next() => match request {
                 Request::Leave => break,
-                Request::Save(profile) => save(profile, options, inputs.clone()),
+                Request::Save(profile) => saving.begin(profile, options, inputs.clone()),
                 Request::Seek(moment) => wanted.send(moment).context("the thread that reads has panicked")?,
             },
         }
     }
-    screen.close()
+    let closed = screen.close();
+    saving.finish(&mut signals).await;
+    closed
 }
 
 /// Times of the moments since the start, each once.
@@ -227,10 +192,10 @@ impl Reader {
         while let Ok(first) = wanted.recv() {
             let number = wanted.try_iter().last().unwrap_or(first);
             let input = match self.read(number) {
-                Ok(profile) => Input::Profile(Arc::new(profile)),
-                Err(error) => Input::Unread(message::chain(&error)),
+                Ok(profile) => Input::Moment(number, Arc::new(profile)),
+                Err(error) => Input::Unread(number, message::chain(&error)),
             };
-            if inputs.send(input).is_err() {
+            if !inputs.send(input) {
                 return;
             }
         }

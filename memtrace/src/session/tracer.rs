@@ -9,6 +9,7 @@ use memtrace_common::{
     Counter,
     config::{Join, PidNamespace},
     limits::COMMAND_BYTES,
+    pymalloc::Heap,
 };
 use tokio::task::JoinHandle;
 
@@ -17,6 +18,7 @@ use super::{
     collector::{Collector, Notice},
     hooks::{Hooker, Hooks, Mapped, Policy, State, Switched, Told},
     processes::Processes,
+    python::PythonStacks,
     unwinding::Unwinding,
 };
 use crate::{
@@ -36,6 +38,10 @@ pub(super) struct Wanted<'a> {
     pub(super) selection: &'a Selection,
     /// Where processes are numbered.
     pub(super) pid_namespace: PidNamespace,
+    /// Interpreters whose objects are followed.
+    pub(super) python: Vec<plan::pymalloc::Followed>,
+    /// Where processes have the heaps of those, where a probe must know that.
+    pub(super) heaps: Vec<(u32, Heap)>,
 }
 
 /// See the module's description.
@@ -53,6 +59,9 @@ pub(super) struct Tracer {
     /// Whether two probes have taken the place of one.
     switched: Switched,
     unwinding: Unwinding,
+    /// Heaps of interpreters, by process, that the BPF side must know as soon as the process is traced.
+    heaps: Vec<(u32, Heap)>,
+    told_heaps: probe::Heaps,
     /// What the reader of a report must know.
     notes: Vec<String>,
     started: Instant,
@@ -73,7 +82,7 @@ impl Tracer {
         let pairs = pairs.collect::<Result<_, _>>()?;
         let by_tables = options.unwinding == How::Auto;
         // Tables are made while the kernel verifies the programs.
-        let unwinding = Unwinding::start(by_tables).context("failed to start a thread")?;
+        let unwinding = Unwinding::start(by_tables, &wanted.python).context("failed to start a thread")?;
         for (incarnation, space) in (1..).zip(spaces) {
             unwinding.laid_out(space, incarnation);
         }
@@ -125,6 +134,7 @@ impl Tracer {
             modes.open(interval, 1)?;
         }
         unwinding.connect(&mut probes)?;
+        let told_heaps = probes.heaps()?;
         let policy = Policy {
             machine_wide: everywhere,
             follow,
@@ -135,6 +145,7 @@ impl Tracer {
             policy,
             plan::Request {
                 pairs,
+                python: wanted.python.clone(),
                 two_traps: options.two_traps,
             },
             Told(options.once_mutant),
@@ -149,6 +160,8 @@ impl Tracer {
             hooks: Some(hooks),
             hooker: None,
             unwinding,
+            heaps: wanted.heaps.clone(),
+            told_heaps,
             notes,
             started,
             started_ns,
@@ -166,7 +179,11 @@ impl Tracer {
 
     /// Starts to listen to a process, and attaches to what it has mapped by now; its incarnation.
     pub(super) fn trace(&mut self, pid: u32) -> anyhow::Result<u32> {
-        Ok(self.members.trace(pid)?)
+        let incarnation = self.members.trace(pid)?;
+        if let Some((_, heap)) = self.heaps.iter().find(|(of, _)| *of == pid) {
+            self.told_heaps.publish(incarnation, heap)?;
+        }
+        Ok(incarnation)
     }
 
     /// Attaches to what a process has mapped by now, as far as that is not done.
@@ -235,6 +252,7 @@ impl Tracer {
             probes.lost_frees()?,
             (!options.every_event).then(|| probes.sweeper()).transpose()?,
             Processes::new(modules, options.split),
+            PythonStacks::new(probes.pythons()?),
             options,
         ))
     }

@@ -40,6 +40,9 @@ pub const MOMENT: Kind = Kind(11);
 /// Readings of resident memory: a list of incarnation (0 for all together) and [`profile::resident::Reading`].
 pub const RESIDENT: Kind = Kind(12);
 
+/// Names of places in a runtime's own code, which are known when stacks go through them: [`RuntimeNames`].
+pub const RUNTIME_NAMES: Kind = Kind(13);
+
 /// What was recorded, where, and with what.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Start {
@@ -235,6 +238,25 @@ pub struct NamedFrame {
     pub line: Option<u32>,
     /// Whether the call was inlined into the next frame.
     pub inlined: bool,
+}
+
+/// Places in a runtime's own code, which is in no file of the machine's: their addresses are the numbers in which they were written.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct RuntimeNames {
+    /// The module that stands for the runtime's code.
+    pub module: u32,
+    /// Whose code it is.
+    pub kind: profile::FrameKind,
+    /// The first number.
+    pub first: u32,
+    /// The strings that the columns refer to.
+    pub strings: Vec<String>,
+    /// The function of each place, by number of string.
+    pub functions: Vec<u32>,
+    /// Its file, likewise.
+    pub files: Vec<u32>,
+    /// Its line, or 0 where it is not known.
+    pub lines: Vec<u32>,
 }
 
 /// The end of an observation.

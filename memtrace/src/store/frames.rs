@@ -18,7 +18,7 @@
 
 use memtrace_common::{
     identity::Identity,
-    limits::MAX_FRAMES,
+    limits::MAX_MERGED,
     state::{LostFree, LostKey},
 };
 
@@ -118,7 +118,7 @@ fn frame(tag: u8, content: &[u8]) -> Option<Frame<'_>> {
             let (&whole, after) = rest.split_first()?;
             rest = after;
             let count = rest.len() / LOCATION;
-            if count > MAX_FRAMES {
+            if count > MAX_MERGED {
                 return None;
             }
             let mut locations = Vec::with_capacity(count);

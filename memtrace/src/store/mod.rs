@@ -18,7 +18,7 @@ mod tests;
 
 pub use self::{
     block::ReadError,
-    content::{Detail, End, ModuleFacts, Names, ProcessNews, SiteDetail, Start},
+    content::{Detail, End, ModuleFacts, Names, ProcessNews, RuntimeNames, SiteDetail, Start},
     file::FileWriter,
     outline::{Known, Outline, Session},
     pace::Pace,

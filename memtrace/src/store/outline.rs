@@ -6,7 +6,10 @@ use memtrace_common::Op;
 
 use super::{
     block::{BlockHead, Blocks, ReadError},
-    content::{self, Changes, Detail, End, ModuleFacts, Moment, Names, NewSites, NewStacks, ProcessNews, Start, Sums},
+    content::{
+        self, Changes, Detail, End, ModuleFacts, Moment, Names, NewSites, NewStacks, ProcessNews, RuntimeNames, Start,
+        Sums,
+    },
     state::State,
 };
 use crate::{ledger::SiteKey, process::Location, profile::resident::Reading};
@@ -26,6 +29,8 @@ pub struct Outline {
     pub has_events: bool,
     /// Blocks of names.
     names: Vec<BlockHead>,
+    /// Blocks of names of runtimes' own code.
+    runtime_names: Vec<BlockHead>,
     /// Bytes of the file that could be read.
     pub good: u64,
 }
@@ -68,6 +73,7 @@ impl<R: Read + Seek> Session<R> {
             cut: None,
             has_events: false,
             names: Vec::new(),
+            runtime_names: Vec::new(),
             good: first.end(),
         };
         loop {
@@ -145,6 +151,18 @@ impl<R: Read + Seek> Session<R> {
             .collect()
     }
 
+    /// The names of places in runtimes' own code.
+    ///
+    /// # Errors
+    /// A file that is damaged there.
+    pub fn runtime_names(&mut self) -> Result<Vec<RuntimeNames>, ReadError> {
+        let heads = &self.outline.runtime_names;
+        heads
+            .iter()
+            .map(|head| content::unpack(&self.blocks.content(head)?).ok_or(ReadError::Damaged(head.offset)))
+            .collect()
+    }
+
     /// The frames of every event, block for block. Stops at the first block that `each` does not take.
     ///
     /// # Errors
@@ -177,6 +195,7 @@ fn look<R: Read + Seek>(blocks: &mut Blocks<R>, outline: &mut Outline) -> Result
         }
         content::END => outline.end = Some(content::unpack_json(&blocks.content(&head)?).ok_or_else(damaged)?),
         content::NAMES => outline.names.push(head),
+        content::RUNTIME_NAMES => outline.runtime_names.push(head),
         content::EVENTS => outline.has_events = true,
         _ => {}
     }

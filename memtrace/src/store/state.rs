@@ -1,6 +1,6 @@
 //! What is known at a moment of a recording.
 
-use memtrace_common::limits::MAX_FRAMES;
+use memtrace_common::limits::MAX_MERGED;
 use rustc_hash::FxHashMap;
 
 use super::content::{ModuleFacts, SiteDetail, Sums};
@@ -100,7 +100,7 @@ impl State {
         let mut locations = Vec::new();
         let mut node = leaf;
         while let Some(&(caller, location)) = node.checked_sub(1).and_then(|index| self.nodes.get(index as usize)) {
-            if locations.len() == MAX_FRAMES {
+            if locations.len() == MAX_MERGED {
                 break;
             }
             locations.push(location);

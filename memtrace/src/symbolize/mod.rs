@@ -5,6 +5,7 @@
 //! hostile: whatever is in them, a frame comes out, at worst one without a name.
 
 mod binary;
+mod bounds;
 mod debug_file;
 mod demangle;
 mod engine;
@@ -20,6 +21,7 @@ use rustc_hash::FxHashMap;
 
 use self::{
     binary::Binary,
+    bounds::Bounds,
     debug_file::DEBUG_DIRECTORIES,
     demangle::limit,
     engine::{Engine, MAX_INLINED, Name},
@@ -34,6 +36,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Symbolizer {
     names: FxHashMap<Location, Vec<Frame>>,
+    bounds: Bounds,
     debug_directories: Vec<PathBuf>,
 }
 
@@ -55,6 +58,7 @@ impl Symbolizer {
     pub fn new(debug_directories: Vec<PathBuf>) -> Self {
         Self {
             names: FxHashMap::default(),
+            bounds: Bounds::default(),
             debug_directories,
         }
     }
@@ -76,6 +80,11 @@ impl Symbolizer {
             names: names.collect(),
             ..Self::default()
         }
+    }
+
+    /// Takes names that are known already of what is in no file.
+    pub fn add_names(&mut self, names: impl IntoIterator<Item = (Location, Vec<Frame>)>) {
+        self.names.extend(names);
     }
 
     /// Looks for debug files below these directories too, before all others.
@@ -118,7 +127,7 @@ impl Symbolizer {
             addresses.dedup();
             let module = modules.get(index as usize);
             let short = module.map_or("[unknown]", |module| module.short_name());
-            let sources = module.and_then(|module| Sources::of(module, &self.debug_directories));
+            let sources = module.and_then(|module| Sources::of(module, &self.debug_directories, &mut self.bounds));
             let names = match sources {
                 // One for each module: what it keeps of a file, descriptors too, is given back.
                 Some(sources) => sources.names(&mut Engine::new(&self.debug_directories), &addresses),

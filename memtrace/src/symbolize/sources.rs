@@ -7,6 +7,7 @@ use std::{
 
 use super::{
     binary::Binary,
+    bounds::Bounds,
     debug_file,
     engine::{Engine, Name},
 };
@@ -37,7 +38,7 @@ struct Attempt {
 
 impl Sources {
     /// Finds out where the names of a module are; `None` for a module that cannot be read.
-    pub(super) fn of(module: &Module, directories: &[PathBuf]) -> Option<Self> {
+    pub(super) fn of(module: &Module, directories: &[PathBuf], bounds: &mut Bounds) -> Option<Self> {
         let file = module.file()?;
         let binary = Binary::read(file)?;
         let mut attempts = Vec::new();
@@ -45,7 +46,7 @@ impl Sources {
         if !binary.dwarf {
             let found = debug_file::find(&binary, Path::new(&module.name), module.root(), directories);
             attempts.extend(found.and_then(|found| {
-                let dwarf = may_read_dwarf(&found.binary, found.trusted);
+                let dwarf = may_read_dwarf(&found.binary, found.trusted) && (found.trusted || bounds.hold(&found.file));
                 let length = found.file.metadata().ok()?.len();
                 may_read(&found.binary).then_some(Attempt {
                     dwarf,
@@ -56,7 +57,7 @@ impl Sources {
         }
         let ways = [true, false]
             .into_iter()
-            .filter(|&dwarf| may_read(&binary) && (!dwarf || may_read_dwarf(&binary, false)));
+            .filter(|&dwarf| may_read(&binary) && (!dwarf || may_read_dwarf(&binary, false) && bounds.hold(file)));
         for dwarf in ways {
             attempts.push(Attempt {
                 dwarf,

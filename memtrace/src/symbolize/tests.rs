@@ -10,7 +10,7 @@ use std::{
 
 use object::{Object as _, ObjectSegment as _, ObjectSymbol as _};
 
-use super::{Symbolizer, engine::Engine, sources::Sources};
+use super::{Symbolizer, bounds::Bounds, engine::Engine, sources::Sources};
 use crate::{
     process::{Location, Module},
     profile::Frame,
@@ -22,7 +22,7 @@ namespace space { __attribute__((noinline)) int outer(int x) { return inner(x) +
 int main(int count, char **) { return space::outer(count); }
 ";
 
-fn run(program: &str, arguments: &[&str], folder: &Path) {
+pub(super) fn run(program: &str, arguments: &[&str], folder: &Path) {
     let status = Command::new(program)
         .args(arguments)
         .current_dir(folder)
@@ -55,7 +55,7 @@ fn program(folder: &Path) -> (PathBuf, Range<u64>) {
     (path, offset..offset + outer.size())
 }
 
-fn frames(path: &Path, offset: u64, debug: &Path) -> Vec<Frame> {
+pub(super) fn frames(path: &Path, offset: u64, debug: &Path) -> Vec<Frame> {
     let module = Arc::new(Module::of(path.display().to_string(), File::open(path).unwrap()));
     let mut symbolizer = Symbolizer::new(vec![debug.to_owned()]);
     let at = Location {
@@ -196,7 +196,7 @@ fn a_file_that_shrinks_while_it_is_used_costs_its_names_only() {
     let folder = tempfile::tempdir().unwrap();
     let (path, Range { start: offset, .. }) = program(folder.path());
     let module = Module::of(path.display().to_string(), File::open(&path).unwrap());
-    let sources = Sources::of(&module, &[]).unwrap();
+    let sources = Sources::of(&module, &[], &mut Bounds::default()).unwrap();
     assert!(!sources.names(&mut Engine::new(&[]), &[offset])[0].is_empty());
     File::options().write(true).open(&path).unwrap().set_len(100).unwrap();
     // Reading a mapping of what was cut off would end this test with SIGBUS.

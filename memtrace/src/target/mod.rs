@@ -4,6 +4,7 @@ pub mod cgroup;
 pub mod container;
 pub mod hold;
 pub mod launch;
+pub mod pointer;
 pub mod select;
 
 use std::{fs, io};
@@ -15,6 +16,7 @@ use thiserror::Error;
 use crate::process::{
     build_id_digits,
     namespace::{Numbered, numbered},
+    threads::field,
 };
 
 /// What is known of a process before it is touched.
@@ -166,15 +168,6 @@ pub fn refused(pid: u32, source: io::Error) -> TargetError {
         io::ErrorKind::PermissionDenied => TargetError::Permission(pid),
         _ => TargetError::Io { pid, source },
     }
-}
-
-/// A line of `/proc/PID/status`.
-fn field<'status>(status: &'status str, name: &str) -> &'status str {
-    status
-        .lines()
-        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
-        .map(str::trim)
-        .unwrap_or_default()
 }
 
 /// Marks a kernel thread (`include/linux/sched.h`).

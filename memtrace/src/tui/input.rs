@@ -46,18 +46,30 @@ pub enum Input {
     Key(Key),
     /// The terminal has this many columns and lines.
     Resize(u16, u16),
-    /// A newer profile, or in a recording the one that was asked for.
+    /// A newer profile.
     Profile(Arc<Profile>),
+    /// The profile of a moment of the recording, by the moment's number.
+    Moment(usize, Arc<Profile>),
     /// The observation has come to its end; this is its profile.
     Ended(Arc<Profile>),
-    /// The moment that was asked for could not be read, and why.
-    Unread(String),
+    /// The moment of this number could not be read, and why.
+    Unread(usize, String),
     /// A snapshot is written there, or why it could not be.
     Saved(Result<PathBuf, String>),
     /// Something that is said to the user meanwhile.
     Said(String),
     /// So much time has passed since the last one.
     Passed(Duration),
+}
+
+impl Input {
+    /// Whether it makes an earlier one of its kind worthless.
+    pub(super) const fn is_of_numbers(&self) -> bool {
+        matches!(
+            self,
+            Self::Profile(_) | Self::Moment(..) | Self::Ended(_) | Self::Unread(..)
+        )
+    }
 }
 
 /// What the screen wants done.

@@ -5,6 +5,7 @@
 //! the state wants done (a [`Request`]) to whoever opened the screen.
 
 mod input;
+mod inputs;
 mod player;
 mod screen;
 mod state;
@@ -14,8 +15,9 @@ mod view;
 
 pub use self::{
     input::{Input, Key, Request},
+    inputs::Inputs,
     player::Player,
-    screen::{Inputs, Screen},
+    screen::Screen,
     state::State,
     terminal::{check, is_shown},
     view::{palette::Palette, view},

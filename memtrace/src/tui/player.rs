@@ -17,6 +17,8 @@ pub struct Player {
     moments: Vec<Duration>,
     /// Number of the moment that is wanted.
     at: usize,
+    /// Number of the moment whose numbers are shown: keys and time may be ahead of what is read.
+    shown: Option<usize>,
     /// Time since the start that has been played to.
     time: Duration,
     playing: bool,
@@ -44,6 +46,7 @@ impl Player {
         Some(Self {
             moments,
             at: 0,
+            shown: None,
             time,
             playing: false,
             speed: 0,
@@ -51,7 +54,7 @@ impl Player {
         })
     }
 
-    /// Number of the moment, from 0 on.
+    /// Number of the moment that is wanted, from 0 on.
     pub const fn at(&self) -> usize {
         self.at
     }
@@ -61,8 +64,14 @@ impl Player {
         self.moments.len()
     }
 
-    /// Time of the moment since the start.
-    pub fn time(&self) -> Duration {
+    /// Number of the moment that is shown, from 0 on, and its time since the start; `None` before the first.
+    pub(super) fn shown(&self) -> Option<(usize, Duration)> {
+        let shown = self.shown?;
+        Some((shown, *self.moments.get(shown)?))
+    }
+
+    /// Time of the moment that is wanted, since the start.
+    fn time(&self) -> Duration {
         self.moments[self.at]
     }
 
@@ -89,9 +98,17 @@ impl Player {
         }
     }
 
-    /// What was asked for is there, or will not be.
-    pub(super) const fn arrived(&mut self) {
-        self.waiting = false;
+    /// A moment was read, and is shown. It may be one that is not wanted any more.
+    pub(super) const fn arrived(&mut self, number: usize) {
+        self.shown = Some(number);
+        self.failed(number);
+    }
+
+    /// A moment could not be read.
+    pub(super) const fn failed(&mut self, number: usize) {
+        if number == self.at {
+            self.waiting = false;
+        }
     }
 
     /// Plays, or stops. At the end it begins anew; then the first moment is to be read.
@@ -167,7 +184,7 @@ mod tests {
 
     fn player() -> Player {
         let mut player = Player::new((0..30).map(Duration::from_secs).collect()).unwrap();
-        player.arrived();
+        player.arrived(0);
         player
     }
 
@@ -197,9 +214,11 @@ mod tests {
             None,
             "the one before is being read"
         );
-        player.arrived();
+        player.arrived(4);
         assert_eq!(player.passed(Duration::ZERO), Some(8));
-        player.arrived();
+        player.arrived(4);
+        assert!(player.is_waiting(), "it is an earlier one");
+        player.failed(8);
         assert_eq!(player.passed(Duration::from_mins(1)), Some(29));
         assert!(!player.is_playing());
         assert_eq!(player.toggle(), Some(0), "it begins anew");

@@ -4,7 +4,6 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
-        mpsc::{Receiver, Sender, channel},
     },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -15,7 +14,8 @@ use ratatui_crossterm::crossterm::event::{self, Event};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::{
-    Input, Key, Player, Request, State,
+    Input, Inputs, Key, Player, Request, State,
+    inputs::Inbox,
     terminal::{self, Terminal},
 };
 use crate::message;
@@ -25,9 +25,6 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// How long the thread is waited for, which may hang in a terminal that is gone or takes nothing.
 const PATIENCE: Duration = Duration::from_secs(2);
-
-/// Where inputs other than keys are sent to.
-pub type Inputs = Sender<Input>;
 
 /// A screen that is shown. Dropped, it gives the terminal back.
 pub struct Screen {
@@ -48,13 +45,14 @@ impl Screen {
             terminal.size().context("failed to learn the size of the terminal")?,
             player,
         );
-        let (inputs, receiver) = channel();
+        let inbox = Inbox::default();
+        let inputs = inbox.inputs();
         let (sender, requests) = unbounded_channel();
         let over = Arc::new(AtomicBool::new(false));
         let its_over = Arc::clone(&over);
         let thread = thread::Builder::new()
             .name("screen".into())
-            .spawn(move || run(terminal, state, &receiver, &sender, &its_over))
+            .spawn(move || run(terminal, state, &inbox, &sender, &its_over))
             .context("failed to start the thread of the screen")?;
         Ok(Self {
             inputs,
@@ -90,8 +88,8 @@ impl Screen {
         let begun = Instant::now();
         while !thread.is_finished() {
             if begun.elapsed() > PATIENCE {
-                terminal::restore();
-                bail!("the terminal does not answer any more");
+                terminal::abandon(thread);
+                bail!("the terminal takes no output any more");
             }
             thread::sleep(PAUSE / 10);
         }
@@ -113,7 +111,7 @@ impl Drop for Screen {
 fn run(
     mut terminal: Terminal,
     mut state: State,
-    inputs: &Receiver<Input>,
+    inbox: &Inbox,
     requests: &UnboundedSender<Request>,
     over: &AtomicBool,
 ) -> anyhow::Result<()> {
@@ -143,7 +141,7 @@ fn run(
         if arrived.iter().any(|input| matches!(input, Input::Key(Key::Ctrl('l')))) {
             terminal.clear().context("failed to write to the terminal")?;
         }
-        arrived.extend(inputs.try_iter());
+        arrived.extend(inbox.take());
         arrived.extend(message::news().map(Input::Said));
         let passed = last.elapsed();
         last += passed;

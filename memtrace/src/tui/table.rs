@@ -129,6 +129,8 @@ pub(super) struct Row {
     pub(super) subject: Subject,
     /// Bytes: live, or in the table of leaks those that are suspected.
     pub(super) live: u64,
+    /// Live bytes, in the table of leaks too: what a change is of.
+    held: u64,
     /// Bytes of [`CodeSums::own`].
     pub(super) own: u64,
     pub(super) blocks: u64,
@@ -147,6 +149,7 @@ impl Row {
             key,
             subject,
             live: 0,
+            held: 0,
             own: 0,
             blocks: 0,
             change: None,
@@ -198,6 +201,7 @@ fn site(number: usize, site: &Site, key: u64) -> Row {
     let told = site.suspicion.as_ref().filter(|found| !found.is_suppressed());
     Row {
         live: site.live.bytes,
+        held: site.live.bytes,
         blocks: site.live.count,
         change: (site.history.len() > 1).then_some(site.growth_bytes_per_second),
         age: site.oldest,
@@ -224,15 +228,16 @@ fn of_code(profile: &Profile, unit: Unit) -> Vec<Row> {
         let frame = sums
             .frame
             .and_then(|index| profile.frames.get(usize::try_from(index).ok()?));
-        let key = identity::code(unit, frame);
+        let key = identity::unit(unit, frame);
         let subject = Subject::Code {
             frame: sums.frame,
             sites: sums.sites,
         };
         Row {
-            live: sums.total.bytes,
-            own: sums.own.bytes,
-            blocks: sums.total.count,
+            live: sums.total.live.bytes,
+            held: sums.total.live.bytes,
+            own: sums.own.live.bytes,
+            blocks: sums.total.live.count,
             change: Some(sums.growth_bytes_per_second),
             ..Row::new(key, subject)
         }
@@ -244,6 +249,7 @@ fn of_code(profile: &Profile, unit: Unit) -> Vec<Row> {
 fn process((number, process): (usize, &Process)) -> Row {
     Row {
         live: process.live.bytes,
+        held: process.live.bytes,
         blocks: process.live.count,
         allocated: process.allocated.bytes,
         peak: process.peak_live_bytes,
@@ -252,11 +258,25 @@ fn process((number, process): (usize, &Process)) -> Row {
     }
 }
 
+/// Live bytes by key of all that may be a row of a table, whether it is one now or not: a site that is suspected today was there before.
+pub(super) fn held(table: Table, profile: &Profile) -> FxHashMap<u64, u64> {
+    match table {
+        Table::Sites | Table::Leaks => {
+            let live = profile.sites.iter().map(|site| site.live.bytes);
+            identity::sites(profile).into_iter().zip(live).collect()
+        }
+        _ => rows(table, profile)
+            .into_iter()
+            .map(|row| (row.key, row.held))
+            .collect(),
+    }
+}
+
 /// Puts into the rows what has changed since a baseline, of which the live bytes are known by key.
 pub(super) fn compare(rows: &mut [Row], baseline: &FxHashMap<u64, u64>) {
     for row in rows {
         let before = baseline.get(&row.key).copied().unwrap_or(0);
-        row.change = Some(row.live as f64 - before as f64);
+        row.change = Some(row.held as f64 - before as f64);
     }
 }
 

@@ -8,6 +8,7 @@ use std::{
         Once,
         atomic::{AtomicBool, Ordering},
     },
+    thread::{self, JoinHandle},
     time::Duration,
 };
 
@@ -137,14 +138,33 @@ pub(super) fn wait(time: Duration) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Gives it back, once.
+/// Gives it back, once. Waits for a terminal that takes no output.
 pub(super) fn restore() {
     if SHOWN.swap(false, Ordering::AcqRel) {
-        // A terminal that is gone cannot be given back.
-        let _gone = execute!(io::stdout(), LeaveAlternateScreen, Show);
-        let _gone = disable_raw_mode();
-        message::release();
+        give_back();
     }
+}
+
+/// Gives back a terminal that takes no output, as far as that needs none; the rest is left to a thread that nobody waits for. Until it is
+/// done messages are held back: whoever wrote one would wait as well.
+pub(super) fn abandon(screen: JoinHandle<anyhow::Result<()>>) {
+    let _gone = disable_raw_mode();
+    if SHOWN.swap(false, Ordering::AcqRel) {
+        let last = move || {
+            // It is in the middle of drawing, and what it still draws belongs before the end.
+            let _failed = screen.join();
+            give_back();
+        };
+        // Without it the terminal is left as it is, and what was held back is not said.
+        let _left = thread::Builder::new().name("given back".into()).spawn(last);
+    }
+}
+
+fn give_back() {
+    // First what cannot wait. A terminal that is gone cannot be given back.
+    let _gone = disable_raw_mode();
+    let _gone = execute!(io::stdout(), LeaveAlternateScreen, Show);
+    message::release();
 }
 
 /// By what the environment says.

@@ -82,7 +82,7 @@ impl Table {
         Self::build_with(file, Pruning::default(), &[])
     }
 
-    /// As [`Self::build`], with a choice of rows. Those of the instructions at `probed`, offsets in the file, are kept in any
+    /// As [`Self::build`], with a choice of rows. Those of the instructions at `probed`, offsets in the file in their order, are kept in any
     /// case: stacks begin there.
     ///
     /// # Errors

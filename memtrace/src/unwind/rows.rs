@@ -156,7 +156,8 @@ impl<'r, 's, S: ReadAt + ?Sized> SegmentRows<'r, 's, S> {
 
     fn is_probed(&self, range: Range<u64>) -> bool {
         let offsets = self.text.offsets(range);
-        self.probed.iter().any(|offset| offsets.contains(offset))
+        let first = self.probed.partition_point(|offset| *offset < offsets.start);
+        self.probed.get(first).is_some_and(|offset| offsets.contains(offset))
     }
 
     fn close(&mut self, end: u64) -> Result<(), TableError> {

@@ -2,22 +2,13 @@
 //! with what it finds in the kernel (`memtrace-ebpf/src/unwind/step.rs`).
 
 use memtrace_common::{
+    abi::{PLT_MASK, SIGNAL_BP, SIGNAL_IP, SIGNAL_SP},
     limits::MAX_FRAME_BYTES,
     unwind::{Cfa, Rbp, Rule},
 };
 
 /// Most frames of a stack. A stack of 8 MiB has fewer than ten times as many, if each has nothing but its return address.
 const MAX_FRAMES: usize = 1 << 16;
-
-// Where the kernel puts the interrupted registers, from the stack pointer after the handler's return (`struct ucontext`,
-// `struct sigcontext_64`, arch/x86/include/uapi/asm): the context's registers begin at 40; bp, sp and ip are its words
-// 10, 15 and 16.
-const SIGNAL_BP: u64 = 40 + 8 * 10;
-const SIGNAL_SP: u64 = 40 + 8 * 15;
-const SIGNAL_IP: u64 = 40 + 8 * 16;
-
-/// The length of an entry in a procedure linkage table, in bytes (System V AMD64 ABI, 5.2), less one.
-const PLT_MASK: u64 = 15;
 
 /// The registers that rules speak of, as avmas.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -77,6 +77,7 @@ const RECIPES: &[Recipe] = &[
     program("cpp", &["cpp.cpp"], &[]),
     program("cpp-own-new", &["cpp.cpp"], &["-DOWN_NEW"]),
     program("libwrap.so", &["wrap.c"], &["-shared", "-fPIC"]),
+    program("libpyhooks.so", &["pyhooks.c"], &["-shared", "-fPIC"]),
     program(
         "libplugin.so",
         &["plugin.c"],
@@ -131,6 +132,16 @@ const RECIPES: &[Recipe] = &[
     program("unwind-site.o", &["unwind_site.c"], &["-fomit-frame-pointer", "-c"]),
     program("unwind-rust", &["unwind_rust.rs", "unwind-site.o"], &[]),
     program("dump", &["dump.c"], NO_FRAME_POINTERS),
+    program(
+        "libswapped-one.so",
+        &["swapped.c"],
+        &["-shared", "-fPIC", "-DFUNCTION=in_one", "-DROUNDS=200000"],
+    ),
+    program(
+        "libswapped-two.so",
+        &["swapped.c"],
+        &["-shared", "-fPIC", "-DFUNCTION=in_two", "-DROUNDS=300000"],
+    ),
     program("dump-fp", &["dump.c"], &[]),
     program("known", &["known.c"], &[]),
     program("known-static", &["known.c"], &["-static"]),

@@ -9,7 +9,8 @@ use memtrace_tests::{PATIENCE, Program, dump::dump, gdb, require_root, require_t
 /// Compares all threads that were at rest before gdb came, and are the same after it has gone.
 fn assert_as_gdb(pid: u32, least: usize) {
     let compared = wait_until(PATIENCE, || {
-        let before = dump(pid, &[]);
+        // gdb has native frames only.
+        let before = dump(pid, &["--native-only"]);
         let seen = gdb::threads(pid);
         let mut equal = 0;
         let mut deepest = 0;

@@ -34,6 +34,7 @@ fn exit_with_live_blocks_is_a_leak() {
         ("flamegraph.svg", "site_plain"),
         ("stacks.folded", "site_plain"),
         ("tree.txt", "site_plain"),
+        ("lines.txt", "site_plain"),
         ("histogram.txt", "Sizes of"),
     ] {
         let text = fs::read_to_string(report.file(name)).expect(name);

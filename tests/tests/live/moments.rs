@@ -5,10 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use memtrace_tests::{Memtrace, Program, require_root};
+use memtrace_tests::{Memtrace, Program, require_root, sums_below};
 use serde_json::Value;
 
-use super::record::{Recording, check, profile, sums};
+use super::record::{Recording, check, profile};
 
 #[test]
 fn any_moment_can_be_asked_for() {
@@ -28,7 +28,7 @@ fn any_moment_can_be_asked_for() {
         let file = recording.file();
         let before = profile(&file, &["--at", "1500ms"]);
         for site in truth.sites.keys() {
-            assert_eq!(sums(&before, site, "allocated"), (0, 0), "{site}");
+            assert_eq!(sums_below(&before, site, "allocated"), (0, 0), "{site}");
         }
         assert_eq!(before["target"]["end"]["reason"], "moment");
         let all = before["observed_seconds"].as_f64().expect("a number");
@@ -38,13 +38,13 @@ fn any_moment_can_be_asked_for() {
         let whole = profile(&file, &[]);
         let later = profile(&file, &["--range", "4500ms.."]);
         for (site, of_site) in &truth.sites {
-            assert_eq!(sums(&later, site, "live"), of_site.live(), "{site}");
+            assert_eq!(sums_below(&later, site, "live"), of_site.live(), "{site}");
             assert_eq!(
-                sums(&later, site, "allocated"),
+                sums_below(&later, site, "allocated"),
                 (0, 0),
                 "{site} was allocated before the range"
             );
-            assert!(sums(&whole, site, "allocated").1 >= of_site.live().1, "{site}");
+            assert!(sums_below(&whole, site, "allocated").1 >= of_site.live().1, "{site}");
         }
         let peak = profile(&file, &["--peak"]);
         let number = |report: &Value, name: &str| report["totals"][name].as_u64().expect("a number");
@@ -86,16 +86,22 @@ fn threads_are_told_apart_by_events() {
         .map(|thread| profile(Path::new(&file), &["--thread", thread]))
         .collect();
     let site = "site_malloc";
-    let allocated: u64 = of_each.iter().map(|profile| sums(profile, site, "allocated").1).sum();
-    assert_eq!(allocated, sums(&profile(Path::new(&file), &[]), site, "allocated").1);
+    let allocated: u64 = of_each
+        .iter()
+        .map(|profile| sums_below(profile, site, "allocated").1)
+        .sum();
+    assert_eq!(
+        allocated,
+        sums_below(&profile(Path::new(&file), &[]), site, "allocated").1
+    );
     assert!(truth.sites[site].live().1 > 0);
 
     // What came before a moment and what came after it is all that a thread allocated, and nothing twice.
     let busiest = threads[0];
-    let all = sums(&of_each[0], site, "allocated");
+    let all = sums_below(&of_each[0], site, "allocated");
     let part = |option: &str, moment: &str| {
         let part = profile(Path::new(&file), &["--thread", busiest, option, moment]);
-        sums(&part, site, "allocated")
+        sums_below(&part, site, "allocated")
     };
     let observed = Duration::from_secs_f64(of_each[0]["observed_seconds"].as_f64().expect("a number"));
     // From the end on: before its first event there is nothing of it to show.

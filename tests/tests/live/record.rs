@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use memtrace_tests::{Finished, Memtrace, Program, Truth, programs, require_root};
+use memtrace_tests::{Finished, Memtrace, Program, Truth, programs, require_root, sums_below};
 use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -72,23 +72,10 @@ pub(super) fn profile(file: &Path, options: &[&str]) -> Value {
     serde_json::from_str(&text).expect("the profile is JSON")
 }
 
-/// Bytes and blocks of all sites below a function.
-pub(super) fn sums(profile: &Value, function: &str, what: &str) -> (u64, u64) {
-    let sites = profile["sites"].as_array().expect("sites");
-    let below = sites.iter().filter(|site| {
-        let stack = site["stack"].as_array();
-        stack.is_some_and(|stack| stack.iter().any(|frame| frame["function"] == function))
-    });
-    below.fold((0, 0), |(bytes, count), site| {
-        let number = |name: &str| site[what][name].as_u64().expect("a number");
-        (bytes + number("bytes"), count + number("count"))
-    })
-}
-
 pub(super) fn check(profile: &Value, truth: &Truth) {
     assert!(!truth.sites.is_empty());
     for (site, of_site) in &truth.sites {
-        assert_eq!(sums(profile, site, "live"), of_site.live(), "{site}");
+        assert_eq!(sums_below(profile, site, "live"), of_site.live(), "{site}");
     }
 }
 

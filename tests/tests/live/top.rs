@@ -6,7 +6,7 @@ use memtrace::units::{bytes, count};
 use memtrace_tests::{
     Memtrace, PATIENCE, Program, Tmux, Truth, kernel, require, require_root,
     requirements::{find, tool},
-    wait_until,
+    sums_below, wait_until,
 };
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -35,19 +35,6 @@ fn ended(tmux: &Tmux, status: &str) {
     assert_eq!(settings("before"), settings("after"));
     tmux.line("echo works-$((6*7))");
     tmux.expect("works-42");
-}
-
-/// Bytes and blocks of all sites below a function.
-fn live(profile: &Value, function: &str) -> (u64, u64) {
-    let sites = profile["sites"].as_array().expect("sites");
-    let below = sites.iter().filter(|site| {
-        let stack = site["stack"].as_array();
-        stack.is_some_and(|stack| stack.iter().any(|frame| frame["function"] == function))
-    });
-    below.fold((0, 0), |(bytes, count), site| {
-        let number = |name: &str| site["live"][name].as_u64().expect("a number");
-        (bytes + number("bytes"), count + number("count"))
-    })
 }
 
 /// The row of a site in the table: there its callers follow.
@@ -96,7 +83,7 @@ fn the_screen_and_its_snapshot_tell_the_truth() {
     let text = fs::read_to_string(directory.join("profile.json")).expect("a profile");
     let profile: Value = serde_json::from_str(&text).expect("the profile is JSON");
     for (site, sums) in &truth.sites {
-        assert_eq!(live(&profile, site), sums.live(), "{site}");
+        assert_eq!(sums_below(&profile, site, "live"), sums.live(), "{site}");
     }
     let total = profile["totals"]["live"]["bytes"].as_u64().expect("a number");
     let all = profile["totals"]["live"]["count"].as_u64().expect("a number");
@@ -220,7 +207,10 @@ fn a_signal_ends_it_well() {
     ended(&tmux, "0");
     let text = fs::read_to_string(tmux.directory().join("reports/profile.json")).expect("a profile");
     let profile: Value = serde_json::from_str(&text).expect("the profile is JSON");
-    assert_eq!(live(&profile, "site_kept"), truth.site("site_kept").live());
+    assert_eq!(
+        sums_below(&profile, "site_kept", "live"),
+        truth.site("site_kept").live()
+    );
     assert!(program.end().0.success());
 }
 
@@ -271,6 +261,50 @@ fn a_terminal_that_goes_away_ends_it() {
 }
 
 #[test]
+fn a_terminal_that_takes_nothing_does_not_keep_the_probes_on() {
+    require_root!();
+    require!(tool("tmux"));
+    let mut program = Program::start("steady", &["200"]);
+    let tmux = Tmux::start(80, 24);
+    attach(&tmux, &program, "");
+    let pid = tracer(program.pid());
+    let stopped = tmux.stop();
+    // What is drawn anew at another size fills what the kernel keeps for the terminal, and then the screen's thread waits.
+    let mut columns = 200;
+    let stuck = wait_until(PATIENCE, || {
+        columns ^= 1;
+        stopped.resize(columns, 60);
+        waits_in_write(pid).then_some(())
+    });
+    assert!(stuck.is_some(), "the terminal takes everything");
+    kill_process(pid, Signal::TERM).expect("it can be signalled");
+    let tracer = format!("/proc/{}", pid.as_raw_nonzero());
+    let gone = wait_until(PATIENCE, || (!Path::new(&tracer).exists()).then_some(()));
+    assert!(gone.is_some(), "{tracer} does not end");
+    assert_eq!(
+        kernel::patched(program.pid()).expect("the code can be read"),
+        Vec::<String>::new()
+    );
+    stopped.resize(80, 24);
+    drop(stopped);
+    // What the shell has to say comes now.
+    tmux.until("DONE", |screen| screen.lines().any(|line| line == "DONE"));
+    program.go();
+    program.truth();
+    assert!(program.end().0.success());
+}
+
+/// Whether the thread of the screen waits for standard output.
+fn waits_in_write(pid: Pid) -> bool {
+    let threads = fs::read_dir(format!("/proc/{}/task", pid.as_raw_nonzero()));
+    threads.into_iter().flatten().flatten().any(|thread| {
+        let read = |name: &str| fs::read_to_string(thread.path().join(name)).unwrap_or_default();
+        // proc_pid_syscall(5): number, arguments; 1 is write on x86-64, and standard output is 1.
+        read("comm").trim() == "screen" && read("syscall").starts_with("1 0x1 ")
+    })
+}
+
+#[test]
 fn the_end_of_the_target_stays_on_the_screen() {
     require_root!();
     require!(tool("tmux"));
@@ -294,13 +328,8 @@ fn the_end_of_the_target_stays_on_the_screen() {
     );
 }
 
-#[test]
-fn a_recording_is_played_without_root() {
-    require_root!();
-    require!(tool("tmux"));
-    require!(tool("setpriv"));
-    let mut program = Program::start("steady", &["1500"]);
-    let tmux = Tmux::start(80, 24);
+/// Records what a program does, into the file `session` of a terminal's directory; what it says of itself.
+pub(super) fn recorded(tmux: &Tmux, program: &mut Program) -> Truth {
     let file = tmux.directory().join("session");
     let mut command = Memtrace::command(["record", "--pid", &program.pid().to_string(), "-o"]);
     let mut memtrace = Program::spawn(command.arg(&file));
@@ -309,6 +338,17 @@ fn a_recording_is_played_without_root() {
     let truth = program.truth();
     memtrace.signal(Signal::INT);
     assert!(memtrace.wait().0.success());
+    truth
+}
+
+#[test]
+fn a_recording_is_played_without_root() {
+    require_root!();
+    require!(tool("tmux"));
+    require!(tool("setpriv"));
+    let mut program = Program::start("steady", &["1500"]);
+    let tmux = Tmux::start(80, 24);
+    let truth = recorded(&tmux, &mut program);
     assert!(program.end().0.success());
     fs::set_permissions(tmux.directory(), std::os::unix::fs::PermissionsExt::from_mode(0o755))
         .expect("the directory is the test's");

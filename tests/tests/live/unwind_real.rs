@@ -30,7 +30,8 @@ fn run(command: &mut Command) -> String {
 
 /// Observes a process at work, with gdb as a witness. At most one allocation in `of` may reach no start.
 fn witnessed(target: u32, of: u64, mut work: impl FnMut()) -> Report {
-    let memtrace = Memtrace::attach(target, &["--ring-size", "64MiB"]);
+    // gdb has native frames only, those by which an interpreter calls itself among them.
+    let memtrace = Memtrace::attach(target, &["--ring-size", "64MiB", "--native-only"]);
     work();
     let calls = Gdb::attach(target).watch(&mut work);
     work();

@@ -3,6 +3,8 @@
 
 mod browser;
 mod checks;
+mod sampled;
+mod tables;
 
 use std::{path::Path, time::Duration};
 

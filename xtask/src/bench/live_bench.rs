@@ -1,13 +1,10 @@
 //! The measurements that need root and a running program, one after the other.
 
-use std::path::Path;
-
 use anyhow::Result;
 
 use super::{
-    attach_time,
-    compare::{self, Work},
-    detach_time, event_rate, idle_cost, memory_cost, pair_cost, stack_cost,
+    Options, attach_time, compare, detach_time, event_rate, idle_cost, memory_cost, pair_cost, python_lines,
+    snapshot_read, stack_cost,
 };
 use crate::{privilege::Root, workload::build_release};
 
@@ -28,12 +25,17 @@ pub(crate) enum Measurement {
     Events,
     /// memtrace's own memory, by live blocks of the target
     Memory,
+    /// Live bytes of each line of a Python program, beside what tracemalloc and memray say
+    PythonLines,
     /// What processes pay that have nothing to do, when every process is traced
     Idle,
+    /// Reading a heap snapshot of 500 MB, beside Chrome's `DevTools`
+    Snapshots,
 }
 
 /// Runs those asked for, or all.
-pub(crate) fn run(only: Option<Measurement>, rounds: u32, works: &[Work], memleak: Option<&Path>) -> Result<()> {
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let &Options { only, rounds, .. } = options;
     build_release()?;
     let root = Root::find("trace a running program")?;
     let wanted = |measurement| only.is_none_or(|only| only == measurement);
@@ -50,7 +52,7 @@ pub(crate) fn run(only: Option<Measurement>, rounds: u32, works: &[Work], memlea
         stack_cost::run(root, rounds)?;
     }
     if wanted(Measurement::Compare) {
-        compare::run(root, rounds, works, memleak)?;
+        compare::run(root, options)?;
     }
     if wanted(Measurement::Events) {
         event_rate::run(root, rounds)?;
@@ -58,8 +60,14 @@ pub(crate) fn run(only: Option<Measurement>, rounds: u32, works: &[Work], memlea
     if wanted(Measurement::Memory) {
         memory_cost::run(root)?;
     }
+    if wanted(Measurement::PythonLines) {
+        python_lines::run(root, &options.python)?;
+    }
     if wanted(Measurement::Idle) {
         idle_cost::run(root, rounds)?;
+    }
+    if wanted(Measurement::Snapshots) {
+        snapshot_read::run(rounds)?;
     }
     Ok(())
 }

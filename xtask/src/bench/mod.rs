@@ -11,6 +11,8 @@ mod memory_cost;
 mod pair_cost;
 mod process;
 mod profile;
+mod python_lines;
+mod snapshot_read;
 mod stack_cost;
 mod statistics;
 
@@ -32,6 +34,9 @@ pub(crate) struct Options {
     /// Compare on this work only; can be repeated
     #[arg(long, value_enum)]
     work: Vec<compare::Work>,
+    /// The Python that programs run in: one that has memray and Flask can be that of a virtual environment
+    #[arg(long, value_name = "PROGRAM", default_value = "python3")]
+    python: PathBuf,
     /// Rounds of the measurements of a running program; medians over them are shown
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
@@ -57,7 +62,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         if options.with_packages {
             packages::ensure(packages::COMPARED)?;
         }
-        live_bench::run(options.only, options.rounds, &options.work, options.memleak.as_deref())?;
+        live_bench::run(options)?;
     }
     Ok(())
 }

@@ -80,7 +80,8 @@ impl Program {
         Binary::compile(name, flags)?.start(arguments)
     }
 
-    fn spawn(name: &'static str, command: Cmd) -> Result<Self> {
+    /// Starts this command; returns when the program says `ready`, which its number may follow.
+    pub(crate) fn spawn(name: &'static str, command: Cmd) -> Result<Self> {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let input = child.stdin.take();
         let output = child
@@ -94,7 +95,7 @@ impl Program {
             output: BufReader::new(output),
         };
         // A tool that starts it may have something to say before.
-        while program.line()? != "ready" {}
+        while program.line()?.split(' ').next() != Some("ready") {}
         Ok(program)
     }
 

@@ -154,7 +154,7 @@ fn slow(step: &body::Step, target: Option<u64>, shape: Shape, held: Set) -> Resu
 }
 
 /// The number of a register in the DWARF mapping (System V AMD64 ABI, figure 3.36).
-fn dwarf(register: Register) -> u8 {
+pub(super) fn dwarf(register: Register) -> u8 {
     const ORDER: [Register; 8] = [
         Register::RAX,
         Register::RDX,

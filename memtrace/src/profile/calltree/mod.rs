@@ -10,7 +10,7 @@ use rustc_hash::FxHashMap;
 
 use memtrace_common::op::Op;
 
-use super::{Amount, Frame, FrameIndex, Measure, Profile, Site};
+use super::{Amount, Frame, FrameIndex, Measure, Profile, Site, plumbing::below_calling};
 
 /// Which end of the stacks is the top.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -220,7 +220,7 @@ fn steps(profile: &Profile, site: &Site, functions: &Functions, options: Options
     let plumbing = if options.plumbing {
         0
     } else {
-        frames.iter().position(|(_, frame)| !frame.is_plumbing()).unwrap_or(0)
+        below_calling(frames.iter().map(|&(_, frame)| frame))
     };
     let step = |&(index, frame): &(FrameIndex, &Frame)| Step {
         key: Key::Function(functions.number(index)),

@@ -11,7 +11,7 @@ use std::{cmp::Reverse, time::Duration};
 
 use memtrace_common::op::Op;
 
-use super::{Frame, Measure, Profile, calltree::Amounts};
+use super::{Frame, Measure, Profile, calltree::Amounts, plumbing::below_calling};
 
 pub use self::kinship::Kinship;
 
@@ -165,7 +165,7 @@ impl Pair {
 impl Change<'_> {
     /// The frames from the caller of the allocator on, as [`Profile::calling_stack`].
     pub fn calling_stack(&self) -> &[&Frame] {
-        let first = self.stack.iter().position(|frame| !frame.is_plumbing()).unwrap_or(0);
+        let first = below_calling(self.stack.iter().copied());
         &self.stack[first..]
     }
 

@@ -5,6 +5,7 @@
 //!
 //! What is said of the observation stays as it is: its length, its health, what it cost.
 
+mod frames;
 mod pattern;
 mod process;
 mod sums;
@@ -17,7 +18,8 @@ use memtrace_common::{
 };
 use thiserror::Error;
 
-use super::{Frame, Profile, Site};
+use self::frames::{Marks, Matched};
+use super::{FrameIndex, Profile, Site};
 use crate::units::{bytes, duration};
 
 pub use self::{
@@ -75,13 +77,14 @@ impl Filter {
     ///
     /// Processes that there are none of, or whose sites are not kept apart from others'.
     pub fn apply(&self, profile: &Profile) -> Result<Profile, FilterError> {
-        let mut kept = profile.clone();
         if self.is_all() {
-            return Ok(kept);
+            return Ok(profile.clone());
         }
         let of_processes = process::chosen(&self.processes, profile)?;
-        kept.sites
-            .retain(|site| self.keeps(profile, site) && of_processes.keep(site));
+        let matched = Matched::new(self, profile);
+        let sites = profile.sites.iter();
+        let sites = sites.filter(|site| self.keeps(&matched, profile, site) && of_processes.keep(site));
+        let mut kept = with_sites(profile, sites.cloned().collect());
         if !self.processes.is_empty() {
             kept.processes
                 .retain(|process| self.processes.iter().any(|pattern| pattern.matches_process(process)));
@@ -118,15 +121,12 @@ impl Filter {
     }
 
     /// Whether a site is kept, as far as its process does not matter.
-    fn keeps(&self, profile: &Profile, site: &Site) -> bool {
-        let matches = |patterns: &[FramePattern]| {
-            let mut stack = profile.stack(site);
-            stack.any(|frame| patterns.iter().any(|pattern| pattern.matches(frame)))
-        };
-        let in_module = |frame: &&Frame| self.modules.iter().any(|pattern| pattern.matches(frame));
-        (self.frames.is_empty() || matches(&self.frames))
-            && (self.excluded.is_empty() || !matches(&self.excluded))
-            && (self.modules.is_empty() || profile.calling_stack(site).iter().any(in_module))
+    fn keeps(&self, matched: &Matched, profile: &Profile, site: &Site) -> bool {
+        let stack: &[FrameIndex] = profile.stack_indices(site);
+        let in_module = |modules: &Marks| modules.any(profile.calling_indices(site));
+        matched.frames.as_ref().is_none_or(|frames| frames.any(stack))
+            && matched.excluded.as_ref().is_none_or(|excluded| !excluded.any(stack))
+            && matched.modules.as_ref().is_none_or(in_module)
             && self.keeps_sizes(site)
             && self
                 .older
@@ -179,6 +179,27 @@ impl Filter {
         .into_iter()
         .flatten()
         .collect()
+    }
+}
+
+/// The profile with these sites. The others are not copied first: they may be many, and few are kept.
+fn with_sites(profile: &Profile, sites: Vec<Site>) -> Profile {
+    Profile {
+        target: profile.target.clone(),
+        observed: profile.observed,
+        settings: profile.settings.clone(),
+        filter: profile.filter.clone(),
+        totals: profile.totals.clone(),
+        timeline: profile.timeline.clone(),
+        frames: profile.frames.clone(),
+        modules: profile.modules.clone(),
+        stacks: profile.stacks.clone(),
+        groups: profile.groups.clone(),
+        sites,
+        processes: profile.processes.clone(),
+        processes_dropped: profile.processes_dropped,
+        resident: profile.resident.clone(),
+        health: profile.health.clone(),
     }
 }
 

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 
 use super::{escape, label};
 use crate::profile::{
-    Frame,
+    Frame, FrameKind,
     dump::{Dump, DumpedProcess, DumpedStack, DumpedThread, Waits},
 };
 
@@ -153,6 +153,18 @@ fn frames(stack: &DumpedStack, out: &mut dyn Write) -> io::Result<()> {
             stack.by_frame_pointer
         )?;
     }
+    if let Some(python) = stack.python {
+        if !python.fits {
+            writeln!(
+                out,
+                "  note: calls of the Python evaluator and Python frames are not equally many here: the Python frames are in one piece, at \
+                 the innermost call"
+            )?;
+        }
+        if let Some(words) = python.end.words() {
+            writeln!(out, "  note: {words}")?;
+        }
+    }
     match stack.end.words() {
         Some(words) => writeln!(out, "  [no further: {words}]"),
         None => Ok(()),
@@ -173,6 +185,9 @@ fn line(frame: &Frame) -> String {
         .map_or(String::new(), |file| format!(" at {}{line}", escape::text(file)));
     if frame.inlined {
         format!("{function} (inlined){source}")
+    } else if frame.kind != FrameKind::Native {
+        // It is in no file that was mapped.
+        format!("{function} ({}){source}", frame.kind.name())
     } else {
         format!("{function}{source} in {}+{:#x}", label::module(frame), frame.offset)
     }

@@ -1,9 +1,12 @@
 use serde_json::Value;
 
 use super::*;
-use crate::profile::{
-    FrameKind,
-    dump::{StackEnd, Taken},
+use crate::{
+    profile::{
+        FrameKind,
+        dump::{DumpedPython, PythonEnd, StackEnd, Taken},
+    },
+    render::json_schema::closed,
 };
 
 fn frame(function: &str, inlined: bool) -> Frame {
@@ -35,6 +38,7 @@ fn sample() -> Dump {
         frames: names.iter().map(|name| frame(name, *name == "small")).collect(),
         end,
         by_frame_pointer,
+        python: None,
     };
     Dump {
         processes: vec![DumpedProcess {
@@ -46,10 +50,27 @@ fn sample() -> Dump {
                 thread(43, Some(0), 'S', Some(Taken::Waiting)),
                 thread(44, Some(0), 'S', Some(Taken::Waiting)),
                 thread(45, None, 'D', None),
+                thread(46, Some(2), 'S', Some(Taken::Waiting)),
             ],
             stacks: vec![
                 stack(&["small", "wait", "start"], StackEnd::Start, 0),
                 stack(&["", "main"], StackEnd::NoTable, 1),
+                DumpedStack {
+                    frames: vec![
+                        Frame {
+                            kind: FrameKind::Python,
+                            file: Some("a\u{1b}.py".into()),
+                            line: Some(3),
+                            ..frame("Class.f", false)
+                        },
+                        frame("main", false),
+                    ],
+                    python: Some(DumpedPython {
+                        end: PythonEnd::Foreign,
+                        fits: false,
+                    }),
+                    ..stack(&[], StackEnd::Start, 0)
+                },
             ],
             notes: vec!["a note".into()],
         }],
@@ -67,7 +88,7 @@ fn alike_threads_are_one_entry_and_names_are_escaped() {
     let text = rendered(Form::default());
     assert!(!text.contains('\u{1b}') && !text.contains('\u{202e}'));
     let wanted = "\
-prog (pid 42), 4 threads: /bin/prog
+prog (pid 42), 5 threads: /bin/prog
   note: a note
 
 2 threads: sleeping in futex (futex_do_wait)
@@ -85,23 +106,15 @@ thread 42 work\\u{a}er: running
 thread 45 work\\u{a}er: in uninterruptible sleep
   note: it did not come to a stop
   [no stack]
+
+thread 46 work\\u{a}er: sleeping in futex (futex_do_wait)
+   0 Class.f (Python) at a\\u{1b}.py:3
+   1 main in prog\\u{1b}[2J+0x1234
+  note: calls of the Python evaluator and Python frames are not equally many here: the Python frames are in one piece, at the innermost call
+  note: what should be a Python function is something else: there are no Python frames from there on
 ";
     assert_eq!(text, wanted);
-    assert_eq!(rendered(Form { apart: true }).matches("thread 4").count(), 4);
-}
-
-/// Forbids fields that the schema does not name. The published one lets them pass: newer versions may have more.
-fn closed(schema: &mut Value) {
-    match schema {
-        Value::Object(fields) => {
-            fields.values_mut().for_each(closed);
-            if fields.get("properties").is_some_and(Value::is_object) && fields.contains_key("required") {
-                fields.insert("additionalProperties".into(), false.into());
-            }
-        }
-        Value::Array(items) => items.iter_mut().for_each(closed),
-        _ => {}
-    }
+    assert_eq!(rendered(Form { apart: true }).matches("thread 4").count(), 5);
 }
 
 #[test]

@@ -4,33 +4,26 @@ use serde::Serialize;
 
 use crate::{
     profile::diff::{Change, Comparison},
-    render::{Measure, diff, flamegraph::colour, flamegraph::colour::Code, label},
+    render::{Measure, diff, flamegraph::colour, label},
 };
 
 use super::{
-    DATA_VERSION,
-    places::{CodeFields, Places, codes},
+    head::Head,
+    places::{Path, Places},
     rows::Columns,
-    words::{self, Measures},
 };
 
 /// The document.
 #[derive(Debug, Serialize)]
 pub(super) struct Document {
-    version: u32,
-    kind: &'static str,
+    #[serde(flatten)]
+    head: Head,
     words: Words,
-    measures: Vec<Measures>,
-    first: &'static str,
-    unit: &'static str,
-    codes: Vec<CodeFields>,
-    places: Places,
     sites: Sites,
     /// Length of both observations.
     seconds: [f64; 2],
     /// Whether what is cumulative is compared by the second.
     rates: bool,
-    top: usize,
 }
 
 /// Sentences on the whole.
@@ -48,6 +41,7 @@ struct Words {
 struct Sites {
     memory: usize,
     node: Vec<u32>,
+    below: Vec<usize>,
     op: Vec<u32>,
     group: Vec<i64>,
     before: Columns,
@@ -58,7 +52,7 @@ struct Sites {
 pub(super) fn document(comparison: &Comparison<'_>, measure: Measure) -> Document {
     let mut places = Places::default();
     let changes = &comparison.changes;
-    let paths: Vec<Vec<u32>> = changes
+    let paths: Vec<Path> = changes
         .iter()
         .map(|change| path(comparison, change, &mut places))
         .collect();
@@ -69,6 +63,7 @@ pub(super) fn document(comparison: &Comparison<'_>, measure: Measure) -> Documen
     let sites = Sites {
         memory: changes.len(),
         node: places.stacks(&paths),
+        below: paths.iter().map(|path| path.below).collect(),
         op: changes.iter().map(|change| places.string(change.op.name())).collect(),
         group: changes.iter().map(|change| group(&mut places, change)).collect(),
         before: changes.iter().map(|change| change.before).collect(),
@@ -79,8 +74,13 @@ pub(super) fn document(comparison: &Comparison<'_>, measure: Measure) -> Documen
     let [before, after] = sides.map(|side| side.health.accuracy());
     let accuracy = if before.exact { after } else { before };
     Document {
-        version: DATA_VERSION,
-        kind: "diff",
+        head: Head::new(
+            "diff",
+            measure,
+            |measure| comparison.unknown(measure),
+            places,
+            comparison.after.settings.top,
+        ),
         words: Words {
             title: format!("{} compared", label::subject(comparison.after)),
             exact: accuracy.exact,
@@ -88,28 +88,15 @@ pub(super) fn document(comparison: &Comparison<'_>, measure: Measure) -> Documen
             sides: sides.map(diff::side),
             notes: diff::notes(comparison),
         },
-        measures: words::measures(|measure| comparison.unknown(measure)),
-        first: words::key(measure),
-        unit: words::unit(measure),
-        codes: codes(),
-        places,
         sites,
         seconds: sides.map(|side| side.observed.as_secs_f64()),
         rates: comparison.is_rate(Measure::Allocated),
-        top: comparison.after.settings.top,
     }
 }
 
 /// The frames of a site, root first, with those of the allocator.
-fn path(comparison: &Comparison<'_>, change: &Change<'_>, places: &mut Places) -> Vec<u32> {
+fn path(comparison: &Comparison<'_>, change: &Change<'_>, places: &mut Places) -> Path {
     let executable = colour::executable(comparison.after);
-    let mut path: Vec<u32> = (change.group.iter())
-        .map(|group| places.stand_in(&label::command(group), Code::Base))
-        .collect();
-    if change.stack.is_empty() {
-        path.push(places.stand_in(label::no_stack_of(comparison.after, change.has_stack), Code::NoStack));
-        path.push(places.stand_in(change.op.name(), Code::Base));
-    }
-    path.extend(change.stack.iter().rev().map(|frame| places.frame(frame, executable)));
-    path
+    let missing = || (label::no_stack_of(comparison.after, change.has_stack), change.op.name());
+    places.path(change.group, &change.stack, missing, executable)
 }

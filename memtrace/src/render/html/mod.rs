@@ -4,11 +4,14 @@
 //! writes it as text and on canvases. A content security policy names the script and the style by their hashes, and forbids all else.
 
 mod compare;
+mod head;
 mod history;
 mod pack;
 mod places;
 mod report;
 mod rows;
+#[cfg(test)]
+mod support;
 #[cfg(test)]
 mod tests;
 mod words;

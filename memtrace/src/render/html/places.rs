@@ -4,13 +4,22 @@ use rustc_hash::FxHashMap;
 use serde::Serialize;
 
 use crate::{
-    profile::Frame,
+    profile::{Frame, plumbing::below_calling},
     render::{
         escape,
         flamegraph::colour::{self, Code},
         label,
     },
 };
+
+/// What a site's stack is on the page.
+#[derive(Debug)]
+pub(super) struct Path {
+    /// Its frames, root first: its group before all, and why there are none where there are none. Never empty.
+    frames: Vec<u32>,
+    /// How many at its end lie below the calling function, or below what is said in its place.
+    pub(super) below: usize,
+}
 
 /// The columns of a page's places. Indices are into the columns beside them.
 #[derive(Debug, Default, Serialize)]
@@ -98,7 +107,7 @@ impl Places {
     }
 
     /// The index of a frame of the profile.
-    pub(super) fn frame(&mut self, frame: &Frame, executable: &str) -> u32 {
+    fn frame(&mut self, frame: &Frame, executable: &str) -> u32 {
         let address = std::ptr::from_ref(frame).addr();
         if let Some(&known) = self.by_address.get(&address) {
             return known;
@@ -113,8 +122,30 @@ impl Places {
         index
     }
 
+    /// The path of a site of a group, with a stack (leaf first); `missing` says why there is none, and what the operation is.
+    pub(super) fn path<'s>(
+        &mut self,
+        group: Option<&str>,
+        stack: &[&Frame],
+        missing: impl FnOnce() -> (&'s str, &'s str),
+        executable: &str,
+    ) -> Path {
+        let mut frames: Vec<u32> = (group.iter())
+            .map(|group| self.stand_in(&label::command(group), Code::Base))
+            .collect();
+        frames.extend(stack.iter().rev().map(|frame| self.frame(frame, executable)));
+        if !stack.is_empty() {
+            let below = below_calling(stack.iter().copied());
+            return Path { frames, below };
+        }
+        let (reason, op) = missing();
+        frames.push(self.stand_in(reason, Code::NoStack));
+        frames.push(self.stand_in(op, Code::Base));
+        Path { frames, below: 1 }
+    }
+
     /// The index of what is shown like a frame and is none: a group, a reason why there is no stack, an operation.
-    pub(super) fn stand_in(&mut self, name: &str, code: Code) -> u32 {
+    fn stand_in(&mut self, name: &str, code: Code) -> u32 {
         let function = self.function(name, "", code, code.rgb());
         self.place(function, None, None, false)
     }
@@ -147,13 +178,13 @@ impl Places {
     }
 
     /// The node at the end of each path, root first. Paths are entered in order, which packs best.
-    pub(super) fn stacks(&mut self, paths: &[Vec<u32>]) -> Vec<u32> {
+    pub(super) fn stacks(&mut self, paths: &[Path]) -> Vec<u32> {
         let mut order: Vec<usize> = (0..paths.len()).collect();
-        order.sort_by(|&one, &other| paths[one].cmp(&paths[other]));
+        order.sort_by(|&one, &other| paths[one].frames.cmp(&paths[other].frames));
         let mut ends = vec![0; paths.len()];
         for index in order {
             let mut node = None;
-            for &frame in &paths[index] {
+            for &frame in &paths[index].frames {
                 let nodes = &mut self.nodes;
                 let below = self.known_nodes.entry((node, frame)).or_insert_with(|| {
                     let own = next(&nodes.frame);
@@ -163,7 +194,6 @@ impl Places {
                 });
                 node = Some(*below);
             }
-            // A path is never empty: without frames it says why.
             ends[index] = node.unwrap_or_default();
         }
         ends

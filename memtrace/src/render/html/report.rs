@@ -5,36 +5,30 @@ use serde::Serialize;
 use memtrace_common::op::Class;
 
 use crate::{
-    profile::{Moment, Profile, Site, calltree::Amounts},
-    render::{Measure, flamegraph::colour, flamegraph::colour::Code, label},
+    profile::{Frame, Moment, Profile, Site, calltree::Amounts},
+    render::{Measure, flamegraph::colour, label},
     units::whole,
 };
 
 use super::{
-    DATA_VERSION,
+    head::Head,
     history::{Histories, histories, nanoseconds},
-    places::{CodeFields, Places, codes},
+    places::{Path, Places},
     rows::Columns,
-    words::{self, Measures, Words},
+    words::{self, Words},
 };
 
 /// The document.
 #[derive(Debug, Serialize)]
 pub(super) struct Document<'a> {
-    version: u32,
-    kind: &'static str,
+    #[serde(flatten)]
+    head: Head,
     words: Words,
-    measures: Vec<Measures>,
-    first: &'static str,
-    unit: &'static str,
-    codes: Vec<CodeFields>,
-    places: Places,
     classes: Vec<ClassFields>,
     sites: Sites,
     histories: Histories,
     timeline: Timeline,
     sampled: bool,
-    top: usize,
     leaks: Vec<words::Leak>,
     processes: Vec<words::ProcessRow>,
     resident: Option<words::ResidentFields<'a>>,
@@ -55,6 +49,8 @@ struct Sites {
     memory: usize,
     /// The last node of its stack.
     node: Vec<u32>,
+    /// How many nodes further up the calling function is, or what is said where there is none.
+    below: Vec<usize>,
     /// Name of the operation, as a string.
     op: Vec<u32>,
     class: Vec<usize>,
@@ -88,14 +84,14 @@ pub(super) fn document(profile: &Profile, measure: Measure) -> Document<'_> {
     let ordered: Vec<&Site> = profile.memory_sites().chain(others).collect();
     let sites = sites(profile, &ordered, &mut places);
     Document {
-        version: DATA_VERSION,
-        kind: "profile",
+        head: Head::new(
+            "profile",
+            measure,
+            |measure| measure.unknown(profile),
+            places,
+            profile.settings.top,
+        ),
         words: Words::new(profile),
-        measures: words::measures(|measure| measure.unknown(profile)),
-        first: words::key(measure),
-        unit: words::unit(measure),
-        codes: codes(),
-        places,
         classes: (Class::ALL.iter())
             .map(|class| ClassFields {
                 name: class.name(),
@@ -106,7 +102,6 @@ pub(super) fn document(profile: &Profile, measure: Measure) -> Document<'_> {
         histories: histories(ordered.iter().copied()),
         timeline: timeline(&profile.timeline),
         sampled: profile.health.sampling.is_some(),
-        top: profile.settings.top,
         leaks: words::leaks(profile, &ordered),
         processes: words::processes(profile),
         resident: profile
@@ -117,11 +112,12 @@ pub(super) fn document(profile: &Profile, measure: Measure) -> Document<'_> {
 }
 
 fn sites(profile: &Profile, ordered: &[&Site], places: &mut Places) -> Sites {
-    let paths: Vec<Vec<u32>> = ordered.iter().map(|site| path(profile, site, places)).collect();
+    let paths: Vec<Path> = ordered.iter().map(|site| path(profile, site, places)).collect();
     let sampled = profile.health.sampling.is_some();
     let mut sites = Sites {
         memory: profile.memory_sites().count(),
         node: places.stacks(&paths),
+        below: paths.iter().map(|path| path.below).collect(),
         amounts: ordered.iter().map(|site| Amounts::of(site)).collect(),
         ..Sites::default()
     };
@@ -151,19 +147,10 @@ fn signed(rate: f64) -> i64 {
 }
 
 /// The frames of a site, root first: its group before all, and why there are none where there are none.
-fn path(profile: &Profile, site: &Site, places: &mut Places) -> Vec<u32> {
-    let executable = colour::executable(profile);
-    let mut path = Vec::new();
-    if let Some(group) = profile.group(site) {
-        path.push(places.stand_in(&label::command(group), Code::Base));
-    }
-    let before = path.len();
-    path.extend(profile.stack(site).rev().map(|frame| places.frame(frame, executable)));
-    if path.len() == before {
-        path.push(places.stand_in(label::no_stack(profile, site), Code::NoStack));
-        path.push(places.stand_in(site.op.name(), Code::Base));
-    }
-    path
+fn path(profile: &Profile, site: &Site, places: &mut Places) -> Path {
+    let frames: Vec<&Frame> = profile.stack(site).collect();
+    let missing = || (label::no_stack(profile, site), site.op.name());
+    places.path(profile.group(site), &frames, missing, colour::executable(profile))
 }
 
 fn timeline(moments: &[Moment]) -> Timeline {

@@ -1,9 +1,12 @@
 //! `memtrace dump`: the call stacks of all threads of a process, once.
 //!
 //! Threads are taken one after the other (`thread`): copied in kernel-known rest or in a moment's stop, then walked from the copy by the
-//! rules of each file's unwind table (`rules`), and named when all are there. A walk keeps the stack pointer of every frame, so that
-//! frames of a runtime can take the place of those of its interpreter in [`Names::of`].
+//! rules of each file's unwind table (`rules`), and named when all are there. Frames of Python are read at the same moment (`python`), and
+//! take their place in [`Names::of`].
 
+mod pieces;
+mod placed;
+mod python;
 mod rules;
 mod thread;
 
@@ -12,20 +15,22 @@ use std::{io, path::PathBuf};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use self::{
+    placed::Placed,
+    python::At,
     rules::Rules,
-    thread::{Process, Stack},
+    thread::{Look, Process, Stack},
 };
-use super::naming;
+use super::{naming, python::Interpreters};
 use crate::{
     message,
-    process::{AddressSpace, Location, Memory, Modules, descriptors, threads::threads},
+    process::{Location, Modules, descriptors, threads},
     profile::{
         Frame,
-        dump::{Dump, DumpedProcess, DumpedStack, DumpedThread},
+        dump::{Dump, DumpedProcess, DumpedPython, DumpedStack, DumpedThread},
     },
+    python::read::PythonStack,
     symbolize::Symbolizer,
     target::{self, TargetError, TargetInfo},
-    unwind::walk::Walk,
 };
 
 /// How often threads are looked for that were started meanwhile.
@@ -40,13 +45,17 @@ pub fn dump(pids: &[u32], may_stop: bool, debug_directories: &[PathBuf]) -> anyh
     // Every file that the processes have mapped is kept open.
     descriptors::raise_limit();
     let modules = Modules::default();
-    let mut rules = Rules::new(&modules);
-    let mut symbolizer = Symbolizer::default();
-    symbolizer.look_below(debug_directories.iter().cloned());
+    let mut files = Files {
+        modules: modules.clone(),
+        rules: Rules::new(&modules),
+        interpreters: Interpreters::default(),
+        symbolizer: Symbolizer::default(),
+    };
+    files.symbolizer.look_below(debug_directories.iter().cloned());
     let mut dump = Dump::default();
     let mut failed = Vec::new();
     for &pid in pids {
-        match process(pid, may_stop, &modules, &mut rules, &mut symbolizer) {
+        match process(pid, may_stop, &mut files) {
             Ok(process) => dump.processes.push(process),
             Err(error) => failed.push(error),
         }
@@ -65,53 +74,85 @@ pub fn dump(pids: &[u32], may_stop: bool, debug_directories: &[PathBuf]) -> anyh
     Ok((dump, !failed.is_empty()))
 }
 
-fn process(
-    pid: u32,
-    may_stop: bool,
-    modules: &Modules,
-    rules: &mut Rules,
-    symbolizer: &mut Symbolizer,
-) -> Result<DumpedProcess, TargetError> {
+/// What is known of files, for all processes.
+struct Files {
+    modules: Modules,
+    rules: Rules,
+    interpreters: Interpreters,
+    symbolizer: Symbolizer,
+}
+
+fn process(pid: u32, may_stop: bool, files: &mut Files) -> Result<DumpedProcess, TargetError> {
+    let started = threads::started(pid, pid);
     let info = target::check(pid)?;
     let failed = |source: io::Error| target::refused(pid, source);
-    let space = AddressSpace::read_into(pid, modules).map_err(failed)?;
-    let memory = Memory::open(pid).map_err(failed)?;
-    let mut process = Process::new(pid, may_stop, space, memory);
-    let mut stacks = Vec::new();
+    let mut process = Process::open(pid, may_stop, &files.modules).map_err(failed)?;
+    let mut notes = Vec::new();
+    process.python = python::of(&mut files.interpreters, &process.space, &mut notes);
+    let (mut stacks, mut later) = (Vec::new(), Vec::new());
     let mut seen = FxHashSet::default();
     for _ in 0..LOOKS {
-        let found = threads(pid).unwrap_or_default();
+        let found = threads::threads(pid).unwrap_or_default();
         let new: Vec<u32> = found.into_iter().filter(|&tid| seen.insert(tid)).collect();
         if new.is_empty() {
             break;
         }
-        stacks.extend(new.into_iter().filter_map(|tid| process.stack(tid, rules)));
+        for tid in new {
+            match process.look(tid, &mut files.rules) {
+                Look::Gone => {}
+                Look::Done(stack) => stacks.push(stack),
+                Look::Later(stack) => later.push(stack),
+            }
+        }
     }
-    if stacks.is_empty() {
+    if !later.is_empty() {
+        stacks.extend(process.together(later, &mut files.rules));
+    }
+    notes.append(&mut files.rules.notes());
+    // Its number may have been given anew by now, and what was read be another's.
+    if stacks.is_empty() || started.is_some_and(|started| is_another(pid, started)) {
         return Err(TargetError::NoSuchProcess(pid));
     }
+    notes.extend(became(&info));
     stacks.sort_by_key(|stack| stack.thread.tid);
-    let mut names = Names::new(&mut process.space, symbolizer, &stacks);
-    Ok(names.join(info, stacks, rules.notes()))
+    let mut names = Names::new(files, &stacks);
+    Ok(names.join(info, stacks, notes))
+}
+
+/// Whether a number is that of a process which was started at another time.
+fn is_another(pid: u32, started: u64) -> bool {
+    threads::started(pid, pid).is_some_and(|now| now != started)
+}
+
+/// Says that a process executes another program than it did before it was looked at.
+fn became(info: &TargetInfo) -> Option<String> {
+    let now = target::check(info.pid).ok()?;
+    (now.executable != info.executable).then(|| {
+        format!(
+            "it has become another program meanwhile, {}: stacks may be of either",
+            now.executable
+        )
+    })
 }
 
 /// Makes frames of addresses.
 struct Names<'n> {
     symbolizer: &'n Symbolizer,
-    locations: FxHashMap<u64, Location>,
+    interpreters: &'n Interpreters,
     stacks: Vec<DumpedStack>,
     numbers: FxHashMap<DumpedStack, usize>,
 }
 
 impl<'n> Names<'n> {
-    fn new(space: &mut AddressSpace, symbolizer: &'n mut Symbolizer, stacks: &[Stack]) -> Self {
+    fn new(files: &'n mut Files, stacks: &[Stack]) -> Self {
         let walks = stacks.iter().filter_map(|stack| stack.walk.as_ref());
-        let pcs = walks.flat_map(|walk| &walk.frames).map(|frame| frame.pc);
-        let locations: FxHashMap<u64, Location> = pcs.filter_map(|pc| Some((pc, space.locate(pc)?))).collect();
-        naming::resolve(symbolizer, &space.modules(), locations.values().copied());
+        let locations: FxHashSet<Location> = walks
+            .flat_map(|placed| placed.places.iter().flatten().copied())
+            .collect();
+        naming::resolve(&mut files.symbolizer, &files.modules.all(), locations);
         Self {
-            symbolizer,
-            locations,
+            symbolizer: &files.symbolizer,
+            interpreters: &files.interpreters,
             stacks: Vec::new(),
             numbers: FxHashMap::default(),
         }
@@ -121,7 +162,7 @@ impl<'n> Names<'n> {
         let threads = stacks
             .into_iter()
             .map(|stack| DumpedThread {
-                stack: stack.walk.as_ref().map(|walk| self.number(walk)),
+                stack: stack.walk.as_ref().map(|walk| self.number(walk, stack.python.as_ref())),
                 taken: stack.taken.filter(|_| stack.walk.is_some()),
                 waits: stack.waits(),
                 tid: stack.thread.tid,
@@ -140,12 +181,15 @@ impl<'n> Names<'n> {
     }
 
     /// The number of a stack; the same for equal ones.
-    fn number(&mut self, walk: &Walk) -> usize {
+    fn number(&mut self, placed: &Placed, python: Option<&PythonStack>) -> usize {
+        let walk = &placed.walk;
+        let (frames, python) = self.of(placed, python);
         let stack = DumpedStack {
-            frames: self.of(walk),
+            frames,
             end: thread::end(walk.end),
             by_frame_pointer: u32::try_from(walk.frames.iter().filter(|frame| frame.by_frame_pointer).count())
                 .unwrap_or(u32::MAX),
+            python,
         };
         let next = self.stacks.len();
         *self.numbers.entry(stack).or_insert_with_key(|stack| {
@@ -154,13 +198,23 @@ impl<'n> Names<'n> {
         })
     }
 
-    /// The frames of a walk, with those that were inlined into them.
-    fn of(&self, walk: &Walk) -> Vec<Frame> {
-        let named = walk.frames.iter().flat_map(|frame| {
-            let known = self.locations.get(&frame.pc).and_then(|&at| self.symbolizer.frames(at));
-            known.map_or_else(|| vec![nowhere(frame.pc)], <[Frame]>::to_vec)
-        });
-        named.collect()
+    /// The frames of a walk, with those that were inlined into them, and those of Python where they are executed.
+    fn of(&self, placed: &Placed, python: Option<&PythonStack>) -> (Vec<Frame>, Option<DumpedPython>) {
+        let native = |number: usize| {
+            let place = placed.places.get(number).copied().flatten();
+            let known = place.and_then(|at| self.symbolizer.frames(at));
+            known.map_or_else(|| vec![nowhere(placed.walk.frames[number].pc)], <[Frame]>::to_vec)
+        };
+        let all = 0..placed.walk.frames.len();
+        let Some(python) = python else {
+            return (all.flat_map(native).collect(), None);
+        };
+        let (merged, known) = python::merged(placed, python, self.interpreters);
+        let frame = |at| match at {
+            At::Native(number) => native(number),
+            At::Python(number) => python.frames.get(number).map(python::frame).into_iter().collect(),
+        };
+        (merged.into_iter().flat_map(frame).collect(), Some(known))
     }
 }
 

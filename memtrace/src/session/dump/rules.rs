@@ -1,7 +1,10 @@
 //! The rules of the code of a process: from a table of each file, made when the first stack goes through it.
 
+use std::collections::BTreeSet;
+
 use rustc_hash::FxHashMap;
 
+use super::placed::at;
 use crate::{
     process::{AddressSpace, Code, Modules},
     progress::{self, Total},
@@ -25,8 +28,10 @@ enum Known {
 /// Tables by module, for all processes.
 pub(super) struct Rules {
     modules: Modules,
-    known: FxHashMap<u32, Known>,
-    notes: Vec<String>,
+    /// With what should be known of it besides.
+    known: FxHashMap<u32, (Known, Option<String>)>,
+    /// Modules that were asked for.
+    used: BTreeSet<u32>,
 }
 
 impl Rules {
@@ -34,25 +39,18 @@ impl Rules {
         Self {
             modules: modules.clone(),
             known: FxHashMap::default(),
-            notes: Vec::new(),
+            used: BTreeSet::new(),
         }
     }
 
     /// What is at an address (avma) of a process.
     pub(super) fn found(&mut self, space: &AddressSpace, pc: u64) -> Found {
-        let code = space.code();
-        let after = code.partition_point(|code| code.start <= pc);
-        let Some(code) = after
-            .checked_sub(1)
-            .and_then(|at| code.get(at))
-            .filter(|code| pc < code.end)
-        else {
+        let Some(code) = at(space.code(), pc) else {
             return Found::Nothing;
         };
-        let Self { modules, known, notes } = self;
-        let known = known
-            .entry(code.module)
-            .or_insert_with(|| make(modules, code.module, notes));
+        let Self { modules, known, used } = self;
+        used.insert(code.module);
+        let (known, _) = known.entry(code.module).or_insert_with(|| make(modules, code.module));
         match known {
             Known::Table(table) => Found::Code(rule(table, code, pc)),
             Known::Nothing => Found::Code(Rule::NONE),
@@ -60,9 +58,11 @@ impl Rules {
         }
     }
 
-    /// What the reader of a dump should know of the files, once.
+    /// What should be known of the files that stacks went through since this was asked last: those of one process.
     pub(super) fn notes(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.notes)
+        let used = std::mem::take(&mut self.used);
+        let notes = used.iter().filter_map(|module| self.known.get(module)?.1.clone());
+        notes.collect()
     }
 }
 
@@ -79,27 +79,34 @@ fn rule(table: &Table, code: &Code, pc: u64) -> Rule {
     table.lookup(svma.wrapping_add(pc - code.start))
 }
 
-fn make(modules: &Modules, index: u32, notes: &mut Vec<String>) -> Known {
+fn make(modules: &Modules, index: u32) -> (Known, Option<String>) {
     let Some(module) = modules.get(index) else {
-        return Known::Nothing;
+        return (Known::Nothing, None);
     };
     if module.name == TRAMPOLINE {
-        return Known::Trampoline;
+        return (Known::Trampoline, None);
     }
     let Some(file) = module.file() else {
-        return Known::Nothing;
+        // Memory without a file has none to be missed.
+        let note = || {
+            format!(
+                "{}: the file cannot be opened; frames there have no names and are found by frame pointer",
+                module.name
+            )
+        };
+        return (Known::Nothing, module.name.starts_with('/').then(note));
     };
     let _stage = progress::stage(format!("reading unwind information of {}", module.name), Total::Unknown);
     // A thread that is stopped may be at any instruction.
     match Table::build_with(file, Pruning::None, &[]) {
-        Ok(table) if table.is_empty() => Known::Nothing,
-        Ok(table) => Known::Table(Box::new(table)),
+        Ok(table) if table.is_empty() => (Known::Nothing, None),
+        Ok(table) => (Known::Table(Box::new(table)), None),
         Err(error) => {
-            notes.push(format!(
+            let note = format!(
                 "{}: its unwind information cannot be used ({error}); frames there are found by frame pointer",
                 module.name
-            ));
-            Known::Nothing
+            );
+            (Known::Nothing, Some(note))
         }
     }
 }

@@ -1,37 +1,41 @@
 //! One thread's stack: without touching the thread where it rests, else in a moment's stop.
 
-use std::{fs, ops::Range, time::Duration};
+use std::{fs, io, time::Duration};
 
 use nix::errno::Errno;
 
-use super::rules::Rules;
+use super::{
+    pieces::{MOST, More, Pieces, Writable},
+    placed::{Moment, Placed},
+    python::{Known, Python},
+    rules::Rules,
+};
 use crate::{
     process::{
-        AddressSpace, Copied, Memory, maps, syscalls,
-        threads::{Place, Thread},
+        AddressSpace, Memory, Modules, maps, syscalls,
+        threads::{self, Place, Thread},
     },
     profile::dump::{StackEnd, Taken, Waits},
-    target::hold::{self, HoldError},
-    unwind::walk::{End, Found, Registers, Walk, walk},
+    python::read::PythonStack,
+    target::{
+        hold::{self, Held, HoldError},
+        pointer::thread_pointer,
+    },
+    unwind::walk::{End, Registers, walk},
 };
 
 /// How often a stack is taken anew that has moved on, or lies in several pieces of memory.
 const TRIES: usize = 4;
 
-/// How long a thread is waited for to stop. One that runs stops within microseconds, or when it gets a processor; one in
-/// uninterruptible sleep not before that ends.
+/// How long a thread is waited for to stop, and all that are asked together. One that runs stops within microseconds, or when it
+/// gets a processor; one in uninterruptible sleep not before that ends.
 const PATIENCE: Duration = Duration::from_millis(200);
-
-/// Most bytes of one stack: the usual limit of a main thread's is 8 MiB.
-const MAX_STACK: u64 = 16 << 20;
-
-/// Bytes below the stack pointer that belong to the stack as well (System V AMD64 ABI, 3.2.2).
-const RED_ZONE: u64 = 128;
 
 /// What is known of a thread.
 pub(super) struct Stack {
     pub(super) thread: Thread,
-    pub(super) walk: Option<Walk>,
+    pub(super) walk: Option<Placed>,
+    pub(super) python: Option<PythonStack>,
     pub(super) taken: Option<Taken>,
     pub(super) problem: Option<String>,
 }
@@ -53,61 +57,122 @@ impl Stack {
     }
 }
 
+/// What came of looking at a thread.
+pub(super) enum Look {
+    /// It has ended.
+    Gone,
+    /// All that there is to know.
+    Done(Stack),
+    /// It has to be stopped, and is not likely to come to it soon: [`Process::together`].
+    Later(Stack),
+}
+
 /// A process whose threads are looked at.
 pub(super) struct Process {
     pid: u32,
     may_stop: bool,
     pub(super) space: AddressSpace,
     memory: Memory,
-    /// Mappings that can be read, by address.
-    readable: Vec<Range<u64>>,
+    /// Its interpreter, if it has one.
+    pub(super) python: Option<Python>,
+    writable: Writable,
+    /// Whether a thread has been waited for in vain: no other is waited for alone.
+    is_slow: bool,
 }
 
 impl Process {
-    pub(super) fn new(pid: u32, may_stop: bool, space: AddressSpace, memory: Memory) -> Self {
+    /// Opens a process.
+    ///
+    /// # Errors
+    /// When it is gone or may not be looked at.
+    pub(super) fn open(pid: u32, may_stop: bool, modules: &Modules) -> io::Result<Self> {
         let mut process = Self {
             pid,
             may_stop,
-            space,
-            memory,
-            readable: Vec::new(),
+            space: AddressSpace::read_into(pid, modules)?,
+            memory: Memory::open(pid)?,
+            python: None,
+            writable: Writable::default(),
+            is_slow: false,
         };
         process.read_mappings();
-        process
+        Ok(process)
     }
 
-    /// The stack of a thread; `None` when it has ended.
-    pub(super) fn stack(&mut self, tid: u32, rules: &mut Rules) -> Option<Stack> {
-        let (resting, mut stack) = self.resting(tid, rules)?;
+    /// Looks at a thread.
+    pub(super) fn look(&mut self, tid: u32, rules: &mut Rules) -> Look {
+        let Some((resting, mut stack)) = self.resting(tid, rules) else {
+            return Look::Gone;
+        };
         if resting {
-            return Some(stack);
+            return Look::Done(stack);
         }
         if !self.may_stop {
             stack.problem = Some("it would have to be stopped for more, and --no-stop was given".into());
-            return Some(stack);
+            return Look::Done(stack);
         }
-        if let Err(error) = self.stopped(&mut stack, rules) {
-            if matches!(error, HoldError::Gone) {
-                return None;
+        if self.is_slow || stack.thread.state == 'D' {
+            return Look::Later(stack);
+        }
+        match self.stopped(&mut stack, rules) {
+            Err(HoldError::Gone) => return Look::Gone,
+            Err(error) => {
+                self.is_slow = matches!(error, HoldError::Unstoppable(_) | HoldError::Slow(_));
+                stack.problem = Some(problem(self.pid, &stack.thread, &error));
             }
-            stack.problem = Some(problem(self.pid, &stack.thread, &error));
+            Ok(()) => {}
         }
-        Some(stack)
+        Look::Done(stack)
+    }
+
+    /// Stops threads that may be long in coming to it, all at once: each is let go when its stack is copied, and what has not stopped after
+    /// [`PATIENCE`] is given up. Those that have ended are left out.
+    pub(super) fn together(&mut self, stacks: Vec<Stack>, rules: &mut Rules) -> Vec<Stack> {
+        let tids: Vec<u32> = stacks.iter().map(|stack| stack.thread.tid).collect();
+        let started = |tid: u32| {
+            stacks
+                .iter()
+                .find(|stack| stack.thread.tid == tid)
+                .map(|stack| stack.thread.started)
+        };
+        let (pid, process) = (self.pid, &*self);
+        let all = hold::hold_all(
+            &tids,
+            PATIENCE,
+            |tid| threads::started(pid, tid) == started(tid),
+            |_, registers| process.copy_held(&registers, &Pieces::default()),
+        );
+        let taken = stacks.into_iter().zip(all).filter_map(|(mut stack, held)| {
+            let taken = match held {
+                Ok(held) => self.take(&mut stack, held, &mut Pieces::default(), rules).map_or_else(
+                    // It stops now: it has just done so.
+                    || self.stopped(&mut stack, rules),
+                    Ok,
+                ),
+                Err(error) => Err(error),
+            };
+            match taken {
+                Err(HoldError::Gone) => return None,
+                Err(error) => stack.problem = Some(problem(self.pid, &stack.thread, &error)),
+                Ok(()) => {}
+            }
+            Some(stack)
+        });
+        taken.collect()
     }
 
     /// Takes the stack of a thread that does not run meanwhile; `false` beside it when that was not enough.
     fn resting(&mut self, tid: u32, rules: &mut Rules) -> Option<(bool, Stack)> {
-        let mut also = Vec::new();
+        let mut pieces = Pieces::default();
         let mut last = None;
-        for _ in 0..TRIES {
+        for attempt in 1..=TRIES {
             let before = Thread::read(self.pid, tid).ok().filter(|thread| !thread.has_ended())?;
             let Place::Blocked { sp, ip, .. } = before.place else {
                 return Some((false, untaken(before, last)));
             };
-            let copied = self.copy(sp, &also);
-            if copied.is_empty() {
-                // Its stack was mapped after the mappings were read.
-                self.read_mappings();
+            let moment = self.copy(sp, &pieces, |python| python.stack_at(&self.memory, thread_pointer(tid)));
+            if moment.stack.is_empty() {
+                self.renew();
                 continue;
             }
             let after = Thread::read(self.pid, tid).ok()?;
@@ -115,25 +180,27 @@ impl Process {
                 last = None;
                 continue;
             }
-            let walk = self.walk(Registers { ip, sp, bp: None }, &copied, rules);
-            match walk.end {
-                End::Missing(address) if !also.contains(&address) => also.push(address),
-                End::NoFramePointer | End::Missing(_) => return Some((false, untaken(after, Some(walk)))),
-                _ => {
-                    let taken = Some(Taken::Waiting);
-                    let walk = Some(walk);
-                    return Some((
-                        true,
-                        Stack {
-                            thread: after,
-                            walk,
-                            taken,
-                            problem: None,
-                        },
-                    ));
-                }
+            let placed = self.walk(Registers { ip, sp, bp: None }, &moment, rules);
+            let more = self.more(sp, &placed, &mut pieces);
+            if more == Some(More::Copied) && attempt < TRIES {
+                last = Some(placed);
+                continue;
             }
-            last = Some(walk);
+            let (false, Known::Stack(python)) = (
+                matches!(more, Some(More::Missing | More::Copied)) || placed.walk.end == End::NoFramePointer,
+                moment.python,
+            ) else {
+                // When it is stopped, its registers tell where it has its frame and its data.
+                return Some((false, untaken(after, Some(placed))));
+            };
+            let stack = Stack {
+                thread: after,
+                problem: more.map(|_| too_deep()),
+                walk: Some(placed),
+                python,
+                taken: Some(Taken::Waiting),
+            };
+            return Some((true, stack));
         }
         let thread = Thread::read(self.pid, tid).ok()?;
         Some((false, untaken(thread, None)))
@@ -141,85 +208,109 @@ impl Process {
 
     /// Takes the stack of a thread that is stopped for it.
     fn stopped(&mut self, stack: &mut Stack, rules: &mut Rules) -> Result<(), HoldError> {
-        let tid = stack.thread.tid;
-        let mut also = Vec::new();
-        for attempt in 1..=TRIES {
-            let (process, pieces) = (&*self, &also);
-            let held = hold::hold(tid, PATIENCE, move |registers| process.copy(registers.sp, pieces))?;
-            let from = Registers {
-                ip: held.registers.ip,
-                sp: held.registers.sp,
-                bp: Some(held.registers.bp),
-            };
-            if held.value.is_empty() && attempt < TRIES {
-                // Its stack was mapped after the mappings were read.
-                self.read_mappings();
-                continue;
-            }
-            let walk = self.walk(from, &held.value, rules);
-            let missing = match walk.end {
-                End::Missing(address) if !also.contains(&address) => Some(address),
-                _ => None,
-            };
-            stack.walk = Some(walk);
-            stack.taken = Some(Taken::Stopped {
-                nanoseconds: u64::try_from(held.time.as_nanos()).unwrap_or(u64::MAX),
-            });
-            match missing {
-                Some(address) => also.push(address),
-                None => break,
+        let (pid, tid, started) = (self.pid, stack.thread.tid, stack.thread.started);
+        let mut pieces = Pieces::default();
+        for _ in 0..TRIES {
+            let (process, wanted) = (&*self, &pieces);
+            let held = hold::hold(
+                tid,
+                PATIENCE,
+                |tid| threads::started(pid, tid) == Some(started),
+                |registers| process.copy_held(&registers, wanted),
+            )?;
+            if self.take(stack, held, &mut pieces, rules).is_some() {
+                break;
             }
         }
         Ok(())
     }
 
-    /// Walks a copied stack; once more, when it meets code that is newer than what is known.
-    fn walk(&mut self, from: Registers, copied: &Copied, rules: &mut Rules) -> Walk {
-        let mut unknown = false;
-        let mut once = |space: &AddressSpace| {
-            let found = |pc| {
-                let found = rules.found(space, pc);
-                unknown |= found == Found::Nothing;
-                found
-            };
-            walk(from, found, |address| copied.word(address))
+    /// Takes what was copied of a thread that was stopped; `None` when more should be copied, which `pieces` then say.
+    fn take(&mut self, stack: &mut Stack, held: Held<Moment>, pieces: &mut Pieces, rules: &mut Rules) -> Option<()> {
+        let Held { registers, value, time } = held;
+        let from = Registers {
+            ip: registers.ip,
+            sp: registers.sp,
+            bp: Some(registers.bp),
         };
-        let walked = once(&self.space);
-        if !unknown || !self.space.refresh().unwrap_or(false) {
-            return walked;
+        let placed = self.walk(from, &value, rules);
+        let more = self.more(from.sp, &placed, pieces);
+        let is_enough = more != Some(More::Copied) && !value.stack.is_empty();
+        stack.problem = (more == Some(More::TooDeep)).then(too_deep);
+        stack.walk = Some(placed);
+        stack.taken = Some(Taken::Stopped {
+            nanoseconds: u64::try_from(time.as_nanos()).unwrap_or(u64::MAX),
+        });
+        if value.stack.is_empty() {
+            self.renew();
+        }
+        stack.python = value.python.stack();
+        is_enough.then_some(())
+    }
+
+    /// Whether a walk that ended for want of memory can go on with more of it; `None` when it ended otherwise.
+    fn more(&self, sp: u64, placed: &Placed, pieces: &mut Pieces) -> Option<More> {
+        match placed.walk.end {
+            End::Missing(address) => Some(pieces.grow(sp, address, &self.writable)),
+            _ => None,
+        }
+    }
+
+    /// Walks a copied stack by the mappings that were read with it.
+    fn walk(&mut self, from: Registers, moment: &Moment, rules: &mut Rules) -> Placed {
+        if !moment.stack.is_empty() && self.space.read_again(&moment.maps) {
+            self.writable = Writable::parse(&moment.maps);
+        }
+        let found = |pc| rules.found(&self.space, pc);
+        let walk = walk(from, found, |address| moment.stack.word(address));
+        Placed::new(walk, &mut self.space)
+    }
+
+    /// Copies the stack of a thread that is held.
+    fn copy_held(&self, registers: &hold::Registers, pieces: &Pieces) -> Moment {
+        self.copy(registers.sp, pieces, |python| {
+            Known::Stack(python.stack(&self.memory, registers.thread))
+        })
+    }
+
+    /// Copies a stack, and with it the mappings, and what is `known` of its Python stack: its thread is not to run meanwhile.
+    fn copy(&self, sp: u64, pieces: &Pieces, known: impl FnOnce(&Python) -> Known) -> Moment {
+        let Ok(maps) = maps::read(self.pid) else {
+            return Moment::default();
+        };
+        let stack = self.memory.copy(&pieces.ranges(sp, &self.writable));
+        let python = self.python.as_ref().map_or(Known::Stack(None), known);
+        Moment { stack, maps, python }
+    }
+
+    /// Reads anew what there is, when nothing could be copied: a stack may have been mapped since, and a process that has become another
+    /// program has other memory.
+    fn renew(&mut self) {
+        if let Ok(memory) = Memory::open(self.pid) {
+            self.memory = memory;
         }
         self.read_mappings();
-        let found = |pc| rules.found(&self.space, pc);
-        walk(from, found, |address| copied.word(address))
-    }
-
-    /// Copies the stack from a stack pointer up to the end of its mapping, and likewise from other addresses.
-    fn copy(&self, sp: u64, also: &[u64]) -> Copied {
-        let from_sp = self.range(sp.saturating_sub(RED_ZONE)).or_else(|| self.range(sp));
-        let others = also.iter().filter_map(|&address| self.range(address));
-        let ranges: Vec<Range<u64>> = from_sp.into_iter().chain(others).collect();
-        self.memory.copy(&ranges)
-    }
-
-    fn range(&self, from: u64) -> Option<Range<u64>> {
-        let after = self.readable.partition_point(|range| range.start <= from);
-        let range = after.checked_sub(1).and_then(|at| self.readable.get(at))?;
-        (from < range.end).then(|| from..range.end.min(from.saturating_add(MAX_STACK)))
     }
 
     fn read_mappings(&mut self) {
         // Of a process that has ended, those that it had.
-        let Ok(text) = maps::read(self.pid) else { return };
-        self.readable = maps::parse(&text).map(|mapping| mapping.start..mapping.end).collect();
+        if let Ok(text) = maps::read(self.pid) {
+            self.writable = Writable::parse(&text);
+        }
     }
 }
 
+fn too_deep() -> String {
+    format!("its stack is deeper than the {} MiB that are read of one", MOST >> 20)
+}
+
 /// A thread that could not be taken in rest, with what of its stack was.
-fn untaken(thread: Thread, walk: Option<Walk>) -> Stack {
+fn untaken(thread: Thread, walk: Option<Placed>) -> Stack {
     Stack {
         thread,
         taken: walk.as_ref().map(|_| Taken::Waiting),
         walk,
+        python: None,
         problem: None,
     }
 }

@@ -35,7 +35,11 @@ impl Hooks {
     ) -> anyhow::Result<Links> {
         let space = AddressSpace::read(pid).context("failed to read the mappings of the child")?;
         // What is tried out are a call's two ends.
-        let request = plan::Request { pairs, two_traps: true };
+        let request = plan::Request {
+            pairs,
+            two_traps: true,
+            ..plan::Request::default()
+        };
         let mut analyses = Analyses::new(request, Told::default());
         let mut links = Links::default();
         for (index, module) in Mapped::of(&space, pid, 0, None).modules {

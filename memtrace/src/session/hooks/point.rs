@@ -72,6 +72,9 @@ impl AttachPoint {
             Kind::Check(Checking::Return) => Role::CheckReturn,
             Kind::Check(Checking::Leave) => Role::CheckLeave,
             Kind::Exit => Role::Leave,
+            Kind::Site => Role::Site,
+            Kind::SiteFree => Role::SiteFree,
+            Kind::Refilled => Role::Refilled,
             Kind::StaticAlloc => Role::StaticAlloc,
             Kind::StaticFree => Role::StaticFree,
         }

@@ -31,7 +31,10 @@ pub use self::{
     resolve::Lookup,
     when::{Span, When},
 };
-use super::report::{Raw, Reporter, lost};
+use super::{
+    python,
+    report::{Raw, Reporter, lost},
+};
 use crate::{
     ledger::Snapshot,
     profile::{self, Cost, Process, Profile, Resident, Settings, Target},
@@ -61,11 +64,17 @@ impl<R: Read + Seek> Reading<R> {
     pub fn new(file: R, path: &Path) -> anyhow::Result<Self> {
         let mut session = Session::open(file).with_context(|| failed(path))?;
         let names = session.names().with_context(|| failed(path))?;
+        let runtime = session.runtime_names().with_context(|| failed(path))?;
         let length = since_start(&session.outline, last_ns(&session.outline));
         Ok(Self {
             span: Span::new(&session.outline.start, length),
             path: path.to_owned(),
-            symbolizer: Symbolizer::with_names(names.iter().flat_map(resolve::named)),
+            symbolizer: Symbolizer::with_names(
+                names
+                    .iter()
+                    .flat_map(resolve::named)
+                    .chain(runtime.iter().flat_map(python::recorded)),
+            ),
             session,
             at: Arc::default(),
             bytes: 0,
@@ -249,6 +258,7 @@ impl<R: Read + Seek> Reading<R> {
             ..state.who.get(&facts.incarnation).cloned().unwrap_or_default()
         });
         Raw {
+            python: python::Names::default(),
             by_tables: outline.start.by_tables,
             sampling: end.map_or(outline.start.sampling, |end| end.sampling),
             budget: end.and_then(|end| end.budget.clone()),

@@ -40,6 +40,8 @@ pub(super) enum Placed {
 /// Tables by module.
 #[derive(Default)]
 pub(super) struct Files {
+    /// Interpreters whose objects are followed: stacks begin in the middle of their functions.
+    python: Vec<plan::pymalloc::Followed>,
     placed: FxHashMap<u32, Placed>,
     /// Modules of equal content share a table: by build id.
     by_build_id: FxHashMap<Vec<u8>, u32>,
@@ -55,6 +57,13 @@ pub(super) struct Files {
 }
 
 impl Files {
+    pub(super) fn new(python: Vec<plan::pymalloc::Followed>) -> Self {
+        Self {
+            python,
+            ..Self::default()
+        }
+    }
+
     /// Where the table of a module is, when that is known.
     pub(super) fn placed(&self, module: u32) -> Option<&Placed> {
         self.placed.get(&module)
@@ -82,7 +91,7 @@ impl Files {
             self.untold.push(index);
             return;
         }
-        let probed = plan::static_probes(&FileBytes::new(file));
+        let probed = plan::probed(&module.name, &FileBytes::new(file), &self.python);
         match Table::build_with(file, Pruning::default(), &probed) {
             Ok(table) => {
                 log::info!(

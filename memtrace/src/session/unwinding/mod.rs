@@ -18,6 +18,7 @@ use self::{
     worker::Worker,
 };
 use crate::{
+    plan::pymalloc::Followed,
     probe::{ProbeError, Probes, Tables},
     process::AddressSpace,
 };
@@ -57,8 +58,8 @@ pub(super) struct Loaded {
 }
 
 impl Unwinding {
-    /// Starts the worker, `by_tables` or not at all.
-    pub(super) fn start(by_tables: bool) -> std::io::Result<Self> {
+    /// Starts the worker, `by_tables` or not at all, for stacks that begin where these interpreters' objects are followed too.
+    pub(super) fn start(by_tables: bool, python: &[Followed]) -> std::io::Result<Self> {
         if !by_tables {
             return Ok(Self {
                 sender: None,
@@ -66,9 +67,10 @@ impl Unwinding {
             });
         }
         let (sender, receiver) = channel();
+        let python = python.to_vec();
         let worker = std::thread::Builder::new()
             .name("unwind-tables".to_owned())
-            .spawn(move || Worker::default().run(&receiver))?;
+            .spawn(move || Worker::new(python).run(&receiver))?;
         Ok(Self {
             sender: Some(sender),
             worker: Some(worker),

@@ -13,6 +13,7 @@ use memtrace_common::limits::{MAX_MAPPINGS, MAX_SPACES};
 
 use super::{Layout, Loaded, Message, files::Files, shared::Shared};
 use crate::{
+    plan::pymalloc::Followed,
     probe::{ProbeError, Tables},
     process::Module,
     progress::{self, Stage, Total},
@@ -42,6 +43,14 @@ pub(super) struct Worker {
 }
 
 impl Worker {
+    /// Begins, for stacks that begin where these interpreters' objects are followed too.
+    pub(super) fn new(python: Vec<Followed>) -> Self {
+        Self {
+            files: Files::new(python),
+            ..Self::default()
+        }
+    }
+
     /// Works until nobody can send any more, or the kernel refuses something.
     pub(super) fn run(mut self, messages: &Receiver<Message>) -> Self {
         if let Err(error) = self.work(messages) {

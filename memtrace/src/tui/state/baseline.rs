@@ -6,7 +6,7 @@ use rustc_hash::FxHashMap;
 
 use crate::{
     profile::{Profile, filter::Filter},
-    tui::table::{Table, rows},
+    tui::table::{self, Table},
 };
 
 /// See the module's description.
@@ -41,8 +41,8 @@ impl Baseline {
     pub(super) fn live(&mut self, table: Table, filter: Option<&Filter>) -> &FxHashMap<u64, u64> {
         if self.live.as_ref().is_none_or(|(of, _)| *of != table) {
             let filtered = filter.and_then(|filter| filter.apply(&self.profile).ok());
-            let all = rows(table, filtered.as_ref().unwrap_or(&self.profile));
-            self.live = Some((table, all.iter().map(|row| (row.key, row.live)).collect()));
+            let held = table::held(table, filtered.as_ref().unwrap_or(&self.profile));
+            self.live = Some((table, held));
         }
         &self.live.get_or_insert_with(|| (table, FxHashMap::default())).1
     }

@@ -4,7 +4,10 @@ use std::hash::{Hash, Hasher as _};
 
 use rustc_hash::{FxHashMap, FxHasher};
 
-use crate::profile::{Frame, Process, Profile, code::Unit};
+use crate::profile::{
+    Frame, Process, Profile,
+    code::{self, Unit},
+};
 
 fn hash(value: impl Hash) -> u64 {
     let mut hasher = FxHasher::default();
@@ -34,15 +37,8 @@ pub(in crate::tui) fn sites(profile: &Profile) -> Vec<u64> {
 }
 
 /// A key of a function or a module.
-pub(in crate::tui) fn code(unit: Unit, frame: Option<&Frame>) -> u64 {
-    match (unit, frame) {
-        (_, None) => 0,
-        (Unit::Module, Some(frame)) => hash(&frame.module),
-        (Unit::Function, Some(frame)) => match &frame.function {
-            Some(function) => hash((function, &frame.module)),
-            None => hash((&frame.module, frame.offset)),
-        },
-    }
+pub(in crate::tui) fn unit(unit: Unit, frame: Option<&Frame>) -> u64 {
+    frame.map_or(0, |frame| hash(code::key(unit, frame)))
 }
 
 /// A key of a process: its number may be taken again by another one, or it may become another program.

@@ -88,13 +88,19 @@ impl State {
                 self.keep_in_sight();
             }
             Input::Profile(profile) => self.arrived(profile),
+            Input::Moment(number, profile) => {
+                if let Some(player) = &mut self.player {
+                    player.arrived(number);
+                }
+                self.show(profile);
+            }
             Input::Ended(profile) => {
                 self.ended = true;
                 self.arrived(profile);
             }
-            Input::Unread(why) => {
+            Input::Unread(number, why) => {
                 if let Some(player) = &mut self.player {
-                    player.arrived();
+                    player.failed(number);
                 }
                 self.notice = Some(Notice::warning(why));
             }
@@ -109,9 +115,6 @@ impl State {
 
     /// A newer profile is there.
     fn arrived(&mut self, profile: Arc<Profile>) {
-        if let Some(player) = &mut self.player {
-            player.arrived();
-        }
         if self.paused {
             self.latest = Some(profile);
             return;

@@ -84,18 +84,22 @@ fn status(state: &State) -> (String, bool) {
     (observed, false)
 }
 
-/// `12 s of 60 s, moment 13 of 61, x4`
+/// `12 s of 60 s, moment 13 of 61, x4`: those of the numbers below, whatever is read meanwhile.
 fn playing(player: &Player) -> String {
+    let reading = || format!("reading moment {}", player.at() + 1);
+    let Some((number, time)) = player.shown() else {
+        return format!("{} of {}", reading(), player.count());
+    };
     let what = match (player.is_waiting(), player.is_playing()) {
-        (true, _) => "reading, ",
-        (_, true) => "playing, ",
-        _ => "",
+        (true, _) => reading() + ", ",
+        (_, true) => "playing, ".into(),
+        _ => String::new(),
     };
     format!(
         "{what}{} of {}, moment {} of {}, {}",
-        duration(player.time()),
+        duration(time),
         duration(player.length()),
-        player.at() + 1,
+        number + 1,
         player.count(),
         player.speed()
     )

@@ -53,7 +53,9 @@ pub fn view(state: &State, palette: Palette, frame: &mut Frame<'_>) {
 
 /// Puts a line where it has room.
 fn put<'a>(out: &mut Buffer, area: Rect, spans: impl IntoIterator<Item = Span<'a>>) {
-    if area.height > 0 {
+    // The terminal may have become smaller since its size was asked for.
+    let area = area.intersection(out.area);
+    if !area.is_empty() {
         let line: Line<'a> = spans.into_iter().collect();
         out.set_line(area.x, area.y, &line, area.width);
     }

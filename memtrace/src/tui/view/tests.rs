@@ -171,19 +171,53 @@ fn changes_since_a_baseline() {
 }
 
 #[test]
+fn what_was_live_before_it_was_suspected_is_no_change() {
+    let mut profiles = fixture::all().into_iter().map(|(_, profile)| profile);
+    let is_told = |site: &crate::profile::Site| {
+        let told = site.suspicion.as_ref().is_some_and(|found| !found.is_suppressed());
+        told && site.live.bytes > 0
+    };
+    let later = profiles.find(|profile| profile.sites.iter().any(is_told));
+    let later = later.expect("a fixture with a leak");
+    let mut before = later.clone();
+    for site in &mut before.sites {
+        site.suspicion = None;
+        site.live.bytes -= site.live.bytes / 4;
+    }
+    let mut state = state((100, 24), before);
+    press(&mut state, "b\t\t\t\t");
+    assert!(state.rows.is_empty(), "nothing is suspected yet");
+    state.update(Input::Profile(Arc::new(later.clone())));
+    assert!(!state.rows.is_empty());
+    for row in &state.rows {
+        let crate::tui::table::Subject::Site(index) = row.subject else {
+            panic!("a leak is of a site")
+        };
+        let quarter = later.sites[index].live.bytes / 4;
+        assert_eq!(row.change, Some(quarter as f64));
+    }
+}
+
+#[test]
 fn a_recording() {
     let mut state = State::new((80, 24), Player::new((0..90).map(Duration::from_secs).collect()));
-    state.update(Input::Profile(Arc::new(whole())));
+    assert!(drawn(&state).contains("reading moment 1 of 90"));
+    state.update(Input::Moment(0, Arc::new(whole())));
     assert!(matches!(state.update(Input::Key(Key::Right)), Some(Request::Seek(1))));
-    assert!(drawn(&state).contains("reading, 1 s of 1 min 29 s, moment 2 of 90, x1"));
-    state.update(Input::Profile(Arc::new(whole())));
+    // The numbers are still those of the first.
+    assert!(drawn(&state).contains("reading moment 2, 0 s of 1 min 29 s, moment 1 of 90, x1"));
+    assert!(matches!(state.update(Input::Key(Key::Right)), Some(Request::Seek(2))));
+    state.update(Input::Moment(1, Arc::new(whole())));
+    assert!(drawn(&state).contains("reading moment 3, 1 s of 1 min 29 s, moment 2 of 90, x1"));
+    assert!(matches!(state.update(Input::Key(Key::Left)), Some(Request::Seek(1))));
+    state.update(Input::Moment(1, Arc::new(whole())));
     press(&mut state, "+ ");
     insta::assert_snapshot!("top_replay", drawn(&state));
     assert!(matches!(
         state.update(Input::Passed(Duration::from_secs(2))),
         Some(Request::Seek(5))
     ));
-    state.update(Input::Unread("failed to read the recording x".into()));
+    state.update(Input::Unread(5, "failed to read the recording x".into()));
     assert!(drawn(&state).contains("failed to read the recording x"));
 }
 
@@ -215,6 +249,19 @@ fn a_terminal_that_is_too_small_says_so() {
     );
     state.update(Input::Resize(40, 8));
     assert!(drawn(&state).contains("redis-server"));
+}
+
+#[test]
+fn a_terminal_that_shrinks_before_it_is_drawn_breaks_nothing() {
+    let mut state = state((120, 40), whole());
+    for keys in ["", "\t\t", "\t", "/a", "\n?"] {
+        press(&mut state, keys);
+        for (columns, lines) in [(119, 39), (80, 24), (40, 8), (30, 5), (1, 1)] {
+            let mut terminal = Terminal::new(TestBackend::new(columns, lines)).unwrap();
+            let palette = Palette::new("xterm", "", true);
+            terminal.draw(|frame| view(&state, palette, frame)).unwrap();
+        }
+    }
 }
 
 #[test]

@@ -18,7 +18,10 @@ use self::{
     tracers::{Sample, Tracer, Way},
     work::Prepared,
 };
-use super::statistics::{Spread, median};
+use super::{
+    Options,
+    statistics::{Spread, median},
+};
 use crate::privilege::Root;
 
 /// A tracer with what was measured.
@@ -44,14 +47,15 @@ impl Pair {
 }
 
 /// Measures and prints a table for each piece of work: those given, or all.
-pub(super) fn run(root: Root, rounds: u32, works: &[Work], memleak: Option<&Path>) -> Result<()> {
+pub(super) fn run(root: Root, options: &Options) -> Result<()> {
+    let memleak = options.memleak.as_deref();
     let all = Work::value_variants();
-    for &work in if works.is_empty() { all } else { works } {
+    for &work in if options.work.is_empty() { all } else { &options.work } {
         let name = work.to_possible_value();
         let name = name.as_ref().map_or("", |name| name.get_name());
-        match work.prepare() {
+        match work.prepare(&options.python) {
             Ok(prepared) => {
-                let rows = measure(root, rounds, &prepared, memleak)?;
+                let rows = measure(root, options.rounds, &prepared, memleak)?;
                 print_table(name, prepared.unit(), &rows);
             }
             Err(error) => println!("left out: {name}: {error:#}"),
@@ -61,7 +65,7 @@ pub(super) fn run(root: Root, rounds: u32, works: &[Work], memleak: Option<&Path
 }
 
 fn measure<'a>(root: Root, rounds: u32, work: &Prepared, memleak: Option<&'a Path>) -> Result<Vec<Row<'a>>> {
-    let mut rows: Vec<_> = tracers::all(memleak)
+    let mut rows: Vec<_> = tracers::all(work, memleak)
         .into_iter()
         .map(|tracer| Row {
             tracer,

@@ -23,6 +23,9 @@ const MODES: &[(&str, &[&str])] = &[
     ("memtrace --budget 5%", &["--budget", "5%"]),
 ];
 
+/// Those that there are for Python alone.
+const PYTHON_MODES: &[(&str, &[&str])] = &[("memtrace --python-exact", &["--python-exact"])];
+
 /// A row of the table.
 pub(super) struct Tracer<'a> {
     /// Its name there.
@@ -81,10 +84,12 @@ impl Memory {
     }
 }
 
-/// All that are here; says which are not.
-pub(super) fn all(memleak: Option<&Path>) -> Vec<Tracer<'_>> {
+/// All that are here for a piece of work; says which are not.
+pub(super) fn all<'a>(work: &Prepared, memleak: Option<&'a Path>) -> Vec<Tracer<'a>> {
+    let more = if work.is_python() { PYTHON_MODES } else { &[] };
     let mut tracers: Vec<_> = MODES
         .iter()
+        .chain(more)
         .map(|&(name, arguments)| Tracer {
             name,
             way: Way::Memtrace(arguments),

@@ -1,12 +1,15 @@
 //! What is traced: programs of the project's own, and a server.
 
-use anyhow::Result;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
 
 use super::redis::{self, Redis};
 use crate::{
     bench::pair_cost::measure,
     command::Cmd,
     workload::{Binary, Program},
+    workspace,
 };
 
 /// Length of one measurement.
@@ -33,11 +36,13 @@ pub(crate) enum Work {
     Trees,
     /// redis-server with jemalloc
     Redis,
+    /// A web application in Python, on Flask's own server
+    Flask,
 }
 
 impl Work {
-    /// Compiles it, or finds it; an error says why it is not here.
-    pub(super) fn prepare(self) -> Result<Prepared> {
+    /// Compiles it, or finds it; an error says why it is not here. What is in Python runs in `python`.
+    pub(super) fn prepare(self, python: &Path) -> Result<Prepared> {
         // A round takes 2 ns on the processors this was made on; the table says what comes of it here.
         let (program, arguments, unit): (_, &'static [&'static str], _) = match self {
             Self::Steps => ("steps", &["0"], "steps"),
@@ -48,6 +53,11 @@ impl Work {
             Self::Redis => {
                 redis::check()?;
                 return Ok(Prepared::Redis);
+            }
+            Self::Flask => {
+                let import = Cmd::new(python).args(["-c", "import flask"]).read();
+                import.with_context(|| format!("{} has no Flask, which --python may name", python.display()))?;
+                return Ok(Prepared::Flask(python.to_owned()));
             }
         };
         let binary = Binary::compile(program, &FLAGS)?;
@@ -67,6 +77,7 @@ pub(super) enum Prepared {
         unit: &'static str,
     },
     Redis,
+    Flask(PathBuf),
 }
 
 impl Prepared {
@@ -74,8 +85,13 @@ impl Prepared {
     pub(super) fn unit(&self) -> &'static str {
         match self {
             Self::Program { unit, .. } => unit,
-            Self::Redis => "requests",
+            Self::Redis | Self::Flask(_) => "requests",
         }
+    }
+
+    /// Whether an interpreter of Python runs it.
+    pub(super) const fn is_python(&self) -> bool {
+        matches!(self, Self::Flask(_))
     }
 
     /// Starts it, where a tool is given as the last words of its command.
@@ -84,6 +100,11 @@ impl Prepared {
             (Self::Program { binary, arguments, .. }, None) => Load::Program(binary.start(arguments)?),
             (Self::Program { binary, arguments, .. }, Some(tool)) => {
                 Load::Program(binary.start_under(tool, arguments)?)
+            }
+            (Self::Flask(python), tool) => {
+                let command = tool.map_or_else(|| Cmd::new(python), |tool| tool.arg(python));
+                let program = workspace::root().join("xtask/programs/flask_app.py");
+                Load::Program(Program::spawn("flask_app", command.arg(program))?)
             }
             (Self::Redis, tool) => Load::Redis(Redis::start(tool)?),
         })

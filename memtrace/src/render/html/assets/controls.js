@@ -104,6 +104,7 @@ class Controls {
     }
     const { values: shown, total } = values.now();
     const { value, sites, functions } = search.share(flame.calleeTree(), shown);
-    this.found.textContent = `${plural(functions, 'function')} in ${plural(sites, 'site')}: ${values.text(value)}, ${percent(total > 0 ? value / total : 0)}`;
+    const what = functions > 0 || sites === 0 ? `${plural(functions, 'function')} in ` : '';
+    this.found.textContent = `${what}${plural(sites, 'site')}: ${values.text(value)}, ${percent(total > 0 ? value / total : 0)}`;
   }
 }

@@ -4,7 +4,7 @@
 async function readDocument() {
   if (typeof DecompressionStream !== 'function') {
     throw new Error(
-      'This browser cannot unpack the report: it has no DecompressionStream. Chrome 80, Firefox 113 and Safari 16.4 are the oldest that do.',
+      'This browser cannot unpack the report: it has no DecompressionStream. Chrome 89, Firefox 113 or Safari 16.4 is needed.',
     );
   }
   const element = byId('data');

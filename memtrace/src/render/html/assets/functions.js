@@ -41,8 +41,10 @@ class Functions {
       if (shown[site] === 0) {
         continue;
       }
-      own[this.keyOf(stacks.functionAt(stacks.calling(report.node[site])))] += shown[site];
-      for (let at = report.node[site]; at >= 0; at = above[at]) {
+      const calling = stacks.calling(site);
+      own[this.keyOf(stacks.functionAt(calling))] += shown[site];
+      // As in all tables, the allocator below it is no part, and neither is the group above all.
+      for (let at = calling; at >= 0 && !stacks.isGroup(at); at = above[at]) {
         const row = this.keyOf(stacks.functionAt(at));
         if (last[row] !== site) {
           last[row] = site;
@@ -70,11 +72,13 @@ function functionTable(app, panel) {
 /** The table by module. */
 function moduleTable(app, panel) {
   const rows = new Map();
-  const row = app.stacks.modules.map((name) => {
+  const row = app.stacks.modules.map((module, of) => {
+    // What is no frame is in no module: of a lost stack it is said why.
+    const name = module || app.stacks.names[of];
     rows.set(name, rows.get(name) ?? rows.size);
     return rows.get(name);
   });
-  const names = [...rows.keys()].map((name) => name || '[no module]');
+  const names = [...rows.keys()];
   return new Functions(app, panel, {
     rows: names.length,
     keyOf: (of) => row[of],

@@ -30,8 +30,7 @@ function showLeaks(app, panel) {
 /** One suspected site. */
 function leakCard(app, leak, open) {
   const { report, stacks } = app;
-  const node = report.node[leak.site];
-  const calling = stacks.calling(node);
+  const calling = stacks.calling(leak.site);
   const group = report.document.sites.group[leak.site];
   const name = el('span', { class: 'name', text: stacks.names[stacks.functionAt(calling)] });
   const place = el('span', { class: 'place', text: stacks.place(report.nodes.frame[calling]) });
@@ -45,7 +44,7 @@ function leakCard(app, leak, open) {
   }
   card.append(reasons);
   // The stack is made when it is first seen: there may be thousands.
-  const fill = () => card.open && !card.querySelector('.stack') && card.append(stacks.list(node));
+  const fill = () => card.open && !card.querySelector('.stack') && card.append(stacks.list(leak.site));
   card.addEventListener('toggle', fill);
   fill();
   return el('li', {}, card);

@@ -9,8 +9,8 @@ function showOthers(app, panel) {
     return;
   }
   const { live } = report.amounts;
-  const node = (row) => report.node[report.memory + row];
-  const name = (row) => stacks.names[stacks.functionAt(stacks.calling(node(row)))];
+  const calling = (row) => stacks.calling(report.memory + row);
+  const name = (row) => stacks.names[stacks.functionAt(calling(row))];
   const kind = (row) => classes[sites.class[report.memory + row]].name;
   const bytesOf = (row) => live.bytes[report.memory + row];
   const box = el('details', { class: 'others' }, el('summary', { text: `${plural(size, 'site')} of mappings that are no part of live memory` }));
@@ -21,8 +21,8 @@ function showOthers(app, panel) {
     columns: [
       { name: 'mapped', value: bytesOf, text: (row) => bytes(bytesOf(row)), exact: (row) => exact(bytesOf(row), 'bytes') },
       { name: 'class', value: kind, text: kind },
-      { name: 'function', wide: true, value: name, text: name, more: (row) => stacks.place(report.nodes.frame[stacks.calling(node(row))]) },
+      { name: 'function', wide: true, value: name, text: name, more: (row) => stacks.place(report.nodes.frame[calling(row)]) },
     ],
-    detail: (row) => el('div', { class: 'detail-box' }, stacks.list(node(row))),
+    detail: (row) => el('div', { class: 'detail-box' }, stacks.list(report.memory + row)),
   }).update();
 }

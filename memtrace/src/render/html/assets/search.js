@@ -55,6 +55,6 @@ class Search {
         sites += values[site] > 0 ? 1 : 0;
       }
     }
-    return { value, sites, functions: sum(this.matches) };
+    return { value, sites, functions: sum(this.matches.filter((hit, of) => hit === 1 && this.stacks.isFunction(of))) };
   }
 }

@@ -84,7 +84,7 @@ class Sites {
 
   #name() {
     const { stacks, report } = this.app;
-    const node = (site) => stacks.calling(report.node[site]);
+    const node = (site) => stacks.calling(site);
     const name = (site) => stacks.names[stacks.functionAt(node(site))];
     return {
       name: 'function that allocates',
@@ -109,7 +109,7 @@ class Sites {
       if (!unknown('peak')) facts.push(['at the peak', amount(peak)]);
       box.append(factList(facts));
     }
-    box.append(stacks.list(report.node[site]));
+    box.append(stacks.list(site));
     return box;
   }
 }

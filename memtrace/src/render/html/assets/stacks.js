@@ -10,8 +10,28 @@ class Stacks {
     this.names = functions.name.map((index) => strings[index]);
     this.modules = functions.module.map((index) => strings[index]);
     this.codes = functions.code;
-    this.allocator = report.document.codes.findIndex((code) => code.name === 'allocator');
-    this.base = report.document.codes.findIndex((code) => code.name === 'group or call');
+    const { group } = report.document.sites;
+    const below = Int32Array.from(report.document.sites.below);
+    this.callings = report.node.map((end, site) => this.#above(end, below[site]));
+    // Stacks of groups begin with the group, which is no frame.
+    this.groups = new Set(Array.from(report.node, (end, site) => (group[site] < 0 ? -1 : this.#root(end))));
+  }
+
+  #above(end, levels) {
+    let node = end;
+    for (let level = 0; level < levels; level += 1) {
+      node = this.report.nodes.above[node];
+    }
+    return node;
+  }
+
+  #root(end) {
+    const { above } = this.report.nodes;
+    let node = end;
+    while (above[node] >= 0) {
+      node = above[node];
+    }
+    return node;
   }
 
   /** The frames of a node, from the root down. */
@@ -24,19 +44,19 @@ class Stacks {
     return found.reverse();
   }
 
-  /** The node of what allocates: without the allocator and what only passes a request on, unless there is nothing else. */
-  calling(node) {
-    const { above, function: functions } = this.report.nodes;
-    const code = (at) => this.codes[functions[at]];
-    for (let at = node; at >= 0; at = above[at]) {
-      if (code(at) === this.base && at !== node) {
-        return node;
-      }
-      if (code(at) !== this.allocator) {
-        return at;
-      }
-    }
-    return node;
+  /** The node of what allocates, without the allocator and what only passes a request on; of a lost stack, why it was lost. */
+  calling(site) {
+    return this.callings[site];
+  }
+
+  /** Whether a node is above all frames: what sites are kept apart by. */
+  isGroup(node) {
+    return this.groups.has(node);
+  }
+
+  /** Whether a function is one, and not what stands where there is none: a group, an operation, the loss of a stack. */
+  isFunction(of) {
+    return this.modules[of] !== '';
   }
 
   /** The function that a node is of. */
@@ -83,9 +103,10 @@ class Stacks {
       .join('\n');
   }
 
-  /** A stack as a list, from the calling function on; what lies below can be seen too. */
-  list(node) {
-    const calling = this.frames(this.calling(node)).length;
+  /** The stack of a site as a list, from the calling function on; what lies below can be seen too. */
+  list(site) {
+    const node = this.report.node[site];
+    const calling = this.frames(this.calling(site)).length;
     const frames = this.frames(node);
     const list = el('ol', { class: 'stack' });
     for (let index = frames.length - 1; index >= 0; index -= 1) {

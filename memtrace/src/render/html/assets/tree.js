@@ -77,7 +77,7 @@ function callerTree(report, stacks) {
   const known = new Map();
   const ends = new Int32Array(report.memory);
   for (let site = 0; site < report.memory; site += 1) {
-    const node = stacks.calling(report.node[site]);
+    const node = stacks.calling(site);
     if (!known.has(node)) {
       let end = ROOT;
       for (let at = node; at >= 0; at = above[at]) {

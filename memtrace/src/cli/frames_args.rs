@@ -1,0 +1,35 @@
+//! Flags that say which frames are shown where a program has an interpreter.
+
+use clap::Args;
+
+use crate::profile::View;
+
+/// Which frames of Python programs are shown.
+#[derive(Clone, Copy, Debug, Default, Args)]
+#[group(multiple = false)]
+pub struct FramesArgs {
+    /// Show only the Python frames of stacks; what has none is one row
+    #[arg(long)]
+    pub python_only: bool,
+    /// Show only the native frames of stacks, with all of the interpreter's own
+    #[arg(long)]
+    pub native_only: bool,
+    /// Show also the frames by which a Python interpreter calls itself
+    #[arg(long)]
+    pub interpreter_frames: bool,
+}
+
+impl FramesArgs {
+    /// The view that is asked for.
+    pub const fn view(self) -> View {
+        if self.python_only {
+            View::Python
+        } else if self.native_only {
+            View::Native
+        } else if self.interpreter_frames {
+            View::All
+        } else {
+            View::Merged
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Which frames of a stack are shown, where a runtime has frames of its own.
+//!
+//! Between two Python functions lie some native ones by which the interpreter calls itself. They say nothing, and they differ where the
+//! Python functions do not. So they are left out unless they are asked for, and sites whose stacks are equal without them are one.
+
+mod dump;
+mod merge;
+mod noise;
+
+use rustc_hash::FxHashMap;
+
+use self::noise::Interpreters;
+use super::{Frame, FrameIndex, FrameKind, Profile};
+
+/// Which frames are shown.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum View {
+    /// Native frames and Python's, without those by which an interpreter calls itself.
+    #[default]
+    Merged,
+    /// All of them.
+    All,
+    /// Python's alone.
+    Python,
+    /// Native ones alone.
+    Native,
+}
+
+/// What stands for a stack without a frame that is shown.
+const NO_PYTHON: &str = "(no Python)";
+
+impl View {
+    /// What is left out, a clause for the head of reports; nothing where nobody would miss it.
+    const fn clause(self) -> Option<&'static str> {
+        match self {
+            Self::Merged | Self::All => None,
+            Self::Python => Some("Python frames only"),
+            Self::Native => Some("native frames only"),
+        }
+    }
+}
+
+impl Profile {
+    /// The profile with the frames that are shown. It is to be [finished](Profile::finished) afterwards: sites may have become one.
+    #[must_use]
+    pub fn viewed(mut self, view: View) -> Self {
+        let has_python = self.frames.iter().any(|frame| frame.kind == FrameKind::Python);
+        if view == View::All || !has_python {
+            return self;
+        }
+        let interpreters = Interpreters::of(&self.frames.iter().collect::<Vec<_>>());
+        let mut stacks = Stacks::default();
+        let numbers: Vec<usize> = (self.stacks.iter())
+            .map(|stack| {
+                let frame = |&index: &FrameIndex| self.frames.get(index as usize);
+                let mut shown = shown(view, stack, frame, &interpreters);
+                if shown.is_empty() && !stack.is_empty() {
+                    shown.push(none(&mut self.frames));
+                }
+                stacks.number(shown)
+            })
+            .collect();
+        self.stacks = stacks.all;
+        for site in &mut self.sites {
+            site.stack = site.stack.and_then(|stack| numbers.get(stack).copied());
+        }
+        self.sites = merge::merged(std::mem::take(&mut self.sites));
+        self.filter.extend(view.clause().map(str::to_owned));
+        self
+    }
+}
+
+/// The frames of a stack that are shown, leaf first. `frame` is that of an entry.
+fn shown<'f, T: Copy>(
+    view: View,
+    stack: &[T],
+    frame: impl Fn(&T) -> Option<&'f Frame>,
+    interpreters: &Interpreters,
+) -> Vec<T> {
+    let is_python = |entry: &T| frame(entry).is_some_and(|frame| frame.kind == FrameKind::Python);
+    match view {
+        View::All => stack.to_vec(),
+        View::Python => stack.iter().copied().filter(is_python).collect(),
+        View::Native => stack.iter().copied().filter(|entry| !is_python(entry)).collect(),
+        View::Merged => {
+            // What is called by the innermost Python function is what it asked for.
+            let Some(first) = stack.iter().position(is_python) else {
+                return stack.to_vec();
+            };
+            let is_noise =
+                |at: usize, entry: &T| frame(entry).is_some_and(|frame| interpreters.is_noise(frame, at > first));
+            let kept = stack.iter().enumerate();
+            kept.filter(|&(at, entry)| !is_noise(at, entry))
+                .map(|(_, &entry)| entry)
+                .collect()
+        }
+    }
+}
+
+/// The frame that stands for a stack without any.
+fn none(frames: &mut Vec<Frame>) -> FrameIndex {
+    let is_it = |frame: &Frame| frame.function.as_deref() == Some(NO_PYTHON);
+    let at = frames.iter().position(is_it).unwrap_or_else(|| {
+        frames.push(no_python());
+        frames.len() - 1
+    });
+    FrameIndex::try_from(at).unwrap_or(FrameIndex::MAX)
+}
+
+fn no_python() -> Frame {
+    Frame {
+        function: Some(NO_PYTHON.to_owned()),
+        module: "[native]".to_owned(),
+        offset: 0,
+        file: None,
+        line: None,
+        inlined: false,
+        kind: FrameKind::Native,
+    }
+}
+
+/// Distinct stacks by number.
+#[derive(Default)]
+struct Stacks {
+    all: Vec<Vec<FrameIndex>>,
+    numbers: FxHashMap<Vec<FrameIndex>, usize>,
+}
+
+impl Stacks {
+    fn number(&mut self, stack: Vec<FrameIndex>) -> usize {
+        if let Some(&number) = self.numbers.get(&stack) {
+            return number;
+        }
+        self.all.push(stack.clone());
+        self.numbers.insert(stack, self.all.len() - 1);
+        self.all.len() - 1
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,201 @@
+//! Leaks of Python programs: each is named by its function, file and line.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    thread,
+    time::Duration,
+};
+
+use memtrace_tests::{
+    Memtrace, Program, Report, Tmux, kernel, programs, require, require_root, require_tool, requirements,
+};
+use serde_json::Value;
+
+use super::python::{interpreters, python_frames};
+
+/// How long leaks are looked at: eight times the age from which on blocks are suspected.
+const OBSERVED: Duration = Duration::from_secs(8);
+
+fn script() -> PathBuf {
+    programs::workspace().join("tests/programs/python_leaks.py")
+}
+
+/// What an interpreter prints of an expression; `None` when it fails.
+fn evaluated(interpreter: &Path, expression: &str) -> Option<String> {
+    let output = Command::new(interpreter).args(["-c", expression]).output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    output.status.success().then_some(text)
+}
+
+/// The library that leaks, as arguments of the program: a module of the interpreter where that has its headers here.
+fn library(interpreter: &Path, directory: &Path) -> Vec<String> {
+    let headers = evaluated(interpreter, "import sysconfig; print(sysconfig.get_paths()['include'])");
+    let headers = headers.filter(|folder| Path::new(folder).join("Python.h").exists());
+    let library = directory.join("leaking.so");
+    let mut compile = Command::new("cc");
+    compile.args(["-shared", "-fPIC", "-O1", "-g", "-o"]).arg(&library);
+    if let Some(folder) = &headers {
+        compile.args(["-DEXTENSION", "-I", folder]);
+    }
+    let status = compile.arg(programs::source("python_extension.c")).status();
+    assert!(status.expect("a C compiler").success());
+    let module = headers.is_some().then(|| "leaking".to_owned());
+    [library.to_string_lossy().into_owned()]
+        .into_iter()
+        .chain(module)
+        .collect()
+}
+
+/// Lines of the program that leak, with their kind.
+fn marked() -> Vec<(u64, String)> {
+    let source = fs::read_to_string(script()).expect("the program's source");
+    let lines = (1..).zip(source.lines());
+    lines
+        .filter_map(|(number, line)| Some((number, line.split_once("# leak ")?.1.to_owned())))
+        .collect()
+}
+
+fn grows(row: &Value) -> bool {
+    row["verdict"] == "growing"
+}
+
+/// Asserts that exactly the lines that leak are said to, each of these.
+fn assert_named(report: &Report, kinds: &BTreeSet<&str>) {
+    let file = script().to_string_lossy().into_owned();
+    // numpy's arrays are made by a function of numpy's.
+    let innermost = |row: &Value| python_frames(row).into_iter().find(|frame| frame.1 == file);
+    let growing: BTreeSet<(String, u64)> = report
+        .rows()
+        .iter()
+        .filter(|row| grows(row))
+        .filter_map(innermost)
+        .map(|(_, file, line)| (file, line))
+        .collect();
+    let wanted: BTreeSet<(String, u64)> = marked()
+        .into_iter()
+        .filter(|(_, kind)| kinds.contains(kind.as_str()))
+        .map(|(line, _)| (file.clone(), line))
+        .collect();
+    assert_eq!(wanted.len(), kinds.len());
+    assert_eq!(growing, wanted);
+    let text = fs::read_to_string(report.file("leaks.txt")).expect("the leak report");
+    for (_, line) in &wanted {
+        assert!(text.contains(&format!("leaks.py:{line})")), "{line}: {text}");
+    }
+}
+
+#[test]
+fn python_leaks_are_named_by_file_and_line() {
+    require_root!();
+    require_tool!("python3");
+    require_tool!("cc");
+    let all = interpreters();
+    let has_numpy = |interpreter: &&PathBuf| evaluated(interpreter, "import numpy").is_some();
+    let with_numpy = all.iter().find(has_numpy);
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    // Besides one with numpy, the oldest and the newest.
+    let oldest = all.iter().find(|path| path.ends_with("python3.8"));
+    let newest = all.iter().next_back();
+    let chosen: BTreeSet<&PathBuf> = with_numpy.into_iter().chain(oldest).chain(newest).collect();
+    for interpreter in chosen {
+        println!("{}", interpreter.display());
+        let mut command = Command::new(interpreter);
+        command.arg(script()).args(library(interpreter, directory.path()));
+        let mut program = Program::ready(&mut command);
+        let memtrace = Memtrace::attach(program.pid(), &["--min-age", "1s"]);
+        program.go();
+        program.expect("round 100");
+        thread::sleep(OBSERVED);
+        let report = memtrace.finish();
+        let (status, _) = program.end();
+        assert!(status.success(), "{status}");
+        let mut kinds = BTreeSet::from(["cache", "cycle", "extension"]);
+        if with_numpy == Some(interpreter) {
+            kinds.insert("array");
+        }
+        assert_named(&report, &kinds);
+        let extension = |row: &&Value| row["stack"].to_string().contains("leak_in_extension");
+        assert!(report.rows().iter().filter(|row| grows(row)).any(|row| extension(&row)));
+    }
+    if with_numpy.is_none() {
+        requirements::skipped("no interpreter here has numpy: the leak of an array was not looked at");
+    }
+}
+
+#[test]
+fn python_names_are_on_the_screen() {
+    require_root!();
+    require_tool!("python3");
+    require!(requirements::tool("tmux"));
+    let Some(interpreter) = interpreters().into_iter().next() else {
+        return;
+    };
+    let mut program = Program::ready(Command::new(interpreter).arg(script()));
+    let tmux = Tmux::start(120, 30);
+    let binary = Memtrace::binary();
+    tmux.line(&format!(
+        "{} top --pid {} --interval 200ms",
+        binary.display(),
+        program.pid()
+    ));
+    tmux.expect("q quit");
+    program.go();
+    program.expect("round 100");
+    let line = marked()
+        .into_iter()
+        .find(|(_, kind)| kind == "cache")
+        .map(|(line, _)| line);
+    let place = format!(
+        "p keep_in_cache (programs/python_leaks.py:{})",
+        line.expect("the line is marked")
+    );
+    tmux.until("a row of a Python function", |screen| {
+        screen.contains(" p keep_in_cache < main")
+    });
+    tmux.press(&["/"]);
+    tmux.line("keep_in_cache");
+    tmux.expect(&place);
+    tmux.press(&["q"]);
+    assert!(program.end().0.success());
+}
+
+/// How often an interpreter at work is traced and let go.
+const TIMES: usize = 5;
+
+#[test]
+fn python_goes_on_however_often_it_is_traced() {
+    require_root!();
+    require_tool!("python3");
+    let times = std::env::var("MEMTRACE_TESTS_ATTACHED").ok();
+    let times = times.and_then(|times| times.parse().ok()).unwrap_or(TIMES);
+    let all = interpreters();
+    for interpreter in all.iter().take(1).chain(all.iter().next_back()) {
+        let mut program = Program::ready(Command::new(interpreter).arg(script()));
+        program.go();
+        program.expect("round 100");
+        let mut seen = 0;
+        for number in 0..times {
+            let report = Memtrace::attach(program.pid(), &["--python-only"]).finish();
+            assert!(report.status.success(), "{number}: {}", report.stderr);
+            assert_eq!(
+                report.counter("python_foreign") + report.counter("python_unreadable"),
+                0
+            );
+            seen += usize::from(report.rows().iter().any(|row| !python_frames(row).is_empty()));
+        }
+        println!(
+            "{}: {seen} of {times} observations have Python frames",
+            interpreter.display()
+        );
+        assert_eq!(
+            kernel::patched(program.pid()).expect("the code can be read"),
+            Vec::<String>::new()
+        );
+        let (status, _) = program.end();
+        assert!(status.success(), "what it computes is right: {status}");
+        assert!(seen * 2 > times, "{seen} of {times}");
+    }
+}
