@@ -21,15 +21,19 @@ fn start(interpreter: &Path, environment: &[(&str, &str)]) -> Program {
 /// What a program says of itself after the `time`th step, and what the census says.
 fn step(program: &mut Program, time: usize) -> (Value, Sizes, Value) {
     program.send("");
-    let all = wait_until(PATIENCE, || {
+    // Two pipes, each read by a thread of its own: what was written first may come second.
+    let told = wait_until(PATIENCE, || {
         let text = program.errors();
         let parts: Vec<&str> = text.split("stats are out\n").collect();
-        (parts.len() == time + 2).then(|| parts[time].to_owned())
+        let stats = (parts.len() == time + 2).then(|| sizes(parts[time]))?;
+        let output = program.output();
+        // Whole lines only.
+        let lines = output.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+        let truth = lines.filter_map(|line| line.strip_prefix("truth ")).nth(time)?;
+        Some((stats, truth.to_owned()))
     });
-    let stats = sizes(&all.expect("statistics of the interpreter"));
-    let output = program.output();
-    let truth = output.lines().filter_map(|line| line.strip_prefix("truth ")).nth(time);
-    let truth = serde_json::from_str(truth.expect("a line of truth")).expect("JSON");
+    let (stats, truth) = told.expect("statistics of the interpreter and a line of truth");
+    let truth = serde_json::from_str(&truth).expect("JSON");
     // It waits for its next step then.
     let waits = wait_until(PATIENCE, || {
         let call = fs::read_to_string(format!("/proc/{}/syscall", program.pid())).ok()?;
