@@ -29,6 +29,7 @@ mod progress;
 mod pymalloc;
 mod python;
 mod python_dump;
+mod python_hosts;
 mod python_leaks;
 mod python_sites;
 mod python_views;

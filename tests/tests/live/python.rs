@@ -38,6 +38,19 @@ pub(crate) fn interpreters() -> Vec<PathBuf> {
     found.filter(|path| path.exists()).collect()
 }
 
+/// What an interpreter prints of an expression; `None` when it fails.
+pub(crate) fn evaluated(interpreter: &Path, expression: &str) -> Option<String> {
+    let output = Command::new(interpreter).args(["-c", expression]).output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    output.status.success().then_some(text)
+}
+
+/// The folder of an interpreter's headers, when they are here.
+pub(crate) fn headers(interpreter: &Path) -> Option<String> {
+    let folder = evaluated(interpreter, "import sysconfig; print(sysconfig.get_paths()['include'])");
+    folder.filter(|folder| Path::new(folder).join("Python.h").exists())
+}
+
 pub(crate) fn script() -> PathBuf {
     programs::workspace().join("tests/programs/python_stacks.py")
 }

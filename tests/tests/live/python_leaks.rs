@@ -14,7 +14,7 @@ use memtrace_tests::{
 };
 use serde_json::Value;
 
-use super::python::{interpreters, python_frames};
+use super::python::{evaluated, headers, interpreters, python_frames};
 
 /// How long leaks are looked at: eight times the age from which on blocks are suspected.
 const OBSERVED: Duration = Duration::from_secs(8);
@@ -23,17 +23,9 @@ fn script() -> PathBuf {
     programs::workspace().join("tests/programs/python_leaks.py")
 }
 
-/// What an interpreter prints of an expression; `None` when it fails.
-fn evaluated(interpreter: &Path, expression: &str) -> Option<String> {
-    let output = Command::new(interpreter).args(["-c", expression]).output().ok()?;
-    let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-    output.status.success().then_some(text)
-}
-
 /// The library that leaks, as arguments of the program: a module of the interpreter where that has its headers here.
 fn library(interpreter: &Path, directory: &Path) -> Vec<String> {
-    let headers = evaluated(interpreter, "import sysconfig; print(sysconfig.get_paths()['include'])");
-    let headers = headers.filter(|folder| Path::new(folder).join("Python.h").exists());
+    let headers = headers(interpreter);
     let library = directory.join("leaking.so");
     let mut compile = Command::new("cc");
     compile.args(["-shared", "-fPIC", "-O1", "-g", "-o"]).arg(&library);

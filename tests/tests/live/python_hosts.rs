@@ -1,0 +1,111 @@
+//! Python where it is not `python3` and its one interpreter: several interpreters in a process, and an interpreter inside another program.
+
+#![expect(clippy::print_stdout, reason = "a test prints what it compared")]
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use memtrace_tests::{Memtrace, PATIENCE, Program, Report, programs, require_root, require_tool, wait_until};
+
+use super::python::{assert_equal, evaluated, headers, interpreters, python_frames, script, truth};
+
+/// What `traceback` said, and the report of it.
+fn assert_as_said(report: &Report, program: Program, least: usize) {
+    let (status, output) = program.end();
+    assert!(status.success(), "{status}");
+    let truth = truth(&output);
+    assert!(truth.len() >= least, "{} stacks", truth.len());
+    assert_equal(&report.profile, &truth);
+    assert_eq!(
+        report.counter("python_foreign") + report.counter("python_unreadable"),
+        0
+    );
+}
+
+/// Four interpreters allocate six blocks each.
+const INSIDE: usize = 4 * 6;
+
+#[test]
+fn python_stacks_of_interpreters_beside_the_main_one() {
+    require_root!();
+    require_tool!("python3");
+    for interpreter in interpreters() {
+        println!("{}", interpreter.display());
+        let script = programs::source("python_subinterpreters.py");
+        let mut program = Program::ready(Command::new(&interpreter).arg("-I").arg(script));
+        let memtrace = Memtrace::attach(program.pid(), &[]);
+        program.go();
+        program.expect("hold");
+        assert_as_said(&memtrace.finish(), program, INSIDE);
+    }
+}
+
+/// A program with this interpreter's library inside; `None` where it has none that programs can be linked with.
+fn host(interpreter: &Path, directory: &Path) -> Option<PathBuf> {
+    let headers = headers(interpreter)?;
+    let of = |name: &str| {
+        let expression = format!("import sysconfig; print(sysconfig.get_config_var({name:?}) or '')");
+        evaluated(interpreter, &expression).filter(|value| !value.is_empty())
+    };
+    let (folder, library) = (of("LIBDIR")?, of("LDLIBRARY")?);
+    let library = Path::new(&folder).join(library);
+    if !library.exists() || library.extension()? != "so" {
+        return None;
+    }
+    let program = directory.join("python_host");
+    let mut compile = Command::new("cc");
+    compile
+        .args(["-O1", "-g", "-pthread", "-I", &headers, "-o"])
+        .arg(&program);
+    compile.arg(programs::source("python_host.c")).arg(&library);
+    let status = compile.arg(format!("-Wl,-rpath,{folder}")).status();
+    assert!(status.expect("a C compiler").success());
+    Some(program)
+}
+
+#[test]
+fn python_stacks_of_an_interpreter_inside_another_program() {
+    require_root!();
+    require_tool!("python3");
+    let mut compared = 0;
+    for interpreter in interpreters() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let Some(host) = host(&interpreter, directory.path()) else {
+            println!("{}: no shared library with headers", interpreter.display());
+            continue;
+        };
+        let home = evaluated(&interpreter, "import sys; print(sys.prefix)").expect("a prefix");
+        // Every way with the first, and one with the others: it is the interpreters that differ.
+        let ways = if compared == 0 {
+            &["main", "thread", "late"][..]
+        } else {
+            &["thread"]
+        };
+        for &thread in ways {
+            println!("{}: {thread}", interpreter.display());
+            let mut command = Command::new(&host);
+            let mut program = Program::ready(command.env("PYTHONHOME", &home).arg(script()).arg(thread));
+            let memtrace = Memtrace::attach(program.pid(), &[]);
+            program.go();
+            if thread == "late" {
+                let twice = || (program.output().matches("ready ").count() == 2).then_some(());
+                wait_until(PATIENCE, twice).expect("the script is ready, too");
+                program.go();
+            }
+            program.expect("hold");
+            let report = memtrace.finish();
+            // Below the Python frames come the program's own.
+            let stacks = report.rows().iter().filter(|row| !python_frames(row).is_empty());
+            let in_host = stacks.filter(|row| row["stack"].to_string().contains("run_in_host"));
+            assert!(in_host.count() > 50);
+            assert_as_said(&report, program, 80);
+            compared += 1;
+        }
+    }
+    assert!(
+        compared > 0 || interpreters().len() == 1,
+        "only Debian's has no library here"
+    );
+}
