@@ -7,7 +7,13 @@ const HOST: &str = "127.0.0.1";
 const PORT: u16 = 9229;
 
 /// Options that say where, in node's documentation of its command line.
-const OPTIONS: [&str; 5] = ["--inspect", "--inspect-brk", "--inspect-wait", "--inspect-port", "--debug-port"];
+const OPTIONS: [&str; 5] = [
+    "--inspect",
+    "--inspect-brk",
+    "--inspect-wait",
+    "--inspect-port",
+    "--debug-port",
+];
 
 /// Those whose value may be the next argument.
 const WITH_VALUE: [&str; 2] = ["--inspect-port", "--debug-port"];
@@ -32,15 +38,19 @@ impl Planned {
         let options = String::from_utf8_lossy(options.unwrap_or_default()).into_owned();
         let arguments = String::from_utf8_lossy(&read("cmdline")).into_owned();
         // Arguments come after the variable, and win.
-        Self::parse(options.split_whitespace().chain(arguments.split('\0').skip(1)))
+        let all: Vec<_> = options
+            .split_whitespace()
+            .chain(arguments.split('\0').skip(1))
+            .collect();
+        Self::parse(&all)
     }
 
-    fn parse<'a>(arguments: impl Iterator<Item = &'a str>) -> Self {
+    fn parse(arguments: &[&str]) -> Self {
         let mut found = Self {
             host: HOST.to_owned(),
             port: PORT,
         };
-        let mut arguments = arguments.peekable();
+        let mut arguments = arguments.iter().copied().peekable();
         while let Some(argument) = arguments.next() {
             let (name, value) = match argument.split_once('=') {
                 Some((name, value)) => (name, Some(value)),
@@ -82,7 +92,7 @@ mod tests {
     use super::*;
 
     fn planned(arguments: &[&str]) -> (String, u16, bool) {
-        let found = Planned::parse(arguments.iter().copied());
+        let found = Planned::parse(arguments);
         let is_loopback = found.is_loopback();
         (found.host, found.port, is_loopback)
     }

@@ -42,7 +42,9 @@ pub(super) fn connect(pid: u32, address: SocketAddr) -> io::Result<TcpStream> {
         // A thread of its own: it stays in that namespace until its end, and so does the connection.
         let connected = thread::spawn(move || {
             move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).map_err(|error| {
-                io::Error::other(format!("failed to enter its network namespace (that takes CAP_SYS_ADMIN): {error}"))
+                io::Error::other(format!(
+                    "failed to enter its network namespace (that takes CAP_SYS_ADMIN): {error}"
+                ))
             })?;
             TcpStream::connect_timeout(&address, PATIENCE)
         });
@@ -133,10 +135,16 @@ mod tests {
             b"[{}]"
         );
         for (answer, wanted) in [
-            (&b"HTTP/1.0 404 Not Found\r\nContent-Length: 0\r\n\r\n"[..], "status 404"),
+            (
+                &b"HTTP/1.0 404 Not Found\r\nContent-Length: 0\r\n\r\n"[..],
+                "status 404",
+            ),
             (b"HTTP/1.0 200 OK\r\n\r\nendless", "how long"),
             (b"HTTP/1.0 200 OK\r\nContent-Length: 99999999999\r\n\r\n", "how long"),
-            (b"HTTP/1.0 200 OK\r\nContent-Length: 9\r\n\r\nshort", "closed the connection"),
+            (
+                b"HTTP/1.0 200 OK\r\nContent-Length: 9\r\n\r\nshort",
+                "closed the connection",
+            ),
             (b"SSH-2.0-OpenSSH\r\n", "does not speak HTTP"),
         ] {
             let found = asked(answer).unwrap_err();

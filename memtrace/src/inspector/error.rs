@@ -25,7 +25,9 @@ pub enum Error {
         source: io::Error,
     },
     /// It is stopped.
-    #[error("process {0} is stopped (by a signal or a debugger) and cannot answer: let it go on (kill -CONT {0}) and try again")]
+    #[error(
+        "process {0} is stopped (by a signal or a debugger) and cannot answer: let it go on (kill -CONT {0}) and try again"
+    )]
     Stopped(u32),
     /// The signal would end it or have no effect.
     #[error(
@@ -63,7 +65,9 @@ pub enum Error {
         address: SocketAddr,
     },
     /// Somebody has its port.
-    #[error("the inspector of process {pid} would listen on port {port}, which is taken by {owner}: end that, and try again")]
+    #[error(
+        "the inspector of process {pid} would listen on port {port}, which is taken by {owner}: end that, and try again"
+    )]
     Taken {
         /// Process id.
         pid: u32,
@@ -73,7 +77,9 @@ pub enum Error {
         owner: String,
     },
     /// The port that was given is none of its.
-    #[error("process {pid} does not listen on port {port} (of its network namespace): without --inspector-port the inspector is opened")]
+    #[error(
+        "process {pid} does not listen on port {port} (of its network namespace): without --inspector-port the inspector is opened"
+    )]
     NotListening {
         /// Process id.
         pid: u32,
@@ -127,7 +133,9 @@ pub enum Error {
         what: String,
     },
     /// It does not answer.
-    #[error("process {pid} did not answer {method} within {seconds} s: its main thread is in native code or waits for something")]
+    #[error(
+        "process {pid} did not answer {method} within {seconds} s: its main thread is in native code or waits for something"
+    )]
     Silent {
         /// Process id.
         pid: u32,

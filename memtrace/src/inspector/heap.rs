@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::{json, value::RawValue};
 
 use super::{Inspector, error::Error};
+use crate::units;
 
 /// How long a program may take to answer what costs nothing: its main thread may be busy.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
@@ -23,13 +24,8 @@ pub struct HeapUsage {
 }
 
 /// V8 gives sizes as floating point numbers.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "what is negative or no number becomes 0, and no heap is larger than the largest number"
-)]
 fn whole<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    f64::deserialize(deserializer).map(|size| size as u64)
+    f64::deserialize(deserializer).map(units::whole)
 }
 
 /// How the heap is sampled.
@@ -59,12 +55,11 @@ impl Inspector {
     /// # Errors
     /// When it is not told.
     pub fn heap_usage(&mut self) -> Result<HeapUsage, Error> {
-        let answer = self.session()?.call(
-            "Runtime.getHeapUsage",
-            &json!({}),
-            Some(ANSWERS_WITHIN),
-            &mut |_, _| Ok(()),
-        )?;
+        let answer = self
+            .session()?
+            .call("Runtime.getHeapUsage", &json!({}), Some(ANSWERS_WITHIN), &mut |_, _| {
+                Ok(())
+            })?;
         self.understood(&answer)
     }
 
@@ -87,8 +82,10 @@ impl Inspector {
             write(piece.chunk.as_bytes()).map_err(|source| Error::Output { pid, source })
         };
         let params = json!({ "reportProgress": false });
+        self.is_snapshotting = true;
         self.session()?
             .call("HeapProfiler.takeHeapSnapshot", &params, None, &mut on_event)?;
+        self.is_snapshotting = false;
         if bytes == 0 {
             return Err(Error::Protocol {
                 pid,

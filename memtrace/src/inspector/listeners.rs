@@ -36,7 +36,10 @@ pub(super) fn of_process(pid: u32) -> io::Result<Vec<Listener>> {
         return Ok(all);
     }
     let own = sockets(pid)?;
-    Ok(all.into_iter().filter(|listener| own.contains(&listener.inode)).collect())
+    Ok(all
+        .into_iter()
+        .filter(|listener| own.contains(&listener.inode))
+        .collect())
 }
 
 /// Whether a process still has it.
@@ -108,13 +111,19 @@ mod tests {
     #[test]
     fn an_own_listener_is_found_with_its_owner() {
         for address in ["127.0.0.1:0", "[::1]:0"] {
-            let Ok(socket) = TcpListener::bind(address) else { continue };
+            let Ok(socket) = TcpListener::bind(address) else {
+                continue;
+            };
             let wanted = socket.local_addr().unwrap();
             let pid = std::process::id();
             let found = of_process(pid).unwrap();
             let found = *found.iter().find(|listener| listener.address == wanted).unwrap();
             assert!(is_there(pid, found));
-            assert!(owner(found).starts_with(&format!("process {pid} (")), "{}", owner(found));
+            assert!(
+                owner(found).starts_with(&format!("process {pid} (")),
+                "{}",
+                owner(found)
+            );
             drop(socket);
             assert!(!is_there(pid, found));
         }
@@ -129,7 +138,10 @@ mod tests {
              \x20  3: junk:24 0 0A 0 0 0 0 0 0 1\n";
         let found = parse(text);
         assert_eq!(
-            found.iter().map(|listener| (listener.address.to_string(), listener.inode)).collect::<Vec<_>>(),
+            found
+                .iter()
+                .map(|listener| (listener.address.to_string(), listener.inode))
+                .collect::<Vec<_>>(),
             [("127.0.0.1:9229".to_owned(), 4711), ("[::1]:80".to_owned(), 12)]
         );
     }

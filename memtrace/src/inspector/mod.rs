@@ -42,6 +42,9 @@ const OPENS_WITHIN: Duration = Duration::from_secs(10);
 /// How long it may take until it is closed.
 const CLOSES_WITHIN: Duration = Duration::from_secs(5);
 
+/// How long a program may take to finish a snapshot that nobody waits for any more.
+const SENDS_WITHIN: Duration = Duration::from_mins(30);
+
 /// How often it is looked whether it is open or closed.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -62,6 +65,8 @@ pub struct Inspector {
     version: u32,
     /// `None` once the connection has ended.
     session: Option<Session>,
+    /// Whether the program may be busy with a snapshot.
+    is_snapshotting: bool,
     stop: Stop,
 }
 
@@ -132,13 +137,11 @@ impl Inspector {
             inspector.close()?;
             return Err(Error::OpenedExposed { pid, address });
         }
-        match connected {
-            Ok(()) => Ok(inspector),
-            Err(error) => {
-                inspector.close()?;
-                Err(error)
-            }
+        if let Err(error) = connected {
+            inspector.close()?;
+            return Err(error);
         }
+        Ok(inspector)
     }
 
     /// Waits for the inspector after the signal. Also when the user wants to stop: once it has been sent, it is to be closed.
@@ -146,7 +149,10 @@ impl Inspector {
         let begun = Instant::now();
         let mut process = Some(process);
         while begun.elapsed() < OPENS_WITHIN {
-            if process.as_ref().is_some_and(|process| protocol::has_ended(process, Duration::ZERO)) {
+            if process
+                .as_ref()
+                .is_some_and(|process| protocol::has_ended(process, Duration::ZERO))
+            {
                 return Err(Error::Ended(pid));
             }
             let now = listeners::of_process(pid).map_err(|source| Error::Look { pid, source })?;
@@ -180,8 +186,8 @@ impl Inspector {
             why,
         };
         let page = page(pid, listener, "/json/version").map_err(no_inspector)?;
-        let about: About =
-            serde_json::from_slice(&page).map_err(|error| no_inspector(format!("it does not say what it is: {error}")))?;
+        let about: About = serde_json::from_slice(&page)
+            .map_err(|error| no_inspector(format!("it does not say what it is: {error}")))?;
         let version = about
             .browser
             .strip_prefix("node.js/v")
@@ -196,6 +202,7 @@ impl Inspector {
             is_ours,
             version,
             session: None,
+            is_snapshotting: false,
             stop: stop.clone(),
         })
     }
@@ -232,6 +239,11 @@ impl Inspector {
     /// Whether it was opened by us, and will be closed.
     pub const fn is_ours(&self) -> bool {
         self.is_ours
+    }
+
+    /// Whether the program may be busy with a snapshot.
+    pub const fn is_snapshotting(&self) -> bool {
+        self.is_snapshotting
     }
 
     /// Major version of node.
@@ -280,24 +292,37 @@ impl Inspector {
     fn end(&mut self) -> Result<(), Error> {
         let session = self.session.take();
         if !std::mem::take(&mut self.is_ours) {
-            session.map_or((), Session::leave);
+            if let Some(session) = session {
+                session.leave();
+            }
             return Ok(());
         }
-        for (session, expression) in [(session, CLOSE), (None, CLOSE_NOW)] {
-            match session.map_or_else(|| self.connect().map(|()| self.session.take()), |session| Ok(Some(session))) {
-                Ok(Some(session)) => evaluate(session, expression),
-                Ok(None) => {}
-                Err(error) => log::debug!("{error}"),
-            }
+        let patience = if self.is_snapshotting {
+            SENDS_WITHIN
+        } else {
+            CLOSES_WITHIN
+        };
+        let mut answered = match session {
+            Some(session) => evaluate(session, CLOSE, patience),
+            None => Ok(()),
+        };
+        for _ in 0..2 {
             let begun = Instant::now();
-            while begun.elapsed() < CLOSES_WITHIN {
+            while !matches!(answered, Err(Error::Interrupted)) && begun.elapsed() < CLOSES_WITHIN {
                 if !listeners::is_there(self.pid, self.listener) {
                     return Ok(());
                 }
                 thread::sleep(PAUSE);
             }
+            answered = answered.and_then(|()| self.connect()).and_then(|()| {
+                let session = self.session.take();
+                session.map_or(Ok(()), |session| evaluate(session, CLOSE_NOW, CLOSES_WITHIN))
+            });
         }
-        if protocol::has_ended(&self.process, Duration::ZERO) {
+        if let Err(error) = answered {
+            log::debug!("{error}");
+        }
+        if protocol::has_ended(&self.process, Duration::ZERO) || !listeners::is_there(self.pid, self.listener) {
             return Ok(());
         }
         Err(Error::StillOpen {
@@ -315,17 +340,21 @@ impl Drop for Inspector {
     }
 }
 
-/// Has the program do something, and leaves. Whether it is done shows from outside.
-fn evaluate(mut session: Session, expression: &str) {
+/// Has the program do something, and leaves. Whether it is done shows from outside; an error is told where waiting longer is of no use.
+fn evaluate(mut session: Session, expression: &str, patience: Duration) -> Result<(), Error> {
     session.ignore_stop();
+    let mut answered = Ok(String::new());
     if !session.is_ending() {
         let params = json!({ "expression": expression, "silent": true });
-        // It may be sending a whole snapshot before it comes to this: only a further signal ends the waiting.
-        if let Err(error) = session.call("Runtime.evaluate", &params, None, &mut |_, _| Ok(())) {
-            log::debug!("{error}");
-        }
+        // A program that is sending a snapshot comes to this when all of it is sent.
+        answered = session.call("Runtime.evaluate", &params, Some(patience), &mut |_, _| Ok(()));
     }
     session.leave();
+    match answered.map(drop) {
+        // It closes the connection when it is done at once.
+        Err(Error::Disconnected(_) | Error::Ended(_)) => Ok(()),
+        other => other,
+    }
 }
 
 /// A page of what listens.

@@ -11,7 +11,7 @@ use std::{
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
-use tungstenite::{Bytes, Message, Utf8Bytes, WebSocket, client::client_with_config, protocol::WebSocketConfig};
+use tungstenite::{Message, Utf8Bytes, WebSocket, client::client_with_config, protocol::WebSocketConfig};
 
 use super::{error::Error, stop::Stop};
 
@@ -122,7 +122,9 @@ impl Session {
         self.last_id += 1;
         let id = self.last_id;
         let text = json!({ "id": id, "method": method, "params": params }).to_string();
-        self.socket.send(Message::text(text)).map_err(|error| self.failed(error))?;
+        self.socket
+            .send(Message::text(text))
+            .map_err(|error| self.failed(error))?;
         let begun = Instant::now();
         loop {
             if let Some(text) = self.receive()?
@@ -169,8 +171,8 @@ impl Session {
         on_event: OnEvent<'_>,
     ) -> Result<Option<String>, Error> {
         let protocol = |what: String| Error::Protocol { pid: self.pid, what };
-        let incoming: Incoming<'_> =
-            serde_json::from_str(text).map_err(|error| protocol(format!("what is no message of its protocol: {error}")))?;
+        let incoming: Incoming<'_> = serde_json::from_str(text)
+            .map_err(|error| protocol(format!("what is no message of its protocol: {error}")))?;
         if let Some(event) = incoming.method {
             if event == "NodeRuntime.waitingForDisconnect" {
                 self.is_ending = true;

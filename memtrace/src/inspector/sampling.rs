@@ -8,7 +8,10 @@ use serde::{
 };
 use thiserror::Error;
 
-use crate::profile::heap_sample::{HeapSample, SampledFunction};
+use crate::{
+    profile::heap_sample::{HeapSample, SampledFunction},
+    units,
+};
 
 /// Deepest tree that is read: V8 keeps 128 frames of a stack (`V8HeapProfilerAgentImpl::startSampling`).
 const MOST_DEPTH: usize = 256;
@@ -64,7 +67,12 @@ pub fn parse(profile: &str) -> Result<HeapSample, ParseError> {
     Root(&mut table).deserialize(&mut deserializer)?;
     deserializer.end()?;
     let Table { numbers, sums, bytes } = table;
-    let one_based = |number: i64| number.checked_add(1).and_then(|number| number.try_into().ok()).unwrap_or(0);
+    let one_based = |number: i64| {
+        number
+            .checked_add(1)
+            .and_then(|number| number.try_into().ok())
+            .unwrap_or(0)
+    };
     let mut functions: Vec<_> = numbers
         .into_iter()
         .filter_map(|(frame, number)| {
@@ -82,7 +90,14 @@ pub fn parse(profile: &str) -> Result<HeapSample, ParseError> {
         .collect();
     functions.sort_by(|a, b| {
         let key = |function: &SampledFunction| (std::cmp::Reverse(function.own), std::cmp::Reverse(function.total));
-        let place = |function: &SampledFunction| (function.url.clone(), function.line, function.column, function.name.clone());
+        let place = |function: &SampledFunction| {
+            (
+                function.url.clone(),
+                function.line,
+                function.column,
+                function.name.clone(),
+            )
+        };
         key(a).cmp(&key(b)).then_with(|| place(a).cmp(&place(b)))
     });
     Ok(HeapSample {
@@ -155,7 +170,9 @@ impl<'de> Visitor<'de> for Node<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         if self.path.len() >= MOST_DEPTH {
-            return Err(de::Error::custom(format_args!("its calls are nested deeper than {MOST_DEPTH}")));
+            return Err(de::Error::custom(format_args!(
+                "its calls are nested deeper than {MOST_DEPTH}"
+            )));
         }
         let mut number = None;
         let mut own = 0_u64;
@@ -165,7 +182,7 @@ impl<'de> Visitor<'de> for Node<'_> {
                     let known = self.table.number(map.next_value()?);
                     number = Some(known);
                 }
-                "selfSize" => own = size(map.next_value()?),
+                "selfSize" => own = units::whole(map.next_value()?),
                 "children" => {
                     // V8 writes the function first; its callees need it.
                     let number = number.ok_or_else(|| de::Error::custom("a call names its callees before itself"))?;
@@ -198,16 +215,6 @@ impl<'de> Visitor<'de> for Node<'_> {
         }
         Ok(())
     }
-}
-
-/// V8 gives sizes as floating point numbers.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "what is negative or no number becomes 0, and no heap is larger than the largest number"
-)]
-const fn size(bytes: f64) -> u64 {
-    bytes as u64
 }
 
 /// What a function called.
@@ -259,14 +266,30 @@ mod tests {
     fn functions_have_their_own_bytes_and_those_of_what_they_called() {
         let leaf = node("leak", 9, 40, "");
         let again = node("walk", 3, 2, &leaf);
-        let head = node("(root)", -1, 0, &format!("{},{}", node("walk", 3, 1, &again), node("leak", 9, 4, "")));
+        let head = node(
+            "(root)",
+            -1,
+            0,
+            &format!("{},{}", node("walk", 3, 1, &again), node("leak", 9, 4, "")),
+        );
         let found = parse(&format!(r#"{{"samples":[{{"size":1}}],"head":{head}}}"#)).unwrap();
         let rows: Vec<_> = found
             .functions
             .iter()
-            .map(|function| (function.name.as_str(), function.line, function.column, function.own, function.total))
+            .map(|function| {
+                (
+                    function.name.as_str(),
+                    function.line,
+                    function.column,
+                    function.own,
+                    function.total,
+                )
+            })
             .collect();
-        assert_eq!(rows, [("leak", 10, 5, 44, 44), ("walk", 4, 5, 3, 43), ("(root)", 0, 5, 0, 47)]);
+        assert_eq!(
+            rows,
+            [("leak", 10, 5, 44, 44), ("walk", 4, 5, 3, 43), ("(root)", 0, 5, 0, 47)]
+        );
         assert_eq!(found.bytes, 47);
     }
 
@@ -280,11 +303,23 @@ mod tests {
 
     #[test]
     fn what_is_no_profile_is_refused() {
-        for text in ["", "{}", "[]", r#"{"head":1}"#, r#"{"head":{"selfSize":1}}"#, r#"{"head":{"children":[]}}"#] {
+        for text in [
+            "",
+            "{}",
+            "[]",
+            r#"{"head":1}"#,
+            r#"{"head":{"selfSize":1}}"#,
+            r#"{"head":{"children":[]}}"#,
+        ] {
             assert!(parse(text).is_err(), "{text}");
         }
         // What is left out is nested without end too.
-        let junk = format!(r#"{{"samples":{}{},"head":{}}}"#, "[".repeat(100_000), "]".repeat(100_000), node("f", 1, 1, ""));
+        let junk = format!(
+            r#"{{"samples":{}{},"head":{}}}"#,
+            "[".repeat(100_000),
+            "]".repeat(100_000),
+            node("f", 1, 1, "")
+        );
         assert_eq!(parse(&junk).unwrap().bytes, 1);
     }
 }
