@@ -100,7 +100,7 @@ pub(super) struct Histogram {
 pub(super) struct Diff {
     #[command(flatten)]
     live: LiveArgs,
-    /// Time between the two; the inspector is open that long
+    /// Time between the two, which Ctrl-C ends earlier; the inspector is open that long
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     interval: Duration,
     #[command(flatten)]
