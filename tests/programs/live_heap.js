@@ -24,7 +24,8 @@ function churn(count) {
 }
 
 const verbs = {
-  answer: () => {},
+  // What nothing refers to would be collected.
+  answer: () => kept.length,
   allocate: (count) => { for (let i = 0; i < count; i++) fresh.push(new Fresh(i)); },
   forget: () => { fresh.length = 0; },
   leak,
@@ -33,6 +34,7 @@ const verbs = {
   end: () => process.exit(7),
 };
 
+if (process.argv[2] === 'listen') require('net').createServer((socket) => socket.end('no inspector\n')).listen(9229, '127.0.0.1');
 if (process.argv[2] === 'handler') process.on('SIGUSR1', () => console.log('handled'));
 
 require('readline').createInterface({ input: process.stdin }).on('line', (line) => {

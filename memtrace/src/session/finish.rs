@@ -280,7 +280,7 @@ mod tests {
         let path = here.path().join("report");
         let failing = |file: &mut dyn Write| {
             file.write_all(b"half")?;
-            Err(io::Error::from(io::ErrorKind::StorageFull))
+            Err::<(), _>(io::Error::from(io::ErrorKind::StorageFull))
         };
         assert!(replace(&path, failing).is_err());
         assert_eq!(fs::read_dir(here.path()).unwrap().count(), 0);

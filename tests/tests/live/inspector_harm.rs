@@ -7,7 +7,7 @@ use std::{
     process::{Command, ExitStatus},
 };
 
-use memtrace_tests::{Finished, Memtrace, Program, nodes, require, require_root};
+use memtrace_tests::{Finished, Memtrace, Program, nodes, require, require_root, require_tool};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
@@ -106,10 +106,41 @@ fn nothing_is_done_to_a_program_when_it_cannot_succeed() {
         finished(&exposed, "histogram", &["--yes"]).assert_refused(&["0.0.0.0:9229", "others can reach"]);
         assert_untouched(&mut exposed);
     }
-    // One that listens itself where the inspector would.
+    // It listens itself where its inspector would.
+    let mut listens = nodes::start(24, &[], SCRIPT, &["listen"]);
+    finished(&listens, "histogram", &["--yes"]).assert_refused(&["127.0.0.1:9229", "is no inspector"]);
+    nodes::ask(&mut listens, "answer");
+    assert!(!listens.errors().contains("ebugger"), "{}", listens.errors());
+    // The system chooses a port.
     let mut chosen = nodes::start(24, &["--inspect-port=0"], SCRIPT, &[]);
     assert!(finished(&chosen, "histogram", &["--yes"]).status.success());
     assert_unharmed(&mut chosen);
+}
+
+#[test]
+fn who_is_there_is_asked() {
+    require_root!();
+    require!(nodes::all_there());
+    require_tool!("script");
+    let mut program = start(22);
+    let line = format!(
+        "{} heap histogram --pid {}",
+        Memtrace::binary().display(),
+        program.pid()
+    );
+    for (answer, wanted, status) in [("y", " class", 0), ("n", "not wanted", 2), ("", "not wanted", 2)] {
+        // On a terminal of its own, which hands on its status.
+        let mut terminal = Program::spawn(Command::new("script").args(["-qec", &line, "/dev/null"]));
+        terminal.expect_anywhere("more memory");
+        terminal.expect_anywhere("take it? [y/N]");
+        terminal.send(answer);
+        let (found, output) = terminal.wait();
+        assert!(
+            found.code() == Some(status) && output.contains(wanted),
+            "{found}: {output}"
+        );
+        assert_unharmed(&mut program);
+    }
 }
 
 /// What is in a directory.
@@ -128,7 +159,7 @@ fn a_program_that_ends_is_not_kept() {
         let mut program = start(version);
         let mut memtrace = Program::spawn(&mut command(&program, "sample", &["--duration", "1h"]));
         memtrace.expect_error("memtrace: sampling process");
-        nodes_leak(&mut program);
+        nodes::ask(&mut program, "leak 500");
         program.send("end");
         let (status, output) = memtrace.wait();
         assert!(status.success(), "{}", memtrace.errors());
@@ -140,10 +171,6 @@ fn a_program_that_ends_is_not_kept() {
         );
         assert_eq!(program.wait().0.code(), Some(7), "it ends as it would have");
     }
-}
-
-fn nodes_leak(program: &mut Program) {
-    nodes::ask(program, "leak 500");
 }
 
 /// A snapshot of a heap that takes a while, from the moment on at which it is taken.

@@ -89,13 +89,11 @@ impl Live {
                 agree(inspector, consent, 2)?;
                 take_aside(inspector, &mut before)?;
                 say(&format!(
-                    "memtrace: the second snapshot is taken in {}",
+                    "memtrace: the second snapshot is taken in {} (Ctrl-C: at once)",
                     units::duration(interval)
                 ));
                 inspector.wait(interval)?;
-                if inspector.is_stopped() {
-                    return Err(inspector::Error::Interrupted.into());
-                }
+                inspector.ignore_stop();
                 take_aside(inspector, &mut after)
             })?;
             let value = heap_snapshot::comparison(from_start(before)?, from_start(after)?)
@@ -215,6 +213,9 @@ impl<T> Found<T> {
 /// What is said of a snapshot that was just taken.
 const UNREADABLE: &str = "failed to read the snapshot that was taken";
 
+/// How often the user may ask to stop before everything is left as it is: once to end what is done, once to leave the inspector open.
+const MOST_ASKED: u32 = 2;
+
 /// Does something in a thread of its own, and hands on what the user wants meanwhile.
 fn stoppable<T: Send + 'static>(work: impl FnOnce(Stop) -> anyhow::Result<T> + Send + 'static) -> anyhow::Result<T> {
     let runtime = crate::session::runtime()?;
@@ -225,15 +226,18 @@ fn stoppable<T: Send + 'static>(work: impl FnOnce(Stop) -> anyhow::Result<T> + S
         let mut working = tokio::task::spawn_blocking(move || work(handed));
         loop {
             tokio::select! {
-                done = &mut working => return done,
+                done = &mut working => return done.context("the thread that speaks with the inspector has ended")?,
                 signal = signals.next() => if signals::ends(signal) {
                     stop.ask();
+                    if stop.asked() > MOST_ASKED {
+                        bail!("given up: an inspector that was opened for this may still be open");
+                    }
                 },
             }
         }
     });
     runtime.shutdown_background();
-    done.context("the thread that speaks with the inspector has ended")?
+    done
 }
 
 /// Says what snapshots cost, and asks.
