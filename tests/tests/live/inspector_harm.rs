@@ -175,7 +175,7 @@ fn a_program_that_ends_is_not_kept() {
 
 /// A snapshot of a heap that takes a while, from the moment on at which it is taken.
 fn snapshotting(program: &mut Program, file: &Path) -> Program {
-    nodes::ask(program, "grow 400000");
+    nodes::ask(program, "grow 100000");
     let mut command = command(program, "snapshot", &["--yes", "-o"]);
     let memtrace = Program::spawn(command.arg(file));
     memtrace.expect_error("memtrace: process");

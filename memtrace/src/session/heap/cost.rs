@@ -103,14 +103,14 @@ mod tests {
         let said = Cost::new(100_000_000, Some(1 << 40)).words(7, 1);
         assert_eq!(
             said,
-            "process 7 has 95.4 MiB in its heap: all of it stops for up to 40s, and takes up to 1.5 GiB more memory"
+            "process 7 has 95.4 MiB in its heap: all of it stops for up to 40 s, and takes up to 1.5 GiB more memory"
         );
         let said = Cost::new(100_000_000, Some(1 << 20)).words(7, 2);
         assert!(
-            said.contains("40s for each snapshot") && said.contains("it can have 1.0 MiB before"),
+            said.contains("40 s for each snapshot") && said.contains("it can have 1.0 MiB before"),
             "{said}"
         );
-        assert!(Cost::new(0, None).words(7, 1).contains("up to 1s"));
+        assert!(Cost::new(0, None).words(7, 1).contains("up to 1 s"));
     }
 
     #[test]
