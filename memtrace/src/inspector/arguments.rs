@@ -69,9 +69,8 @@ impl Planned {
         let (host, port) = match value.rsplit_once(':') {
             // An IPv6 address has brackets, unless it stands alone.
             Some((host, port)) if !host.contains(':') || host.ends_with(']') => (host, port),
-            Some(_) => (value, ""),
             None if value.parse::<u16>().is_ok() => ("", value),
-            None => (value, ""),
+            _ => (value, ""),
         };
         if !host.is_empty() {
             host.trim_matches(['[', ']']).clone_into(&mut self.host);

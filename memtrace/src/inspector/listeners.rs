@@ -70,7 +70,7 @@ fn socket(descriptor: &Path) -> Option<u64> {
     link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
 }
 
-/// Lines of `/proc/net/tcp` and `/proc/net/tcp6` (proc_net_tcp of the kernel's documentation).
+/// Lines of `/proc/net/tcp` and `/proc/net/tcp6` (`proc_net_tcp` of the kernel's documentation).
 fn parse(text: &str) -> Vec<Listener> {
     let listener = |line: &str| {
         let mut fields = line.split_whitespace();

@@ -1,4 +1,4 @@
-//! The inspector of a running node program: opened by a signal, spoken to in the Chrome DevTools Protocol, and closed again.
+//! The inspector of a running node program: opened by a signal, spoken to in the Chrome `DevTools` Protocol, and closed again.
 //!
 //! While it is open, whoever reaches its port can do with the program what they want. So it is opened only after everything that can
 //! be known before speaks for it, on an address of the machine itself only, and closed by whoever opened it, whatever happens between

@@ -1,4 +1,4 @@
-//! The Chrome DevTools Protocol: calls that are answered, and events in between.
+//! The Chrome `DevTools` Protocol: calls that are answered, and events in between.
 
 use std::{
     borrow::Cow,

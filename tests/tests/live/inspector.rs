@@ -51,7 +51,7 @@ impl Target {
 }
 
 fn json(text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or_else(|error| panic!("no JSON: {error}\n{text}"))
+    serde_json::from_str(text).expect("JSON")
 }
 
 fn done(finished: &Finished) -> Value {

@@ -43,19 +43,21 @@ impl Cost {
     /// In words: for how many snapshots.
     pub(super) fn words(&self, pid: u32, snapshots: u32) -> String {
         let each = if snapshots > 1 { " for each snapshot" } else { "" };
-        let mut said = format!(
-            "process {pid} has {} in its heap: all of it stops for up to {}{each}, and takes up to {} more memory",
+        let warning = self
+            .available
+            .filter(|&available| available < self.memory)
+            .map_or(String::new(), |available| {
+                format!(
+                    "; it can have {} before the kernel ends a program for want of memory",
+                    units::bytes(available)
+                )
+            });
+        format!(
+            "process {pid} has {} in its heap: all of it stops for up to {}{each}, and takes up to {} more memory{warning}",
             units::bytes(self.heap),
             units::duration(self.time),
             units::bytes(self.memory),
-        );
-        if let Some(available) = self.available.filter(|&available| available < self.memory) {
-            said += &format!(
-                "; it can have {} before the kernel ends a program for want of memory",
-                units::bytes(available)
-            );
-        }
-        said
+        )
     }
 }
 
