@@ -6,6 +6,7 @@ pub mod decode;
 pub mod doctor;
 pub mod exit;
 pub mod heap_snapshot;
+pub mod inspector;
 pub mod ledger;
 pub mod message;
 pub mod options;

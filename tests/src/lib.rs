@@ -23,6 +23,7 @@ pub mod kernel;
 mod lost_thread;
 pub mod made;
 mod memtrace;
+pub mod nodes;
 mod processes;
 mod program;
 pub mod programs;

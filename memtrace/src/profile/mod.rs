@@ -18,6 +18,7 @@ pub(crate) mod fixture;
 mod frame_kind;
 pub mod growth;
 pub mod heap;
+pub mod heap_sample;
 pub mod histogram;
 mod history;
 pub mod leak;

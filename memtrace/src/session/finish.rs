@@ -250,17 +250,18 @@ fn write_file(path: &Path, profile: &Profile, rendered: Rendered, form: render::
 ///
 /// # Errors
 /// Those of writing.
-pub fn replace(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+pub fn replace<T, E: From<io::Error>>(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<T, E>) -> Result<T, E> {
     let mut part = path.as_os_str().to_owned();
     part.push(".part");
     let part = Path::new(&part);
     // Of a memtrace that was killed; or a link, which must not be followed either.
     let _none = fs::remove_file(part);
-    let written = File::create_new(part).and_then(|file| {
+    let written = File::create_new(part).map_err(E::from).and_then(|file| {
         let mut file = BufWriter::new(file);
-        write(&mut file)?;
+        let value = write(&mut file)?;
         file.flush()?;
-        fs::rename(part, path)
+        fs::rename(part, path)?;
+        Ok(value)
     });
     if written.is_err() {
         // It may not even have been made.
@@ -279,7 +280,7 @@ mod tests {
         let path = here.path().join("report");
         let failing = |file: &mut dyn Write| {
             file.write_all(b"half")?;
-            Err(io::Error::from(io::ErrorKind::StorageFull))
+            Err::<(), _>(io::Error::from(io::ErrorKind::StorageFull))
         };
         assert!(replace(&path, failing).is_err());
         assert_eq!(fs::read_dir(here.path()).unwrap().count(), 0);

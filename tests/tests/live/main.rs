@@ -16,6 +16,8 @@ mod edge;
 mod errors;
 mod export;
 mod hooks;
+mod inspector;
+mod inspector_harm;
 mod launch;
 mod lifecycle;
 mod links;

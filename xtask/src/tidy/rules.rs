@@ -67,6 +67,12 @@ const RULES: &[Rule] = &[
     },
     Rule {
         within: &["memtrace/src/"],
+        except: &["memtrace/src/inspector/"],
+        forbidden: &["tungstenite", "httparse"],
+        because: "only inspector/ names tungstenite and httparse",
+    },
+    Rule {
+        within: &["memtrace/src/"],
         except: &["memtrace/src/tui/"],
         forbidden: &["ratatui_core", "ratatui_crossterm"],
         because: "only tui/ names ratatui",
@@ -144,6 +150,7 @@ const RULES: &[Rule] = &[
             "memtrace/src/unwind/",
             "memtrace/src/decode/",
             "memtrace/src/heap_snapshot/",
+            "memtrace/src/inspector/",
             "memtrace/src/ledger/",
             "memtrace/src/resident/",
             "memtrace/src/symbolize/",
@@ -166,6 +173,7 @@ const RULES: &[Rule] = &[
             "crate::probe",
             "crate::decode",
             "crate::heap_snapshot",
+            "crate::inspector",
             "crate::symbolize",
             "crate::store",
             "crate::pymalloc",

@@ -10,6 +10,8 @@
 //! path               of `heap path`: object, steps[]{reference{kind, name, shown}, object}, dominators[]
 //! comparison         of `heap compare`: before, after{objects, bytes},
 //!                    classes[]{name, place, added_count, added_bytes, removed_count, removed_bytes}
+//! sample             of `heap sample`: pid, duration_ns, interval, allocated, bytes, functions[]{name, url, line, column, own, total}:
+//!                    line and column from 1, 0 where they are not known
 //! place              null, or {script_id, line, column}: line and column from 0
 //! object             {id, kind, class, name, shallow, retained, distance, detached}
 //! distance           steps from what is global; from 100000000 on only the engine refers to it; null: weak references only
@@ -21,7 +23,10 @@ use serde::Serialize;
 use serde_json::Serializer;
 
 use super::super::json_lines::Lines;
-use crate::profile::heap::{HeapComparison, HeapPath, HeapSummary};
+use crate::profile::{
+    heap::{HeapComparison, HeapPath, HeapSummary},
+    heap_sample::HeapSample,
+};
 
 /// Version of the schema.
 pub const FORMAT_VERSION: u32 = 1;
@@ -36,6 +41,8 @@ pub enum Content<'a> {
     Path(&'a HeapPath),
     /// Two of them.
     Comparison(&'a HeapComparison),
+    /// What was sampled.
+    Sample(&'a HeapSample),
 }
 
 #[derive(Serialize)]

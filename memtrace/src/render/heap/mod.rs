@@ -1,6 +1,7 @@
 //! Heap snapshots as text.
 
 pub mod json;
+pub mod sample;
 #[cfg(test)]
 mod tests;
 

@@ -1,10 +1,18 @@
-//! Heap snapshots from files.
+//! Heaps of V8: snapshots from files, and what the inspector of a running program tells.
 
+mod consent;
+mod cost;
 mod input;
+mod live;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+
+pub use self::{
+    consent::Consent,
+    live::{Found, Live},
+};
 
 use self::input::open;
 use crate::{

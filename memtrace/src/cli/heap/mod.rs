@@ -1,5 +1,7 @@
 //! `memtrace heap`
 
+mod live;
+
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -7,13 +9,15 @@ use clap::{Args, Subcommand, ValueEnum};
 use super::output::to_file_or_stdout;
 use crate::{
     exit::Exit,
+    profile::heap::{HeapComparison, HeapSummary},
     render::heap::{self, Form, Sort, json},
     session, terminal,
 };
 
-/// Read heap snapshots of V8 (node, Chrome): what is in them, why an object is there, what is different
+/// Heaps of JavaScript programs: read snapshots of V8 (node, Chrome), or ask a running node program
 ///
-/// A file is what node writes with --heapsnapshot-signal or `v8.writeHeapSnapshot`, and what Chrome saves. It may be packed (gzip, zstd), and - is
+/// `show`, `path` and `compare` read files, and touch no program; `snapshot`, `sample`, `histogram` and `diff` ask a program that runs, by its
+/// inspector (docs/inspector.md). A file is what node writes with --heapsnapshot-signal or `v8.writeHeapSnapshot`, and what Chrome saves. It may be packed (gzip, zstd), and - is
 /// standard input. The numbers are those of Chrome's `DevTools` (docs/heap-snapshots.md).
 #[derive(Debug, Args)]
 pub(super) struct HeapVerb {
@@ -26,6 +30,10 @@ enum Verb {
     Show(Show),
     Path(PathTo),
     Compare(Compare),
+    Snapshot(live::Snapshot),
+    Sample(live::Sample),
+    Histogram(live::Histogram),
+    Diff(live::Diff),
 }
 
 /// What a snapshot holds: classes with their objects, shallow and retained sizes, and the objects that retain most
@@ -88,12 +96,26 @@ enum SortArg {
     Count,
 }
 
+impl From<SortArg> for Sort {
+    fn from(sort: SortArg) -> Self {
+        match sort {
+            SortArg::Retained => Self::Retained,
+            SortArg::Shallow => Self::Shallow,
+            SortArg::Count => Self::Count,
+        }
+    }
+}
+
 impl HeapVerb {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
         match self.verb {
             Verb::Show(args) => args.run(),
             Verb::Path(args) => args.run(),
             Verb::Compare(args) => args.run(),
+            Verb::Snapshot(args) => args.run(),
+            Verb::Sample(args) => args.run(),
+            Verb::Histogram(args) => args.run(),
+            Verb::Diff(args) => args.run(),
         }
     }
 }
@@ -111,18 +133,7 @@ impl FormArgs {
 impl Show {
     fn run(self) -> anyhow::Result<Exit> {
         let summary = session::heap::summary(&self.file, self.form.top)?;
-        let sort = match self.sort {
-            SortArg::Retained => Sort::Retained,
-            SortArg::Shallow => Sort::Shallow,
-            SortArg::Count => Sort::Count,
-        };
-        to_file_or_stdout(None, |out| {
-            if self.form.json {
-                json::write(json::Content::Heap(&summary), out)
-            } else {
-                heap::summary(&summary, self.form.form(sort), out)
-            }
-        })
+        shown(&summary, &self.form, self.sort.into())
     }
 }
 
@@ -141,13 +152,28 @@ impl PathTo {
 
 impl Compare {
     fn run(self) -> anyhow::Result<Exit> {
-        let comparison = session::heap::comparison(&self.before, &self.after)?;
-        to_file_or_stdout(None, |out| {
-            if self.form.json {
-                json::write(json::Content::Comparison(&comparison), out)
-            } else {
-                heap::comparison(&comparison, self.form.form(Sort::Retained), out)
-            }
-        })
+        compared(&session::heap::comparison(&self.before, &self.after)?, &self.form)
     }
+}
+
+/// Writes what is in a heap.
+fn shown(summary: &HeapSummary, form: &FormArgs, sort: Sort) -> anyhow::Result<Exit> {
+    to_file_or_stdout(None, |out| {
+        if form.json {
+            json::write(json::Content::Heap(summary), out)
+        } else {
+            heap::summary(summary, form.form(sort), out)
+        }
+    })
+}
+
+/// Writes what is different.
+fn compared(comparison: &HeapComparison, form: &FormArgs) -> anyhow::Result<Exit> {
+    to_file_or_stdout(None, |out| {
+        if form.json {
+            json::write(json::Content::Comparison(comparison), out)
+        } else {
+            heap::comparison(comparison, form.form(Sort::Retained), out)
+        }
+    })
 }
