@@ -2,6 +2,7 @@
 
 mod budget;
 mod collector;
+mod default_mode;
 mod description;
 mod dump;
 mod exact;

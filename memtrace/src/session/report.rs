@@ -124,7 +124,7 @@ impl Raw {
             now_ns,
             end,
             by_tables: options.unwinding == Unwinding::Auto,
-            sampling: tracer.sampling(options),
+            sampling: tracer.sampling(),
             budget: tracer.budget.as_ref().map(Budget::facts),
         }
     }

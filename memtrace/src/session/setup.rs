@@ -10,6 +10,7 @@ use memtrace_common::config::PidNamespace;
 
 use super::{
     collector::Collector,
+    default_mode::sparing,
     description::{Description, container_of},
     exact, loading, preflight,
     residency::Residency,
@@ -78,6 +79,8 @@ pub(super) fn attach(selection: &Selection, options: &Options) -> anyhow::Result
         pid_namespace: pid_namespace(&first)?,
         python: python.followed,
         heaps: python.heaps,
+        // Of all programs of a machine those of one runtime do not decide.
+        sparing: if all { None } else { sparing(&spaces, options) },
     };
     let many = first.len() > MOST_BY_THEMSELVES;
     let options = &Options {
@@ -155,6 +158,7 @@ pub(super) fn attach_to_suspended(suspended: &mut Suspended, options: &Options) 
         pid_namespace: info.pid_namespace,
         python: Vec::new(),
         heaps: Vec::new(),
+        sparing: None,
     };
     let mut tracer = Tracer::load(&wanted, std::slice::from_ref(&space), options)?;
     let incarnation = tracer.trace(pid)?;

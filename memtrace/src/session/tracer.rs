@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use super::{
     budget::Budget,
     collector::{Collector, Notice},
+    default_mode::Sparing,
     hooks::{Hooker, Hooks, Mapped, Policy, State, Switched, Told},
     processes::Processes,
     python::PythonStacks,
@@ -42,6 +43,8 @@ pub(super) struct Wanted<'a> {
     pub(super) python: Vec<plan::pymalloc::Followed>,
     /// Where processes have the heaps of those, where a probe must know that.
     pub(super) heaps: Vec<(u32, Heap)>,
+    /// What is taken by default, where that is not every call.
+    pub(super) sparing: Option<Sparing>,
 }
 
 /// See the module's description.
@@ -62,6 +65,8 @@ pub(super) struct Tracer {
     /// Heaps of interpreters, by process, that the BPF side must know as soon as the process is traced.
     heaps: Vec<(u32, Heap)>,
     told_heaps: probe::Heaps,
+    /// The sampling interval in bytes, if allocations are sampled without a budget.
+    pub(super) interval: Option<u64>,
     /// What the reader of a report must know.
     notes: Vec<String>,
     started: Instant,
@@ -108,10 +113,20 @@ impl Tracer {
             command: filled(command.unwrap_or_default()),
             follow,
             every_event: options.every_event,
-            may_sample: options.sample.is_some() || options.budget.is_some(),
-            may_pause: options.budget.is_some(),
+            may_sample: options.sample.is_some() || options.budget.is_some() || wanted.sparing.is_some(),
+            may_pause: options.budget.is_some() || wanted.sparing.is_some(),
         })?;
         let mut notes = Vec::new();
+        let completed = wanted
+            .sparing
+            .map(|sparing| sparing.complete(options, probes.shares_links()));
+        let options = match &completed {
+            Some((options, note)) => {
+                notes.push(note.clone());
+                options
+            }
+            None => options,
+        };
         if follow && wanted.pid_namespace.inode != 0 {
             notes.push(
                 "children are not followed: memtrace runs in a PID namespace of its own (a container), where the kernel does not \
@@ -163,6 +178,7 @@ impl Tracer {
             heaps: wanted.heaps.clone(),
             told_heaps,
             notes,
+            interval: options.sample,
             started,
             started_ns,
             budget: None,
