@@ -17,6 +17,7 @@ mod mapped;
 mod naming;
 mod observe;
 mod own_child;
+mod pools;
 mod preflight;
 mod presence;
 mod processes;

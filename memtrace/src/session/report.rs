@@ -79,6 +79,7 @@ impl Raw {
     ) -> Self {
         let now_ns = now_ns();
         let counters = tracer.counters();
+        collector.look_at_pools();
         collector.sample(now_ns, lost(&counters));
         let mut snapshot = collector
             .ledger

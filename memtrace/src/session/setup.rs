@@ -12,7 +12,7 @@ use super::{
     collector::Collector,
     default_mode::sparing,
     description::{Description, container_of},
-    exact, loading, preflight,
+    exact, loading, pools, preflight,
     residency::Residency,
     tracer::{Tracer, Wanted},
 };
@@ -74,11 +74,18 @@ pub(super) fn attach(selection: &Selection, options: &Options) -> anyhow::Result
     } else {
         exact::Exact::default()
     };
+    let pools = if options.python_exact {
+        // Each object is.
+        pools::Seen::default()
+    } else {
+        pools::seen(first.iter().map(|first| first.info.pid))
+    };
     let wanted = Wanted {
         selection,
         pid_namespace: pid_namespace(&first)?,
         python: python.followed,
         heaps: python.heaps,
+        pools: pools.pools,
         // Of all programs of a machine those of one runtime do not decide.
         sparing: if all { None } else { sparing(&spaces, options) },
     };
@@ -94,7 +101,7 @@ pub(super) fn attach(selection: &Selection, options: &Options) -> anyhow::Result
              for each call too"
         ));
     }
-    for note in left_out.into_iter().chain(python.notes) {
+    for note in left_out.into_iter().chain(python.notes).chain(pools.notes) {
         tracer.note(note);
     }
     let confined = first.iter().map(|first| &first.info).find(|info| info.seccomp != 0);
@@ -158,6 +165,7 @@ pub(super) fn attach_to_suspended(suspended: &mut Suspended, options: &Options) 
         pid_namespace: info.pid_namespace,
         python: Vec::new(),
         heaps: Vec::new(),
+        pools: Vec::new(),
         sparing: None,
     };
     let mut tracer = Tracer::load(&wanted, std::slice::from_ref(&space), options)?;

@@ -43,6 +43,8 @@ pub(super) struct Wanted<'a> {
     pub(super) python: Vec<plan::pymalloc::Followed>,
     /// Where processes have the heaps of those, where a probe must know that.
     pub(super) heaps: Vec<(u32, Heap)>,
+    /// Interpreters whose pools are told of.
+    pub(super) pools: Vec<plan::pymalloc::Pools>,
     /// What is taken by default, where that is not every call.
     pub(super) sparing: Option<Sparing>,
 }
@@ -161,6 +163,7 @@ impl Tracer {
             plan::Request {
                 pairs,
                 python: wanted.python.clone(),
+                pools: wanted.pools.clone(),
                 two_traps: options.two_traps,
             },
             Told(options.once_mutant),

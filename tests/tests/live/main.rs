@@ -31,6 +31,7 @@ mod python;
 mod python_default;
 mod python_dump;
 mod python_leaks;
+mod python_pools;
 mod python_sites;
 mod python_views;
 mod real;
