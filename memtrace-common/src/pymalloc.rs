@@ -254,6 +254,19 @@ mod tests {
     }
 
     #[test]
+    fn the_size_of_pools_is_told_and_their_headers_are_known() {
+        for bytes in [4096, 16384] {
+            let cookie = Cookie::of_pools(7, bytes).unwrap();
+            let read = Cookie::unpack(cookie.pack()).unwrap();
+            assert_eq!((read.op, read.hook, read.pool_bytes()), (Op::Pool, 7, bytes));
+        }
+        for bytes in [0, 100, 2048, 12288, 1 << 26] {
+            assert_eq!(Cookie::of_pools(7, bytes), None, "{bytes}");
+        }
+        assert!(is_pool(31 << 32 | 5) && !is_pool(32 << 32) && !is_pool(u64::MAX));
+    }
+
+    #[test]
     fn what_wastes_a_quarter_is_moved() {
         assert!(stays(64, 64) && stays(64, 49) && !stays(64, 48) && !stays(64, 65) && !stays(16, 0));
     }

@@ -53,7 +53,7 @@ def main():
     # What the functions take the first time is theirs.
     arenas()
     churn()
-    print("ready", flush=True)
+    print("ready", os.getpid(), flush=True)
     sys.stdin.readline()
     before = arenas()
     grow(kept)

@@ -35,7 +35,7 @@
 //!                                             less certain); besides: swap, absent (live, not resident), processes it is of,
 //!                                             others (processes only whose total was read), others_rss
 //! sites[]            op                       the call: "malloc", "mmap" ...
-//!                    class                    "heap", "mapped", "file", "reserved" or "pages"
+//!                    class                    "heap", "mapped", "file", "reserved", "pages" or "pools"
 //!                    group                    name of the group, or null
 //!                    verdict                  null, "leaked", "growing" or "still_live"
 //!                    score                    from 0 to 100: how strongly the evidence speaks for a leak; null without a verdict

@@ -5,9 +5,17 @@ use std::{path::Path, process::Command};
 use memtrace_tests::{Memtrace, Program, Report, programs, pythons, require_root};
 use serde_json::Value;
 
+/// Pools that may come and go while the program asks how many there are.
+const ASKING: u64 = 2;
+
 fn start(interpreter: &Path) -> Program {
     let script = programs::workspace().join("tests/programs/python_pools.py");
     Program::ready(Command::new(interpreter).arg(script))
+}
+
+/// Whether an interpreter takes pools in a function that does more than that: 3.8.
+fn has_no_place(interpreter: &Path) -> bool {
+    interpreter.to_string_lossy().contains("/3.8.")
 }
 
 /// A report of the program, and by how many pools its functions `grow` and `churn` made its heap grow, as the interpreter says.
@@ -49,7 +57,7 @@ fn python_pools_are_as_many_as_the_interpreter_says() {
         let (report, [grown, churned]) = observed(&interpreter, &[]);
         let what = interpreter.display();
         let notes = report.profile["health"]["notes"].to_string();
-        if interpreter.ends_with("python3.8") {
+        if has_no_place(&interpreter) {
             assert_eq!(under(&report, "main"), [0; 3], "{what}");
             assert!(notes.contains("as in 3.8"), "{what}: {notes}");
             continue;
@@ -57,13 +65,15 @@ fn python_pools_are_as_many_as_the_interpreter_says() {
         let [live, taken, bytes] = under(&report, "grow");
         println!("{what}: grow {grown} pools, seen {live} of {taken}");
         assert!(grown > 100, "{what}: {grown}");
-        assert_eq!((live, taken), (grown, grown), "{what}: {notes}");
+        // Of the whole interpreter, while the program asks for it too.
+        assert!(live.abs_diff(grown) <= ASKING, "{what}: {live} of {grown}: {notes}");
+        assert!((live..live + live / 10).contains(&taken), "{what}: {taken} taken");
         let pool = bytes / live;
         assert!([4096, 16384].contains(&pool) && pool * live == bytes, "{what}: {bytes}");
         // What it takes it gives back, but for what happens to be in a pool of others.
         let [live, taken, _] = under(&report, "churn");
         println!("{what}: churn {churned} pools, seen {live} of {taken}");
-        assert!(live <= churned + 1 && taken > live, "{what}: {live} of {taken}");
+        assert!(live <= churned + ASKING && taken > 100, "{what}: {live} of {taken}");
         assert_eq!(report.class("pools").0, class_bytes(&report), "{what}");
         assert_eq!(report.counter("pymalloc_unknown"), 0, "{what}");
         assert!(
@@ -86,7 +96,7 @@ fn class_bytes(report: &Report) -> u64 {
 #[test]
 fn python_pools_are_no_part_of_live_memory() {
     require_root!();
-    let Some(interpreter) = pythons().into_iter().find(|path| !path.ends_with("python3.8")) else {
+    let Some(interpreter) = pythons().into_iter().find(|path| !has_no_place(path)) else {
         return;
     };
     let (report, _) = observed(&interpreter, &["--every-call"]);
