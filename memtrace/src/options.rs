@@ -92,6 +92,8 @@ pub struct Options {
     pub resident: bool,
     /// Whether every call is seen also where the default is less.
     pub every_call: bool,
+    /// Whether the objects of Python programs are counted at the beginning and at the end.
+    pub census: bool,
     /// Whether each object of Python programs is followed.
     pub python_exact: bool,
     /// Whether to show the BPF side's diagnostics.
@@ -149,6 +151,7 @@ impl Options {
             every_call,
             no_resident,
             python_exact,
+            census,
             bpf_log,
             old_loop,
             single_links,
@@ -221,6 +224,7 @@ impl Options {
             every_call,
             resident: !no_resident,
             python_exact,
+            census,
             diagnostics: bpf_log,
             old_loop,
             single_links,

@@ -88,6 +88,10 @@ pub struct ReportArgs {
     /// costs some microseconds, and busy programs make millions in a second. Bound it by --duration
     #[arg(long)]
     pub python_exact: bool,
+    /// Count the objects of Python programs (`CPython` 3.8 to 3.14) by type at the beginning and at the end, and tell what grew: it takes no
+    /// probe, and a second or two for a heap of a GiB
+    #[arg(long)]
+    pub census: bool,
     /// Show the BPF side's own diagnostics on standard error
     #[arg(long)]
     pub bpf_log: bool,

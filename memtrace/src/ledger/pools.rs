@@ -18,30 +18,33 @@ impl Ledger {
         let region = Region::new(map.address, map.size, map.header.time_ns, site);
         self.cut_pools(process, region.start, region.end, END_OF_TIME);
         let process = &mut self.processes[process];
-        if process.pools.len() >= self.limits.blocks_per_process {
+        let pools = process.pools.get_or_insert_default();
+        if pools.len() >= self.limits.blocks_per_process {
             self.tally.not_kept += 1;
             return;
         }
+        pools.insert(region);
         let amount = region.amount();
         self.sites.allocate(site, amount.bytes, amount, &mut process.own);
-        process.pools.insert(region);
     }
 
     /// Pools in a range that are older than `before_ns` are gone.
     pub(super) fn cut_pools(&mut self, process: usize, start: u64, end: u64, before_ns: u64) {
         let process = &mut self.processes[process];
-        for cut in process.pools.cut(start, end, before_ns) {
+        let Some(pools) = &mut process.pools else { return };
+        for cut in pools.cut(start, end, before_ns) {
             self.sites.add(cut.out.site, pieces(cut.pieces), &mut process.own);
             self.sites.subtract(cut.out.site, cut.out.amount(), &mut process.own);
         }
     }
 
-    /// The processes that live and have pools: pid, incarnation, and where each begins (avma).
+    /// The processes that live and have taken pools: pid, incarnation, and where each pool begins (avma).
     pub fn pools(&self) -> impl Iterator<Item = (u32, u32, Vec<u64>)> {
         let living = self.processes.iter().filter(|process| process.is_alive());
-        living.filter(|process| process.pools.len() > 0).map(|process| {
-            let starts = process.pools.iter().map(|pool| pool.start);
-            (process.pid, process.incarnation, starts.collect())
+        living.filter_map(|process| {
+            process.pools.as_ref()?;
+            let starts = process.pools().map(|pool| pool.start);
+            Some((process.pid, process.incarnation, starts.collect()))
         })
     }
 
@@ -54,7 +57,8 @@ impl Ledger {
             return;
         }
         for &start in starts {
-            if let Some(end) = self.processes[place].pools.at(start).map(|pool| pool.end) {
+            let pool = self.processes[place].pools.as_ref().and_then(|pools| pools.at(start));
+            if let Some(end) = pool.filter(|pool| pool.start == start).map(|pool| pool.end) {
                 self.cut_pools(place, start, end, END_OF_TIME);
             }
         }

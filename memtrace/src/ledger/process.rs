@@ -40,8 +40,8 @@ pub(super) struct Process {
     pub(super) own: Own,
     pub(super) identities: Identities,
     pub(super) regions: Regions,
-    /// Pools of its interpreter.
-    pub(super) pools: Regions,
+    /// Pools of its interpreter, once one is taken.
+    pub(super) pools: Option<Box<Regions>>,
     /// What was given to `realloc`.
     pub(super) blocks_aside: Aside<Taken>,
     /// What was given to `munmap` or `mremap`; `None` for a range that is not known.
@@ -76,8 +76,13 @@ impl Process {
             .live
             .iter()
             .map(|block| (block.site, block.amount(), block.time_ns));
-        let regions = self.regions.iter().chain(self.pools.iter());
+        let regions = self.regions.iter().chain(self.pools());
         blocks.chain(regions.map(|region| (region.site, region.amount(), region.time_ns)))
+    }
+
+    /// Pools of its interpreter.
+    pub(super) fn pools(&self) -> impl Iterator<Item = &Region> {
+        self.pools.iter().flat_map(|pools| pools.iter())
     }
 
     /// Whether it runs.

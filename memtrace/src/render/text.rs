@@ -5,12 +5,15 @@ use std::io::{self, Write};
 use memtrace_common::op::Class;
 
 use crate::{
-    profile::{Profile, Site, Verdict},
+    profile::{
+        Profile, Site, Verdict,
+        census::{Comparison, Growth},
+    },
     units::{blocks, bytes, count, duration, percent, plural, rate},
 };
 
 use super::{
-    header, health,
+    census, header, health,
     label::{self, fact},
     layout::{COLUMNS, wrap},
     processes, resident, suppressions,
@@ -46,6 +49,7 @@ pub fn write(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out)?;
     apart(profile, Class::Pages, PAGES, out)?;
     apart(profile, Class::Pools, POOLS, out)?;
+    censuses(profile, out)?;
     suspects(profile, out)?;
     writeln!(out)?;
     health::write(profile, out)
@@ -182,6 +186,27 @@ fn apart(profile: &Profile, class: Class, said: &str, out: &mut dyn Write) -> io
         }
     }
     writeln!(out)
+}
+
+/// What is said of censuses.
+const CENSUSES: &str = "Objects of Python of up to 512 bytes by type, at the beginning and at the end. Not told: where they were allocated, \
+    what came and went between, what is larger, and objects that the interpreter keeps for the next use (free lists)";
+
+/// What grew in the heaps of Python programs, where that was asked for.
+fn censuses(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
+    let options = census::Options {
+        top: profile.settings.top,
+        columns: COLUMNS,
+    };
+    for Growth { before, after } in &profile.censuses {
+        for line in wrap(CENSUSES, COLUMNS) {
+            writeln!(out, "{line}")?;
+        }
+        writeln!(out)?;
+        census::write_diff(&Comparison::new(before, after), &options, out)?;
+        writeln!(out)?;
+    }
+    Ok(())
 }
 
 /// So many of what is no part of live memory.

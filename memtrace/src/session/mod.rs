@@ -1,6 +1,7 @@
 //! Wires the stages: the only place that knows them all. Owns the loop, the signals and the shutdown.
 
 mod budget;
+mod censuses;
 mod collector;
 mod default_mode;
 mod description;

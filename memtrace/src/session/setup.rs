@@ -9,6 +9,7 @@ use anyhow::{Context as _, bail};
 use memtrace_common::config::PidNamespace;
 
 use super::{
+    censuses::Censuses,
     collector::Collector,
     default_mode::sparing,
     description::{Description, container_of},
@@ -39,6 +40,7 @@ pub(super) struct Ready {
     /// What is observed, in words.
     pub(super) what: String,
     pub(super) residency: Residency,
+    pub(super) censuses: Censuses,
 }
 
 /// A process that observation begins with.
@@ -114,7 +116,9 @@ pub(super) fn attach(selection: &Selection, options: &Options) -> anyhow::Result
         tracer.attach_tracepoints()?;
         let what = format!("all processes ({} now)", first.len());
         let collector = tracer.collector(modules, options)?;
+        let infos: Vec<_> = first.into_iter().map(|first| first.info).collect();
         return Ok(Ready {
+            censuses: censuses(&infos, options)?,
             residency: Residency::new(tracer.started_ns(), options),
             tracer,
             collector,
@@ -126,7 +130,7 @@ pub(super) fn attach(selection: &Selection, options: &Options) -> anyhow::Result
     tracer.attach_tracepoints()?;
     let mut collector = tracer.collector(modules, options)?;
     let what = in_words(selection, &first);
-    let infos = first.iter().map(|first| first.info.clone()).collect();
+    let infos: Vec<_> = first.iter().map(|first| first.info.clone()).collect();
     for (First { info, mut space }, incarnation) in first.into_iter().zip(numbers) {
         // Files that were mapped since must be held as well.
         let _gone = space.refresh();
@@ -134,6 +138,7 @@ pub(super) fn attach(selection: &Selection, options: &Options) -> anyhow::Result
         collector.add(incarnation, description(&info, incarnation), space);
     }
     Ok(Ready {
+        censuses: censuses(&infos, options)?,
         residency: Residency::new(tracer.started_ns(), options),
         tracer,
         collector,
@@ -147,10 +152,10 @@ pub(super) fn attach(selection: &Selection, options: &Options) -> anyhow::Result
 /// # Errors
 /// As [`attach`]; or the program has ended.
 pub(super) fn attach_to_suspended(suspended: &mut Suspended, options: &Options) -> anyhow::Result<Ready> {
-    if options.python_exact {
-        bail!(
-            "--python-exact is for programs that run: an interpreter that is just started has no allocator yet; use attach"
-        );
+    for (asked, flag) in [(options.python_exact, "--python-exact"), (options.census, "--census")] {
+        if asked {
+            bail!("{flag} is for programs that run: an interpreter that is just started has no heap yet; use attach");
+        }
     }
     let pid = suspended.pid();
     // Not before: the program would inherit it.
@@ -188,7 +193,17 @@ pub(super) fn attach_to_suspended(suspended: &mut Suspended, options: &Options) 
         first: vec![info],
         what,
         residency,
+        censuses: Censuses::default(),
     })
+}
+
+/// The censuses at the beginning, if they are wanted.
+fn censuses(targets: &[TargetInfo], options: &Options) -> anyhow::Result<Censuses> {
+    if options.census {
+        Censuses::begin(targets)
+    } else {
+        Ok(Censuses::default())
+    }
 }
 
 /// The processes that a selection means now and that can be observed, and what is to be said of the others.

@@ -28,6 +28,7 @@ mod processes;
 mod progress;
 mod pymalloc;
 mod python;
+mod python_census;
 mod python_default;
 mod python_dump;
 mod python_leaks;
