@@ -16,6 +16,10 @@ impl Ledger {
     pub(super) fn take_pool(&mut self, process: usize, map: &Map) {
         let site = self.site(process, Op::Pool, map.stack);
         let region = Region::new(map.address, map.size, map.header.time_ns, site);
+        if region.start >= region.end {
+            // No pool is empty.
+            return;
+        }
         self.cut_pools(process, region.start, region.end, END_OF_TIME);
         let process = &mut self.processes[process];
         let pools = process.pools.get_or_insert_default();

@@ -11,7 +11,6 @@ use memtrace_common::{
     limits::COMMAND_BYTES,
     pymalloc::Heap,
 };
-use tokio::task::JoinHandle;
 
 use super::{
     budget::Budget,
@@ -211,7 +210,7 @@ impl Tracer {
     /// A [`plan::PlanError`] when there is nothing to attach to, or what the kernel says.
     pub(super) fn attach(&mut self, space: &AddressSpace, pid: u32, incarnation: u32) -> anyhow::Result<()> {
         let mapped = Mapped::of(space, pid, incarnation, None);
-        self.hooks()?.mapped(mapped).map_err(|error| explain(pid, error))
+        self.hooks()?.mapped(mapped).map_err(|error| said::explain(pid, error))
     }
 
     /// Attaches to the files that a process has mapped, which is not traced itself before it calls one of them.
@@ -336,20 +335,6 @@ impl Tracer {
         self.notes.extend(loaded.notes);
     }
 
-    /// Shows the BPF side's diagnostics as they come, when asked for.
-    pub(super) fn diagnostics(&mut self, options: &Options) -> anyhow::Result<Option<JoinHandle<()>>> {
-        if !options.diagnostics {
-            return Ok(None);
-        }
-        let mut logger = self.hooks()?.probes().diagnostics()?;
-        Ok(Some(tokio::spawn(async move {
-            loop {
-                logger.flush();
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-        })))
-    }
-
     /// When loading began.
     pub(super) const fn started(&self) -> Instant {
         self.started
@@ -386,17 +371,6 @@ impl Tracer {
             hooks.detach();
         }
         log::info!("probes were taken off in {} ms", begun.elapsed().as_millis());
-    }
-}
-
-/// A target that has ended meanwhile explains any failure better than the kernel's answer.
-fn explain(pid: u32, error: anyhow::Error) -> anyhow::Error {
-    if error.is::<plan::PlanError>() {
-        return error;
-    }
-    match crate::target::check(pid) {
-        Err(gone) => anyhow::Error::new(gone).context("the target ended while memtrace was attaching to it"),
-        Ok(_) => error,
     }
 }
 
