@@ -110,6 +110,8 @@ ops! {
     OtelAlloc = 45, "otel_memory:alloc";
     /// The static probe `otel_memory:free(address)`
     OtelFree = 46, "otel_memory:free";
+    /// A pool that `CPython`'s pymalloc has newly taken for blocks of one size
+    Pool = 47, "pymalloc pool";
 }
 
 /// What kind of memory an operation hands out; totals are kept apart by it.
@@ -126,11 +128,21 @@ pub enum Class {
     /// Anonymous memory taken from the kernel by the program or by its allocator: which one is not known, so what the allocator has
     /// made of it may be counted as heap too.
     Pages,
+    /// What an interpreter's allocator has taken of its arenas to cut into blocks: a sample of its growth, by who asked when there was no
+    /// room. The arenas may be counted as mapped, and the blocks as heap.
+    Pools,
 }
 
 impl Class {
     /// Every class, in the order it is reported.
-    pub const ALL: &[Self] = &[Self::Heap, Self::Mapped, Self::File, Self::Reserved, Self::Pages];
+    pub const ALL: &[Self] = &[
+        Self::Heap,
+        Self::Mapped,
+        Self::File,
+        Self::Reserved,
+        Self::Pages,
+        Self::Pools,
+    ];
 
     /// The word used for it in reports.
     pub const fn name(self) -> &'static str {
@@ -140,11 +152,12 @@ impl Class {
             Self::File => "file",
             Self::Reserved => "reserved",
             Self::Pages => "pages",
+            Self::Pools => "pools",
         }
     }
 
     /// Whether its bytes count as live memory in totals, tables and flame graphs. The others are reported, but apart: files and
-    /// reserved address space are not memory that the program can leak, and pages would be counted twice.
+    /// reserved address space are not memory that the program can leak, and pages and pools would be counted twice.
     pub const fn is_memory(self) -> bool {
         matches!(self, Self::Heap | Self::Mapped)
     }
@@ -158,6 +171,7 @@ impl Op {
             Self::MmapFile => Class::File,
             Self::MmapReserve => Class::Reserved,
             Self::MmapAny | Self::BrkAny => Class::Pages,
+            Self::Pool => Class::Pools,
             _ => Class::Heap,
         }
     }

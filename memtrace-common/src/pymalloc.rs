@@ -104,6 +104,34 @@ impl Cookie {
     }
 }
 
+/// Bytes of a page: pools are made of whole ones (`SYSTEM_PAGE_SIZE`).
+const PAGE: u64 = 4096;
+
+impl Cookie {
+    /// The cookie of the function that takes a new pool of so many bytes. `None` for what is no size of a pool.
+    pub const fn of_pools(hook: u16, bytes: u64) -> Option<Self> {
+        if !bytes.is_power_of_two() || bytes < PAGE || bytes / PAGE > MOST as u64 {
+            return None;
+        }
+        Self::of_site(Op::Pool, hook, Argument::Constant((bytes / PAGE) as u16), None)
+    }
+
+    /// The size of a pool, in bytes; 0 when the cookie is none of those.
+    #[inline(always)]
+    pub const fn pool_bytes(self) -> u64 {
+        match Argument::unpack(self.site_bits(0)) {
+            Argument::Constant(pages) => pages as u64 * PAGE,
+            _ => 0,
+        }
+    }
+}
+
+/// Whether the word of a pool's header at [`POOL_ARENA`] can be one: its class is one of those that there are.
+#[inline(always)]
+pub const fn is_pool(header: u64) -> bool {
+    header >> 32 < LARGEST / ALIGNMENT
+}
+
 /// Where an interpreter has its heap, in a process.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
@@ -223,6 +251,19 @@ mod tests {
         assert_eq!(of(arena, 32 << 32, arena, 64 << 32), None, "no class");
         assert_eq!(of(arena, 0, arena, 65 << 32), None, "no arena");
         assert_eq!(of(0, 0, 0, 64 << 32), None, "no arena");
+    }
+
+    #[test]
+    fn the_size_of_pools_is_told_and_their_headers_are_known() {
+        for bytes in [4096, 16384] {
+            let cookie = Cookie::of_pools(7, bytes).unwrap();
+            let read = Cookie::unpack(cookie.pack()).unwrap();
+            assert_eq!((read.op, read.hook, read.pool_bytes()), (Op::Pool, 7, bytes));
+        }
+        for bytes in [0, 100, 2048, 12288, 1 << 26] {
+            assert_eq!(Cookie::of_pools(7, bytes), None, "{bytes}");
+        }
+        assert!(is_pool(31 << 32 | 5) && !is_pool(32 << 32) && !is_pool(u64::MAX));
     }
 
     #[test]

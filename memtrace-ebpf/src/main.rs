@@ -41,6 +41,7 @@ mod lifecycle;
 mod mapping;
 mod maps;
 mod once;
+mod pool;
 mod pymalloc;
 mod python;
 mod recent;
@@ -132,6 +133,12 @@ pub fn site_free(ctx: ProbeContext) -> u32 {
 #[uretprobe]
 pub fn site_refilled(ctx: RetProbeContext) -> u32 {
     stats::run(|| pymalloc::refilled(&ctx))
+}
+
+/// Return of the same function, where it is pools that are told of.
+#[uretprobe]
+pub fn pool_taken(ctx: RetProbeContext) -> u32 {
+    stats::run(|| pool::taken(&ctx))
 }
 
 /// Entry of a function that frees.

@@ -268,7 +268,7 @@ pub extern "C" fn memtrace_site_argument(bits: u64, register: u64, sp: u64) -> u
 
 /// A word of the target's memory.
 #[inline(always)]
-fn word(address: u64) -> Option<u64> {
+pub(crate) fn word(address: u64) -> Option<u64> {
     // SAFETY: the helper checks the address and fails on memory that cannot be read.
     unsafe { bpf_probe_read_user(address as *const u64) }.ok()
 }

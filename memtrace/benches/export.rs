@@ -92,6 +92,7 @@ fn large() -> Profile {
         filter: Vec::new(),
         timeline: Vec::new(),
         resident: None,
+        censuses: Vec::new(),
     }
 }
 

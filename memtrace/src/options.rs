@@ -90,6 +90,10 @@ pub struct Options {
     pub every_event: bool,
     /// Whether resident memory is read.
     pub resident: bool,
+    /// Whether every call is seen also where the default is less.
+    pub every_call: bool,
+    /// Whether the objects of Python programs are counted at the beginning and at the end.
+    pub census: bool,
     /// Whether each object of Python programs is followed.
     pub python_exact: bool,
     /// Whether to show the BPF side's diagnostics.
@@ -144,8 +148,10 @@ impl Options {
             sample,
             budget,
             every_event,
+            every_call,
             no_resident,
             python_exact,
+            census,
             bpf_log,
             old_loop,
             single_links,
@@ -215,8 +221,10 @@ impl Options {
             step,
             sample: sample.map(|size| sampling_interval(size.as_u64())).transpose()?,
             every_event,
+            every_call,
             resident: !no_resident,
             python_exact,
+            census,
             diagnostics: bpf_log,
             old_loop,
             single_links,
@@ -243,6 +251,16 @@ impl Options {
     pub fn on_screen(mut self) -> Self {
         self.screen = true;
         self
+    }
+
+    /// Whether it was said how much is to be seen of the calls, and is not left to a default. A check is of all there is.
+    pub fn says_what_is_seen(&self) -> bool {
+        self.every_call
+            || self.every_event
+            || self.python_exact
+            || self.budget.is_some()
+            || self.sample.is_some()
+            || self.settings.fail_over.is_some()
     }
 
     /// Whether every event is written down.

@@ -261,6 +261,7 @@ pub fn profile(size: Size) -> Profile {
         processes: vec![process(4_242, 2), process(4_250, 3), process(4_251, 6)],
         processes_dropped: 0,
         resident: Some(resident(live.bytes)),
+        censuses: Vec::new(),
         health: health(allocated.count, &size),
     };
     Profile { sites, ..profile }.finished()

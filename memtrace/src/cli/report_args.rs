@@ -72,6 +72,10 @@ pub struct ReportArgs {
     /// mappings alone. The report says what was done for how long
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     pub budget: Option<f64>,
+    /// See every call of the allocator, whatever that costs: the default of `run` and `record -- COMMAND`, and that of `attach` for all
+    /// programs but those that run `CPython`, which it looks at within a budget of 5%
+    #[arg(long, conflicts_with_all = ["sample", "budget"])]
+    pub every_call: bool,
     /// Send every allocation and every free from the kernel, also those of blocks that are freed at once: peaks are then exact
     /// to the byte, and tracing costs more
     #[arg(long)]
@@ -84,6 +88,10 @@ pub struct ReportArgs {
     /// costs some microseconds, and busy programs make millions in a second. Bound it by --duration
     #[arg(long)]
     pub python_exact: bool,
+    /// Count the objects of Python programs (`CPython` 3.8 to 3.14) by type at the beginning and at the end, and tell what grew: it takes no
+    /// probe, and a second or two for a heap of a GiB
+    #[arg(long)]
+    pub census: bool,
     /// Show the BPF side's own diagnostics on standard error
     #[arg(long)]
     pub bpf_log: bool,

@@ -217,7 +217,7 @@ const fn carries(kind: Kind, op: Op) -> bool {
         Kind::Weighted | Kind::Pairs => matches!(op.class(), Class::Heap) && !op.is_free(),
         Kind::Free => matches!(op.class(), Class::Heap) && op.is_free(),
         Kind::ReallocBegin | Kind::ReallocEnd => op.is_realloc() || op.is_resize(),
-        Kind::Map => matches!(op, Op::Mmap | Op::MmapFile | Op::MmapReserve | Op::MmapAny),
+        Kind::Map => matches!(op, Op::Mmap | Op::MmapFile | Op::MmapReserve | Op::MmapAny | Op::Pool),
         Kind::UnmapBegin | Kind::UnmapFailed => matches!(op, Op::Munmap),
         Kind::RemapBegin | Kind::RemapEnd => matches!(op, Op::Mremap),
         Kind::Break => matches!(op, Op::Brk | Op::BrkAny),

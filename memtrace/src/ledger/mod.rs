@@ -23,6 +23,7 @@ mod live;
 mod lost;
 mod memory;
 mod own;
+mod pools;
 mod process;
 mod processes;
 mod ranges;

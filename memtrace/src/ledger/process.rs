@@ -40,6 +40,8 @@ pub(super) struct Process {
     pub(super) own: Own,
     pub(super) identities: Identities,
     pub(super) regions: Regions,
+    /// Pools of its interpreter, once one is taken.
+    pub(super) pools: Option<Box<Regions>>,
     /// What was given to `realloc`.
     pub(super) blocks_aside: Aside<Taken>,
     /// What was given to `munmap` or `mremap`; `None` for a range that is not known.
@@ -68,14 +70,24 @@ impl Process {
         self.not_kept_live += 1;
     }
 
-    /// Its blocks and ranges: site, what it counts for, and kernel time of the allocation.
+    /// Its blocks, ranges and pools: site, what it counts for, and kernel time of the allocation.
     pub(super) fn things(&self) -> impl Iterator<Item = (u32, Amount, u64)> {
         let blocks = self
             .live
             .iter()
             .map(|block| (block.site, block.amount(), block.time_ns));
-        let regions = self.regions.iter();
+        let regions = self.regions.iter().chain(self.pools());
         blocks.chain(regions.map(|region| (region.site, region.amount(), region.time_ns)))
+    }
+
+    /// Pools of its interpreter.
+    pub(super) fn pools(&self) -> impl Iterator<Item = &Region> {
+        self.pools.iter().flat_map(|pools| pools.iter())
+    }
+
+    /// Whether it runs.
+    pub(super) fn is_alive(&self) -> bool {
+        self.state == State::Alive
     }
 
     /// Whether its blocks and ranges are live.

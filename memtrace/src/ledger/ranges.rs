@@ -3,6 +3,7 @@
 use memtrace_common::{
     Op,
     event::{Break, Map, Remap, Unmap, flag},
+    op::Class,
 };
 
 use super::{
@@ -12,13 +13,17 @@ use super::{
 use crate::profile::Amount;
 
 /// Later than any event.
-const END_OF_TIME: u64 = u64::MAX;
+pub(super) const END_OF_TIME: u64 = u64::MAX;
 
 impl Ledger {
     pub(super) fn map(&mut self, map: &Map) {
         let header = &map.header;
         let Some(process) = self.index(header) else { return };
-        let site = self.site(process, Op::from_u8(header.op).unwrap_or(Op::Mmap), map.stack);
+        let op = Op::from_u8(header.op).unwrap_or(Op::Mmap);
+        if op.class() == Class::Pools {
+            return self.take_pool(process, map);
+        }
+        let site = self.site(process, op, map.stack);
         let region =
             Region::new(map.address, map.size, header.time_ns, site).with_stack(header.flags & flag::STACK != 0);
         let replaced = self.add_region(process, region);
@@ -94,6 +99,7 @@ impl Ledger {
 
     /// Takes out what lies in a range and is older than `before_ns`.
     pub(super) fn cut(&mut self, process: usize, start: u64, end: u64, before_ns: u64) -> Vec<Region> {
+        self.cut_pools(process, start, end, before_ns);
         let process = &mut self.processes[process];
         let cuts = process.regions.cut(start, end, before_ns);
         for cut in &cuts {
@@ -143,6 +149,6 @@ impl Ledger {
 }
 
 /// So many mappings more or less, of the same bytes.
-const fn pieces(count: u64) -> Amount {
+pub(super) const fn pieces(count: u64) -> Amount {
     Amount { bytes: 0, count }
 }

@@ -34,7 +34,7 @@ pub(super) const APART: usize = 3;
 pub(super) const fn inherited(op: Op) -> u32 {
     match op.class() {
         Class::File => INHERITED_FILE,
-        Class::Reserved | Class::Pages => INHERITED_RESERVED,
+        Class::Reserved | Class::Pages | Class::Pools => INHERITED_RESERVED,
         Class::Heap | Class::Mapped => INHERITED,
     }
 }

@@ -65,7 +65,7 @@ pub(super) fn runtimes<'data, R: ReadRef<'data>>(
         (
             has("PyObject_Malloc"),
             CPYTHON,
-            "CPython takes objects of up to 512 bytes from arenas of its own, so that only the arenas are seen: with \
+            "CPython takes objects of up to 512 bytes from arenas of its own, so that they are not seen one by one: with \
              PYTHONMALLOC=malloc in its environment each object is; `memtrace census` counts them without a probe, --python-exact \
              follows each",
         ),

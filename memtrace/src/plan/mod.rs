@@ -61,6 +61,8 @@ pub struct Request {
     pub pairs: Vec<Pair>,
     /// Interpreters whose objects are followed.
     pub python: Vec<pymalloc::Followed>,
+    /// Interpreters whose pools are told of.
+    pub pools: Vec<pymalloc::Pools>,
     /// Whether every allocation is seen at entry and return, also where one probe would do.
     pub two_traps: bool,
 }
@@ -96,6 +98,8 @@ pub struct Analysis {
     pub allocators: Vec<Found>,
     /// The C library's wrappers of mapping calls.
     pub wrappers: Vec<AttachPoint>,
+    /// Where an interpreter's allocator takes pools.
+    pub pools: Option<AttachPoint>,
     /// Heaps that cannot be seen.
     pub runtimes: Vec<Runtime>,
     /// What was recognised and is not hooked, with the reason, a sentence each.
@@ -110,7 +114,7 @@ impl Analysis {
     /// All attach points, in the order in which to attach.
     pub fn points(&self) -> impl Iterator<Item = &AttachPoint> {
         let found = self.allocators.iter().flat_map(|found| &found.points);
-        let mut points: Vec<_> = found.chain(&self.wrappers).collect();
+        let mut points: Vec<_> = found.chain(&self.wrappers).chain(&self.pools).collect();
         points.sort_by_key(|point| point.order());
         points.into_iter()
     }
@@ -147,6 +151,8 @@ pub fn analyse<'data, 'debug, R: ReadRef<'data>, D: ReadRef<'debug>>(
         // Its objects are seen now.
         analysis.runtimes.retain(|runtime| runtime.name != content::CPYTHON);
     }
+    let pools = request.pools.iter().find(|pools| pools.file == name);
+    analysis.pools = pools.map(pymalloc::Pools::point);
     for pair in &request.pairs {
         let (halves, found) = halves::find(name, &elf, &code, &functions, pair);
         analysis.pairs.push(halves);

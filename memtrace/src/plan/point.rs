@@ -26,6 +26,8 @@ pub enum Kind {
     SiteFree,
     /// Return of the function by which such an allocator takes more.
     Refilled,
+    /// The same, where it is pools that are told of.
+    Pool,
     /// A static probe that tells of an allocation.
     StaticAlloc,
     /// A static probe that tells of a free.
@@ -54,6 +56,8 @@ pub enum Detail {
     Once(Once),
     /// At a site: first and second.
     Site(Argument, Option<Argument>),
+    /// Of a function that takes a pool: the bytes of one.
+    Pool(u64),
     /// Of a static probe.
     Operands([Operand; 3]),
 }
@@ -93,6 +97,7 @@ impl AttachPoint {
             (_, Detail::Shape(shape)) => self.moved(Cookie::of_function(self.op, hook, shape)),
             (_, Detail::Once(once)) => self.moved(Cookie::of_once(self.op, hook, once)),
             (_, Detail::Site(first, second)) => Cookie::of_site(self.op, hook, first, second).map_or(0, Cookie::pack),
+            (_, Detail::Pool(bytes)) => Cookie::of_pools(hook, bytes).map_or(0, Cookie::pack),
             // Operands that no cookie can tell were refused when the point was made.
             (_, Detail::Operands(operands)) => Cookie::of_static_probe(self.op, hook, operands).map_or(0, Cookie::pack),
         };
@@ -119,7 +124,7 @@ impl AttachPoint {
         match self.kind {
             Kind::Free | Kind::SiteFree | Kind::StaticFree => 0,
             Kind::Wrapper => 1,
-            Kind::Exit | Kind::Refilled => 2,
+            Kind::Exit | Kind::Refilled | Kind::Pool => 2,
             Kind::Allocate | Kind::Site if self.op.is_realloc() || self.op.is_resize() => 3,
             Kind::Allocate | Kind::Once | Kind::Site | Kind::StaticAlloc => 4,
             // A call on record needs all that may answer.

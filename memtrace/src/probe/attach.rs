@@ -67,7 +67,7 @@ impl Probes {
     /// each gets a link of its own.
     fn attach_batch(&mut self, batch: &Batch<'_>, links: &mut Links) -> Result<(), ProbeError> {
         if let (Ok(multi), false) = (&self.multi, matches!(batch.scope, Scope::Thread(_))) {
-            let again = self.may_pause;
+            let again = self.may_pause && !batch.program.stays;
             let shared = Shared::of(batch, again);
             match shared.and_then(|shared| Ok((multi.attach(&shared)?, shared))) {
                 Ok((link, shared)) => {

@@ -56,7 +56,7 @@ mod tests {
 
     use super::{super::Role, *};
 
-    const ROLES: [Role; 15] = [
+    const ROLES: [Role; 16] = [
         Role::Free,
         Role::Wrapper,
         Role::Allocate,
@@ -66,6 +66,7 @@ mod tests {
         Role::Site,
         Role::SiteFree,
         Role::Refilled,
+        Role::Pool,
         Role::StaticAlloc,
         Role::StaticFree,
         Role::CheckEnter,
@@ -133,7 +134,7 @@ mod tests {
     proptest! {
         #[test]
         fn nothing_is_lost_and_the_order_holds(
-            wanted in prop::collection::vec((0..15_usize, 0..7_u8, 0..3_u32, 0..2_usize), 0..60),
+            wanted in prop::collection::vec((0..ROLES.len(), 0..7_u8, 0..3_u32, 0..2_usize), 0..60),
         ) {
             let points: Vec<_> = (0..).zip(&wanted).map(|(offset, &(role, order, process, file))| {
                 let scope = if process == 0 { Scope::Machine } else { Scope::Process(process) };

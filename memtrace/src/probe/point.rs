@@ -31,6 +31,8 @@ pub enum Role {
     SiteFree,
     /// Function by which such an allocator takes more: return.
     Refilled,
+    /// The same, where pools are told of: return.
+    Pool,
     /// A static probe that tells of an allocation.
     StaticAlloc,
     /// A static probe that tells of a free.
@@ -43,6 +45,8 @@ pub(super) struct Program {
     pub(super) name: &'static str,
     /// Whether it is run when a function returns.
     pub(super) returns: bool,
+    /// Whether it stays on whatever else is taken off: it is cheap, and what it does not see cannot be made good.
+    pub(super) stays: bool,
 }
 
 impl Role {
@@ -50,8 +54,16 @@ impl Role {
     /// counted, while an entry without return would look like a call that never ends.
     pub(super) const fn programs(self) -> &'static [Program] {
         const fn at(name: &'static str, returns: bool) -> Program {
-            Program { name, returns }
+            Program {
+                name,
+                returns,
+                stays: false,
+            }
         }
+        const POOL: Program = Program {
+            stays: true,
+            ..at("pool_taken", true)
+        };
         match self {
             Self::Free => const { &[at("free_enter", false)] },
             Self::Wrapper => const { &[at("wrapper_enter", false)] },
@@ -66,6 +78,7 @@ impl Role {
             Self::Site => const { &[at("site_alloc", false)] },
             Self::SiteFree => const { &[at("site_free", false)] },
             Self::Refilled => const { &[at("site_refilled", true)] },
+            Self::Pool => &[POOL],
             Self::StaticAlloc => const { &[at("static_alloc", false)] },
             Self::StaticFree => const { &[at("static_free", false)] },
         }

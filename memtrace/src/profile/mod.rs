@@ -82,6 +82,8 @@ pub struct Profile {
     pub processes_dropped: u64,
     /// Resident memory of all processes together, or `None` when it could not be read.
     pub resident: Option<Resident>,
+    /// What objects of Python programs there were at the beginning and at the end, where that was asked for.
+    pub censuses: Vec<census::Growth>,
     /// How far the numbers can be trusted, and what they cost.
     pub health: Health,
 }

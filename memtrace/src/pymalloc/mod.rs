@@ -18,6 +18,7 @@ mod walk;
 pub use self::{
     interpreter::FindError,
     memory::{Memory, ProcessMemory},
+    pool::is_empty,
     rows::Mode,
 };
 

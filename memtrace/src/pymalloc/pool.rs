@@ -2,7 +2,7 @@
 //!
 //! The layout is that of `struct pool_header` (`Objects/obmalloc.c`, from 3.12 `Include/internal/pycore_obmalloc.h`), the same from 3.8 to 3.14.
 
-use super::memory::{half, word};
+use super::memory::{Memory, half, word};
 
 /// Bytes of the header (`POOL_OVERHEAD`).
 pub(super) const HEADER: usize = 48;
@@ -15,6 +15,13 @@ pub(super) const CLASSES: usize = 32;
 
 /// What a pool can have as its size: before 3.10 a page, since then four (`POOL_SIZE`).
 pub(super) const SIZES: [usize; 2] = [4096, 16384];
+
+/// Whether a pool has no block in use any more, so that it was given back. Of one that cannot be read nothing is known: of a process that
+/// ends the memory goes first.
+pub fn is_empty(memory: &impl Memory, pool: u64) -> bool {
+    // Its count of blocks in use comes first.
+    memory.record(pool).is_some_and(|count| u32::from_le_bytes(count) == 0)
+}
 
 /// Most blocks of a pool.
 const MOST_BLOCKS: usize = (SIZES[1] - HEADER) / ALIGNMENT;

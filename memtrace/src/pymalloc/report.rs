@@ -8,7 +8,7 @@ use super::{
     rows::{self, Mode},
 };
 use crate::{
-    plan::pymalloc::{Class, Followed, Functions, PymallocPlan, analyse},
+    plan::pymalloc::{Class, Followed, Functions, Pools, PymallocPlan, analyse},
     process::FileBytes,
 };
 
@@ -113,6 +113,16 @@ fn exactly(memory: &ProcessMemory, interpreter: &Interpreter) -> Result<Exactly,
 }
 
 fn allocator(memory: &ProcessMemory, interpreter: &Interpreter) -> Result<(Mode, PymallocPlan), String> {
+    let (mode, functions) = functions(memory, interpreter)?;
+    let file = interpreter.module.file().ok_or(CLOSED)?;
+    Ok((mode, analyse(&FileBytes::new(file), &functions)?))
+}
+
+/// What is said of a file that is not open.
+const CLOSED: &str = "its file cannot be opened";
+
+/// What an interpreter calls for objects.
+fn functions(memory: &ProcessMemory, interpreter: &Interpreter) -> Result<(Mode, Functions), String> {
     if interpreter.is_free_threaded(memory) {
         return Err("it is free-threaded: objects come from mimalloc, which is not supported yet".to_owned());
     }
@@ -125,6 +135,25 @@ fn allocator(memory: &ProcessMemory, interpreter: &Interpreter) -> Result<(Mode,
         own: stated(rows.objects),
         raw: stated(rows.raw),
     };
-    let file = interpreter.module.file().ok_or("its file cannot be opened")?;
-    Ok((rows.mode, analyse(&FileBytes::new(file), &functions)?))
+    Ok((rows.mode, functions))
+}
+
+/// Where the interpreter of a process takes pools, or why that is not known; `None` where it has none, or takes none.
+pub fn pools(pid: u32) -> Option<Result<Pools, String>> {
+    let (memory, interpreter) = found(pid)?.ok()?;
+    let what = format!("Python {} in {}", interpreter.version, interpreter.file);
+    let found = pools_of(&memory, &interpreter).map_err(|why| format!("{what}: {why}"));
+    found.transpose()
+}
+
+fn pools_of(memory: &ProcessMemory, interpreter: &Interpreter) -> Result<Option<Pools>, String> {
+    let (mode, functions) = functions(memory, interpreter)?;
+    if mode == Mode::Malloc {
+        return Ok(None);
+    }
+    let heap =
+        census::place(memory, interpreter).map_err(|why| format!("{why}, so how large its pools are is not known"))?;
+    let file = interpreter.module.file().ok_or(CLOSED)?;
+    let name = interpreter.file.clone();
+    Pools::find(name, &FileBytes::new(file), &functions, heap.pool).map(Some)
 }

@@ -34,8 +34,11 @@
 //!                                             unknown; pss; of rss: huge (pages), lazy_free (MADV_FREE), coarse (its parts are
 //!                                             less certain); besides: swap, absent (live, not resident), processes it is of,
 //!                                             others (processes only whose total was read), others_rss
+//! censuses[]         a Python program's objects at the beginning and at the end, with --census: pid, command, python;
+//!                    before, after            arenas, blocks, untyped, unowned: {count, bytes}; complete
+//!                    types[]                  name, before, after: {count, bytes}, what grew most first
 //! sites[]            op                       the call: "malloc", "mmap" ...
-//!                    class                    "heap", "mapped", "file", "reserved" or "pages"
+//!                    class                    "heap", "mapped", "file", "reserved", "pages" or "pools"
 //!                    group                    name of the group, or null
 //!                    verdict                  null, "leaked", "growing" or "still_live"
 //!                    score                    from 0 to 100: how strongly the evidence speaks for a leak; null without a verdict
@@ -85,6 +88,7 @@ use crate::profile::{
 };
 
 use super::{
+    json_census::{CensusFields, census_fields},
     json_lines::Lines,
     json_process::{ProcessFields, process_fields},
     json_resident::{ResidentFields, resident_fields},
@@ -128,6 +132,7 @@ struct Document<'a> {
     processes: Vec<ProcessFields<'a>>,
     processes_dropped: u64,
     resident: Option<ResidentFields>,
+    censuses: Vec<CensusFields<'a>>,
     sites: Vec<SiteFields<'a>>,
     health: HealthFields<'a>,
 }
@@ -217,6 +222,7 @@ fn document(profile: &Profile, sites: Sites) -> Document<'_> {
         processes,
         processes_dropped,
         resident,
+        censuses,
         health,
     } = profile;
     Document {
@@ -247,6 +253,7 @@ fn document(profile: &Profile, sites: Sites) -> Document<'_> {
         processes: processes.iter().map(process_fields).collect(),
         processes_dropped: *processes_dropped,
         resident: resident.as_ref().map(resident_fields),
+        censuses: censuses.iter().map(census_fields).collect(),
         sites: match sites {
             Sites::All => all.iter().map(|site| site_fields(profile, site)).collect(),
             Sites::Suspected => profile.suspects().map(|(site, _)| site_fields(profile, site)).collect(),

@@ -20,6 +20,7 @@ pub mod heap;
 pub mod histogram;
 pub mod html;
 pub mod json;
+mod json_census;
 mod json_lines;
 mod json_process;
 mod json_resident;

@@ -5,12 +5,15 @@ use std::io::{self, Write};
 use memtrace_common::op::Class;
 
 use crate::{
-    profile::{Profile, Site, Verdict},
+    profile::{
+        Profile, Site, Verdict,
+        census::{Comparison, Growth},
+    },
     units::{blocks, bytes, count, duration, percent, plural, rate},
 };
 
 use super::{
-    header, health,
+    census, header, health,
     label::{self, fact},
     layout::{COLUMNS, wrap},
     processes, resident, suppressions,
@@ -44,7 +47,9 @@ pub fn write(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
     }
     sites(profile, out)?;
     writeln!(out)?;
-    pages(profile, out)?;
+    apart(profile, Class::Pages, PAGES, out)?;
+    apart(profile, Class::Pools, POOLS, out)?;
+    censuses(profile, out)?;
     suspects(profile, out)?;
     writeln!(out)?;
     health::write(profile, out)
@@ -95,12 +100,8 @@ pub(super) fn sums(profile: &Profile) -> Vec<(&'static str, String)> {
     let others = by_class(false);
     if !others.is_empty() {
         let parts = others.iter().map(|(class, live)| {
-            format!(
-                "{} {} in {}",
-                class.name(),
-                bytes(live.bytes),
-                plural(live.count, "mapping")
-            )
+            let pieces = pieces(*class, live.count);
+            format!("{} {} in {pieces}", class.name(), bytes(live.bytes))
         });
         facts.push(("not counted", parts.collect::<Vec<_>>().join(", ")));
     }
@@ -149,29 +150,68 @@ fn sites(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-/// Sites in the list of pages.
-const PAGES: usize = 5;
+/// Sites in the lists of what is no part of live memory.
+const APART: usize = 5;
 
-/// What was mapped while it was not known whose mappings they are, where that happened.
-fn pages(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
-    let found = profile.sites.iter().filter(|site| site.op.class() == Class::Pages);
+/// What is said of pages.
+const PAGES: &str = "Pages: mapped while calls of the allocator were not looked at, by the program or by its allocator; no part of live memory";
+
+/// What is said of pools.
+const POOLS: &str = "Pools: what Python's allocator has taken to cut into blocks of up to 512 bytes, by who asked when there was no room. A \
+    sample of where its heap grows: the other blocks of a pool may be others' (memtrace census counts them by type), and objects from the \
+    interpreter's free lists take no room; no part of live memory";
+
+/// What there is of a class that is no part of live memory, the largest first.
+fn apart(profile: &Profile, class: Class, said: &str, out: &mut dyn Write) -> io::Result<()> {
+    let found = profile.sites.iter().filter(|site| site.op.class() == class);
     let mut found: Vec<_> = found.filter(|site| site.live.bytes > 0).collect();
     if found.is_empty() {
         return Ok(());
     }
     found.sort_by_key(|site| std::cmp::Reverse(site.live.bytes));
-    let said = "Pages: mapped while calls of the allocator were not looked at, by the program or by its allocator; no part of live memory";
     for line in wrap(said, COLUMNS) {
         writeln!(out, "{line}")?;
     }
-    for site in found.iter().take(PAGES.min(profile.settings.top)) {
+    for site in found.iter().take(APART.min(profile.settings.top)) {
         writeln!(out)?;
-        writeln!(out, "{:>14}  {}", bytes(site.live.bytes), site.op.name())?;
+        let (live, taken) = (pieces(class, site.live.count), count(site.allocated.count));
+        writeln!(
+            out,
+            "{:>14}  {}: {live} of {taken} taken",
+            bytes(site.live.bytes),
+            site.op.name()
+        )?;
         for line in label::stack(profile, site, INDENT, FRAMES) {
             writeln!(out, "{line}")?;
         }
     }
     writeln!(out)
+}
+
+/// What is said of censuses.
+const CENSUSES: &str = "Objects of Python of up to 512 bytes by type, at the beginning and at the end. Not told: where they were allocated, \
+    what came and went between, what is larger, and objects that the interpreter keeps for the next use (free lists)";
+
+/// What grew in the heaps of Python programs, where that was asked for.
+fn censuses(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
+    let options = census::Options {
+        top: profile.settings.top,
+        columns: COLUMNS,
+    };
+    for Growth { before, after } in &profile.censuses {
+        for line in wrap(CENSUSES, COLUMNS) {
+            writeln!(out, "{line}")?;
+        }
+        writeln!(out)?;
+        census::write_diff(&Comparison::new(before, after), &options, out)?;
+        writeln!(out)?;
+    }
+    Ok(())
+}
+
+/// So many of what is no part of live memory.
+fn pieces(class: Class, count: u64) -> String {
+    plural(count, if class == Class::Pools { "pool" } else { "mapping" })
 }
 
 /// One line of the table. The widths are those of the widest values: `1023.9 KiB`, `59 min 59 s`.

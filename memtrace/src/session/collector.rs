@@ -13,7 +13,7 @@ use memtrace_common::{
     state::{LostFree, LostKey},
 };
 
-use super::{description::Description, processes::Processes, python::PythonStacks, recorder::EventLog};
+use super::{description::Description, pools::Looks, processes::Processes, python::PythonStacks, recorder::EventLog};
 use crate::{
     decode::{self, Event},
     ledger::{Ledger, Limits},
@@ -76,6 +76,8 @@ pub(super) struct Collector {
     pub(super) processes: Processes,
     /// Python in the targets.
     pub(super) python: PythonStacks,
+    /// When pools are looked at.
+    pools: Looks,
     /// Every event, when that is kept.
     pub(super) recording: Option<EventLog>,
     min_age: Duration,
@@ -113,6 +115,7 @@ impl Collector {
             ledger: Ledger::new(Limits::default()),
             processes,
             python,
+            pools: Looks::default(),
             recording: options.keeps_events().then(EventLog::default),
             min_age: options.settings.min_age,
             refreshed: Instant::now(),
@@ -333,8 +336,14 @@ impl Collector {
         if let Some(recording) = &mut self.recording {
             recording.moment(now_ns, lost);
         }
+        self.pools.tick(&mut self.ledger);
         self.ledger.set_lost(lost);
         self.ledger.sample(now_ns);
+    }
+
+    /// Takes pools of interpreters out that are empty by now.
+    pub(super) fn look_at_pools(&mut self) {
+        self.pools.look(&mut self.ledger);
     }
 
     /// Drains what is there and applies what was lost, after the target is no longer listened to.

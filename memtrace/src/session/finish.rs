@@ -12,6 +12,7 @@ use anyhow::Context as _;
 use tokio::task::JoinHandle;
 
 use super::{
+    censuses::Censuses,
     collector::Collector,
     recorder::Recorder,
     report::{Raw, Reporter},
@@ -44,6 +45,7 @@ pub(super) struct Outputs {
     pub(super) reporter: Reporter,
     pub(super) recorder: Option<Recorder>,
     pub(super) residency: Residency,
+    pub(super) censuses: Censuses,
     /// The live table under construction.
     pub(super) live: Option<JoinHandle<()>>,
     /// The screen, when it stays until the user has seen the end.
@@ -65,6 +67,7 @@ pub(super) async fn finish(
         reporter,
         mut recorder,
         mut residency,
+        censuses,
         live,
         mut screen,
         mut saving,
@@ -80,7 +83,12 @@ pub(super) async fn finish(
         budget.end_look(&mut collector)?;
     }
     tracer.end_unwinding();
-    let raw = Raw::take(&mut collector, &tracer, &residency, options, Some(end));
+    let mut raw = Raw::take(&mut collector, &tracer, &residency, options, Some(end));
+    let (grown, notes) = tokio::task::spawn_blocking(|| censuses.end())
+        .await
+        .context("the last census failed")?;
+    raw.censuses = grown;
+    raw.notes.extend(notes);
     if let Some(recorder) = &mut recorder {
         recorder.last(&collector, &raw, &residency.fresh())?;
     }

@@ -1,7 +1,9 @@
 //! Wires the stages: the only place that knows them all. Owns the loop, the signals and the shutdown.
 
 mod budget;
+mod censuses;
 mod collector;
+mod default_mode;
 mod description;
 mod dump;
 mod exact;
@@ -16,6 +18,7 @@ mod mapped;
 mod naming;
 mod observe;
 mod own_child;
+mod pools;
 mod preflight;
 mod presence;
 mod processes;

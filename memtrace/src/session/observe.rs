@@ -122,6 +122,7 @@ pub(super) async fn observe(
         reporter,
         recorder,
         residency: ready.residency,
+        censuses: ready.censuses,
         live: None,
         screen: None,
         saving: Saving::default(),

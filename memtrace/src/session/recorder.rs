@@ -324,7 +324,7 @@ fn start(target: &profile::Target, tracer: &Tracer, options: &Options) -> Start 
         min_age: options.settings.min_age,
         counters: Counter::ALL.iter().map(|counter| counter.name().to_owned()).collect(),
         by_tables: options.unwinding == Unwinding::Auto,
-        sampling: tracer.sampling(options),
+        sampling: tracer.sampling(),
     }
 }
 

@@ -25,7 +25,9 @@ use crate::{
     ledger::{ProcessFacts, Snapshot},
     options::{Options, Unwinding},
     process::Module,
-    profile::{self, Allocator, Cost, End, FrameIndex, Moment, Profile, Resident, Settings, Site, Target},
+    profile::{
+        self, Allocator, Cost, End, FrameIndex, Moment, Profile, Resident, Settings, Site, Target, census::Growth,
+    },
     progress, render,
     store::ModuleFacts,
     symbolize::Symbolizer,
@@ -60,6 +62,8 @@ pub(super) struct Raw {
     pub(super) cost: Cost,
     /// Resident memory of all processes together.
     pub(super) resident: Option<Resident>,
+    /// Censuses of Python programs.
+    pub(super) censuses: Vec<Growth>,
     /// Whether stacks were unwound by tables: then their ends are known, and not judged by the names of functions.
     pub(super) by_tables: bool,
     /// The sampling interval in bytes, and of how much time a part was looked at, if allocations were sampled.
@@ -79,6 +83,7 @@ impl Raw {
     ) -> Self {
         let now_ns = now_ns();
         let counters = tracer.counters();
+        collector.look_at_pools();
         collector.sample(now_ns, lost(&counters));
         let mut snapshot = collector
             .ledger
@@ -117,6 +122,7 @@ impl Raw {
             notes,
             cost: cost(&counters),
             resident: residents.sum,
+            censuses: Vec::new(),
             counters,
             events: collector.events,
             malformed: collector.malformed,
@@ -124,7 +130,7 @@ impl Raw {
             now_ns,
             end,
             by_tables: options.unwinding == Unwinding::Auto,
-            sampling: tracer.sampling(options),
+            sampling: tracer.sampling(),
             budget: tracer.budget.as_ref().map(Budget::facts),
         }
     }
@@ -316,6 +322,7 @@ impl Reporter {
             processes,
             processes_dropped: raw.snapshot.processes_dropped.count,
             resident: raw.resident.clone(),
+            censuses: raw.censuses,
             observed: Duration::from_nanos(raw.now_ns.saturating_sub(raw.started_ns)),
             settings: self.settings.clone(),
             filter: Vec::new(),

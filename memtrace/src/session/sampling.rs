@@ -6,10 +6,7 @@ use anyhow::Context as _;
 use memtrace_common::{Counter, sampling::KNOWN_BITS, state::CLOSED};
 
 use super::{collector::Collector, tracer::Tracer};
-use crate::{
-    options::Options,
-    probe::{On, wait_for_programs},
-};
+use crate::probe::{On, wait_for_programs};
 
 /// Blocks that were drawn since the filter of addresses was made, at which it is made anew: then one of eight other addresses is in it
 /// too.
@@ -67,10 +64,10 @@ impl Tracer {
     }
 
     /// The sampling interval in bytes, and of how much time a part was looked at, if anything was sampled.
-    pub(super) fn sampling(&self, options: &Options) -> Option<(u64, u32)> {
+    pub(super) fn sampling(&self) -> Option<(u64, u32)> {
         match &self.budget {
             Some(budget) => Some(budget.sampling()),
-            None => options.sample.map(|interval| (interval, 1)),
+            None => self.interval.map(|interval| (interval, 1)),
         }
     }
 

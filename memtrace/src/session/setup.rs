@@ -9,9 +9,11 @@ use anyhow::{Context as _, bail};
 use memtrace_common::config::PidNamespace;
 
 use super::{
+    censuses::Censuses,
     collector::Collector,
+    default_mode::sparing,
     description::{Description, container_of},
-    exact, loading, preflight,
+    exact, loading, pools, preflight,
     residency::Residency,
     tracer::{Tracer, Wanted},
 };
@@ -38,6 +40,7 @@ pub(super) struct Ready {
     /// What is observed, in words.
     pub(super) what: String,
     pub(super) residency: Residency,
+    pub(super) censuses: Censuses,
 }
 
 /// A process that observation begins with.
@@ -73,11 +76,20 @@ pub(super) fn attach(selection: &Selection, options: &Options) -> anyhow::Result
     } else {
         exact::Exact::default()
     };
+    let pools = if options.python_exact {
+        // Each object is.
+        pools::Seen::default()
+    } else {
+        pools::seen(first.iter().map(|first| first.info.pid))
+    };
     let wanted = Wanted {
         selection,
         pid_namespace: pid_namespace(&first)?,
         python: python.followed,
         heaps: python.heaps,
+        pools: pools.pools,
+        // Of all programs of a machine those of one runtime do not decide.
+        sparing: if all { None } else { sparing(&spaces, options) },
     };
     let many = first.len() > MOST_BY_THEMSELVES;
     let options = &Options {
@@ -91,7 +103,7 @@ pub(super) fn attach(selection: &Selection, options: &Options) -> anyhow::Result
              for each call too"
         ));
     }
-    for note in left_out.into_iter().chain(python.notes) {
+    for note in left_out.into_iter().chain(python.notes).chain(pools.notes) {
         tracer.note(note);
     }
     let confined = first.iter().map(|first| &first.info).find(|info| info.seccomp != 0);
@@ -104,7 +116,9 @@ pub(super) fn attach(selection: &Selection, options: &Options) -> anyhow::Result
         tracer.attach_tracepoints()?;
         let what = format!("all processes ({} now)", first.len());
         let collector = tracer.collector(modules, options)?;
+        let infos: Vec<_> = first.into_iter().map(|first| first.info).collect();
         return Ok(Ready {
+            censuses: censuses(&infos, options)?,
             residency: Residency::new(tracer.started_ns(), options),
             tracer,
             collector,
@@ -116,7 +130,7 @@ pub(super) fn attach(selection: &Selection, options: &Options) -> anyhow::Result
     tracer.attach_tracepoints()?;
     let mut collector = tracer.collector(modules, options)?;
     let what = in_words(selection, &first);
-    let infos = first.iter().map(|first| first.info.clone()).collect();
+    let infos: Vec<_> = first.iter().map(|first| first.info.clone()).collect();
     for (First { info, mut space }, incarnation) in first.into_iter().zip(numbers) {
         // Files that were mapped since must be held as well.
         let _gone = space.refresh();
@@ -124,6 +138,7 @@ pub(super) fn attach(selection: &Selection, options: &Options) -> anyhow::Result
         collector.add(incarnation, description(&info, incarnation), space);
     }
     Ok(Ready {
+        censuses: censuses(&infos, options)?,
         residency: Residency::new(tracer.started_ns(), options),
         tracer,
         collector,
@@ -137,10 +152,10 @@ pub(super) fn attach(selection: &Selection, options: &Options) -> anyhow::Result
 /// # Errors
 /// As [`attach`]; or the program has ended.
 pub(super) fn attach_to_suspended(suspended: &mut Suspended, options: &Options) -> anyhow::Result<Ready> {
-    if options.python_exact {
-        bail!(
-            "--python-exact is for programs that run: an interpreter that is just started has no allocator yet; use attach"
-        );
+    for (asked, flag) in [(options.python_exact, "--python-exact"), (options.census, "--census")] {
+        if asked {
+            bail!("{flag} is for programs that run: an interpreter that is just started has no heap yet; use attach");
+        }
     }
     let pid = suspended.pid();
     // Not before: the program would inherit it.
@@ -155,6 +170,8 @@ pub(super) fn attach_to_suspended(suspended: &mut Suspended, options: &Options) 
         pid_namespace: info.pid_namespace,
         python: Vec::new(),
         heaps: Vec::new(),
+        pools: Vec::new(),
+        sparing: None,
     };
     let mut tracer = Tracer::load(&wanted, std::slice::from_ref(&space), options)?;
     let incarnation = tracer.trace(pid)?;
@@ -176,7 +193,17 @@ pub(super) fn attach_to_suspended(suspended: &mut Suspended, options: &Options) 
         first: vec![info],
         what,
         residency,
+        censuses: Censuses::default(),
     })
+}
+
+/// The censuses at the beginning, if they are wanted.
+fn censuses(targets: &[TargetInfo], options: &Options) -> anyhow::Result<Censuses> {
+    if options.census {
+        Censuses::begin(targets)
+    } else {
+        Ok(Censuses::default())
+    }
 }
 
 /// The processes that a selection means now and that can be observed, and what is to be said of the others.

@@ -11,11 +11,11 @@ use memtrace_common::{
     limits::COMMAND_BYTES,
     pymalloc::Heap,
 };
-use tokio::task::JoinHandle;
 
 use super::{
     budget::Budget,
     collector::{Collector, Notice},
+    default_mode::Sparing,
     hooks::{Hooker, Hooks, Mapped, Policy, State, Switched, Told},
     processes::Processes,
     python::PythonStacks,
@@ -42,6 +42,10 @@ pub(super) struct Wanted<'a> {
     pub(super) python: Vec<plan::pymalloc::Followed>,
     /// Where processes have the heaps of those, where a probe must know that.
     pub(super) heaps: Vec<(u32, Heap)>,
+    /// Interpreters whose pools are told of.
+    pub(super) pools: Vec<plan::pymalloc::Pools>,
+    /// What is taken by default, where that is not every call.
+    pub(super) sparing: Option<Sparing>,
 }
 
 /// See the module's description.
@@ -62,6 +66,8 @@ pub(super) struct Tracer {
     /// Heaps of interpreters, by process, that the BPF side must know as soon as the process is traced.
     heaps: Vec<(u32, Heap)>,
     told_heaps: probe::Heaps,
+    /// The sampling interval in bytes, if allocations are sampled without a budget.
+    pub(super) interval: Option<u64>,
     /// What the reader of a report must know.
     notes: Vec<String>,
     started: Instant,
@@ -108,10 +114,20 @@ impl Tracer {
             command: filled(command.unwrap_or_default()),
             follow,
             every_event: options.every_event,
-            may_sample: options.sample.is_some() || options.budget.is_some(),
-            may_pause: options.budget.is_some(),
+            may_sample: options.sample.is_some() || options.budget.is_some() || wanted.sparing.is_some(),
+            may_pause: options.budget.is_some() || wanted.sparing.is_some(),
         })?;
         let mut notes = Vec::new();
+        let completed = wanted
+            .sparing
+            .map(|sparing| sparing.complete(options, probes.shares_links()));
+        let options = match &completed {
+            Some((options, note)) => {
+                notes.push(note.clone());
+                options
+            }
+            None => options,
+        };
         if follow && wanted.pid_namespace.inode != 0 {
             notes.push(
                 "children are not followed: memtrace runs in a PID namespace of its own (a container), where the kernel does not \
@@ -146,6 +162,7 @@ impl Tracer {
             plan::Request {
                 pairs,
                 python: wanted.python.clone(),
+                pools: wanted.pools.clone(),
                 two_traps: options.two_traps,
             },
             Told(options.once_mutant),
@@ -163,6 +180,7 @@ impl Tracer {
             heaps: wanted.heaps.clone(),
             told_heaps,
             notes,
+            interval: options.sample,
             started,
             started_ns,
             budget: None,
@@ -192,7 +210,7 @@ impl Tracer {
     /// A [`plan::PlanError`] when there is nothing to attach to, or what the kernel says.
     pub(super) fn attach(&mut self, space: &AddressSpace, pid: u32, incarnation: u32) -> anyhow::Result<()> {
         let mapped = Mapped::of(space, pid, incarnation, None);
-        self.hooks()?.mapped(mapped).map_err(|error| explain(pid, error))
+        self.hooks()?.mapped(mapped).map_err(|error| said::explain(pid, error))
     }
 
     /// Attaches to the files that a process has mapped, which is not traced itself before it calls one of them.
@@ -317,20 +335,6 @@ impl Tracer {
         self.notes.extend(loaded.notes);
     }
 
-    /// Shows the BPF side's diagnostics as they come, when asked for.
-    pub(super) fn diagnostics(&mut self, options: &Options) -> anyhow::Result<Option<JoinHandle<()>>> {
-        if !options.diagnostics {
-            return Ok(None);
-        }
-        let mut logger = self.hooks()?.probes().diagnostics()?;
-        Ok(Some(tokio::spawn(async move {
-            loop {
-                logger.flush();
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-        })))
-    }
-
     /// When loading began.
     pub(super) const fn started(&self) -> Instant {
         self.started
@@ -367,17 +371,6 @@ impl Tracer {
             hooks.detach();
         }
         log::info!("probes were taken off in {} ms", begun.elapsed().as_millis());
-    }
-}
-
-/// A target that has ended meanwhile explains any failure better than the kernel's answer.
-fn explain(pid: u32, error: anyhow::Error) -> anyhow::Error {
-    if error.is::<plan::PlanError>() {
-        return error;
-    }
-    match crate::target::check(pid) {
-        Err(gone) => anyhow::Error::new(gone).context("the target ended while memtrace was attaching to it"),
-        Ok(_) => error,
     }
 }
 

@@ -138,7 +138,11 @@ fn compare(interpreter: &Path, arguments: &[&str], options: &[&str], least: usiz
     let mut command = Command::new(interpreter);
     command.arg("-I").arg(script()).args(arguments);
     let mut program = Program::ready(&mut command);
-    let options = [&["--ring-size", "32MiB", "--interpreter-frames"], options].concat();
+    let options = [
+        &["--every-call", "--ring-size", "32MiB", "--interpreter-frames"],
+        options,
+    ]
+    .concat();
     let memtrace = Memtrace::attach(program.pid(), &options);
     program.go();
     program.expect("hold");
@@ -219,7 +223,7 @@ fn python_stacks_have_their_innermost_frames_where_there_are_too_many() {
         return;
     };
     let mut program = Program::ready(Command::new(&interpreter).arg(script()).arg("deepest"));
-    let memtrace = Memtrace::attach(program.pid(), &[]);
+    let memtrace = Memtrace::attach(program.pid(), &["--every-call"]);
     program.go();
     program.expect("hold");
     let report = memtrace.finish();

@@ -97,7 +97,7 @@ fn python_leaks_are_named_by_file_and_line() {
         let mut command = Command::new(interpreter);
         command.arg(script()).args(library(interpreter, directory.path()));
         let mut program = Program::ready(&mut command);
-        let memtrace = Memtrace::attach(program.pid(), &["--min-age", "1s"]);
+        let memtrace = Memtrace::attach(program.pid(), &["--every-call", "--min-age", "1s"]);
         program.go();
         program.expect("round 100");
         thread::sleep(OBSERVED);
@@ -129,7 +129,7 @@ fn python_names_are_on_the_screen() {
     let tmux = Tmux::start(120, 30);
     let binary = Memtrace::binary();
     tmux.line(&format!(
-        "{} top --pid {} --interval 200ms",
+        "{} top --pid {} --every-call --interval 200ms",
         binary.display(),
         program.pid()
     ));
@@ -170,7 +170,7 @@ fn python_goes_on_however_often_it_is_traced() {
         program.expect("round 100");
         let mut seen = 0;
         for number in 0..times {
-            let report = Memtrace::attach(program.pid(), &["--python-only"]).finish();
+            let report = Memtrace::attach(program.pid(), &["--every-call", "--python-only"]).finish();
             assert!(report.status.success(), "{number}: {}", report.stderr);
             assert_eq!(
                 report.counter("python_foreign") + report.counter("python_unreadable"),

@@ -46,7 +46,7 @@ fn said(interpreter: &Path) -> Lines {
 /// What the report says, by the innermost Python frame.
 fn reported(interpreter: &Path) -> Lines {
     let mut program = program(interpreter, None);
-    let memtrace = Memtrace::attach(program.pid(), &[]);
+    let memtrace = Memtrace::attach(program.pid(), &["--every-call"]);
     program.go();
     program.expect("hold");
     let report = memtrace.finish();

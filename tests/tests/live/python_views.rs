@@ -12,7 +12,7 @@ use super::python::{Frames, assert_equal, interpreters, python_frames, rows, scr
 fn traced(options: &[&str]) -> Option<(Report, String)> {
     let interpreter = interpreters().into_iter().next()?;
     let mut program = Program::ready(Command::new(interpreter).arg(script()));
-    let memtrace = Memtrace::attach(program.pid(), options);
+    let memtrace = Memtrace::attach(program.pid(), &[&["--every-call"], options].concat());
     program.go();
     program.expect("hold");
     let report = memtrace.finish();
@@ -91,7 +91,7 @@ fn python_frames_are_in_recordings_with_their_names() {
     let Some(interpreter) = interpreters().into_iter().next() else {
         return;
     };
-    for options in [&[][..], &["--events"]] {
+    for options in [&["--every-call"], &["--events"]] {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let file = directory.path().join("session");
         let mut program = Program::ready(Command::new(&interpreter).arg(script()));

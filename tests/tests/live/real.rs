@@ -53,7 +53,7 @@ fn same_answer(interpreter: &str, arguments: &[&str]) -> Report {
 
     let mut program = start();
     program.expect("ready");
-    let memtrace = Memtrace::attach(program.pid(), &["--ring-size", "64MiB"]);
+    let memtrace = Memtrace::attach(program.pid(), &["--every-call", "--ring-size", "64MiB"]);
     script(&mut program);
     let traced = answer(&mut program);
     let report = memtrace.finish();

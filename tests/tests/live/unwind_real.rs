@@ -31,7 +31,7 @@ fn run(command: &mut Command) -> String {
 /// Observes a process at work, with gdb as a witness. At most one allocation in `of` may reach no start.
 fn witnessed(target: u32, of: u64, mut work: impl FnMut()) -> Report {
     // gdb has native frames only, those by which an interpreter calls itself among them.
-    let memtrace = Memtrace::attach(target, &["--ring-size", "64MiB", "--native-only"]);
+    let memtrace = Memtrace::attach(target, &["--every-call", "--ring-size", "64MiB", "--native-only"]);
     work();
     let calls = Gdb::attach(target).watch(&mut work);
     work();

@@ -5,6 +5,7 @@ mod events;
 mod fork;
 mod lifetimes;
 mod memory;
+mod pools;
 mod property;
 mod ranges;
 mod stacks;

@@ -164,7 +164,13 @@ pub(in crate::plan) fn found<'data, R: ReadRef<'data>>(
 }
 
 /// A point that is not at a function's entry.
-fn beside(symbol: &str, (offset, placement): (u64, Placement), kind: Attached, op: Op, detail: Detail) -> AttachPoint {
+pub(super) fn beside(
+    symbol: &str,
+    (offset, placement): (u64, Placement),
+    kind: Attached,
+    op: Op,
+    detail: Detail,
+) -> AttachPoint {
     AttachPoint {
         symbol: symbol.to_owned(),
         offset,

@@ -7,6 +7,7 @@
 //! breakpoint between two instructions would kill the program, and one at the wrong one would count wrongly.
 
 mod hooks;
+mod pools;
 mod site;
 mod sweep;
 mod value;
@@ -20,7 +21,7 @@ use rustc_hash::FxHashSet;
 
 pub(super) use self::hooks::found;
 use self::sweep::Sweep;
-pub use self::{hooks::Followed, value::Where};
+pub use self::{hooks::Followed, pools::Pools, value::Where};
 use super::{
     code::{Code, Flow, Place},
     elf::Elf,

@@ -1,9 +1,11 @@
 //! Small files in which every byte is known: what is a site, what is none, and what damage makes of it.
 
 use iced_x86::Register;
+use memtrace_common::{Cookie, Op};
 use proptest::prelude::*;
 
 use super::*;
+use crate::plan;
 
 /// Where the code begins, in the file and in its own addresses.
 const CODE: u64 = 0x1000;
@@ -118,6 +120,27 @@ fn without_comparisons_the_functions_are_all() {
     assert_eq!((at(Role::Realloc).old, at(Role::Realloc).size), (rsi, rdx));
     assert_eq!((at(Role::Free).offset, at(Role::Free).old), (CODE + 0x303, rsi));
     assert_eq!(plan.refill.unwrap().0, REFILL - BASE);
+}
+
+#[test]
+fn pools_are_taken_in_one_place_whatever_is_in_line() {
+    for user in [&[0xc3][..], &user(OWN[0], &[], &[])] {
+        let pools = Pools::find("python".to_owned(), &*file(user), &FUNCTIONS, 16384).unwrap();
+        let point = pools.point();
+        assert_eq!(
+            (point.offset, point.kind, point.op),
+            (REFILL - BASE, plan::Kind::Pool, Op::Pool)
+        );
+        assert_eq!(Cookie::unpack(point.cookie(3)).unwrap().pool_bytes(), 16384);
+        assert!(!point.only_takes(), "it stays");
+    }
+    // All that malloc does is elsewhere.
+    let elsewhere = Functions {
+        own: [OWN[1], OWN[0], OWN[2], OWN[3]],
+        ..FUNCTIONS
+    };
+    let refused = Pools::find("python".to_owned(), &*file(&[0xc3]), &elsewhere, 4096);
+    assert!(refused.unwrap_err().contains("as in 3.8"));
 }
 
 #[test]

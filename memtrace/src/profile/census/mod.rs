@@ -50,6 +50,15 @@ pub struct Census {
     pub health: Health,
 }
 
+/// A program's census at the beginning of an observation, and at its end.
+#[derive(Clone, Debug)]
+pub struct Growth {
+    /// At the beginning.
+    pub before: Census,
+    /// At the end.
+    pub after: Census,
+}
+
 /// Blocks, or arenas.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Amount {

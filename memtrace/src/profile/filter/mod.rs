@@ -199,6 +199,8 @@ fn with_sites(profile: &Profile, sites: Vec<Site>) -> Profile {
         processes: profile.processes.clone(),
         processes_dropped: profile.processes_dropped,
         resident: profile.resident.clone(),
+        // They are of whole programs.
+        censuses: Vec::new(),
         health: profile.health.clone(),
     }
 }

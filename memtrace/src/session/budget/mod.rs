@@ -51,7 +51,7 @@ const WINDOW: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The sampling interval of all steps but the first, unless asked for otherwise: that of tcmalloc and jemalloc.
-const INTERVAL: u64 = 512 << 10;
+pub(super) const INTERVAL: u64 = 512 << 10;
 
 /// How long it is waited when probes could not be put on.
 const RETRY: Duration = Duration::from_secs(1);

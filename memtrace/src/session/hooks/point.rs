@@ -75,6 +75,7 @@ impl AttachPoint {
             Kind::Site => Role::Site,
             Kind::SiteFree => Role::SiteFree,
             Kind::Refilled => Role::Refilled,
+            Kind::Pool => Role::Pool,
             Kind::StaticAlloc => Role::StaticAlloc,
             Kind::StaticFree => Role::StaticFree,
         }

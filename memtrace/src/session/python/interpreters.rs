@@ -34,6 +34,11 @@ impl Interpreters {
         python::judge(mapped)
     }
 
+    /// Whether a process has mapped an interpreter, also one that cannot be read.
+    pub(in crate::session) fn is_there(&mut self, space: &AddressSpace) -> bool {
+        !matches!(self.judge(space, &space.modules()), Judged::Nothing)
+    }
+
     /// Whether a place is in the function that executes Python code.
     pub(in crate::session) fn evaluates(&self, at: Location) -> bool {
         matches!(self.0.get(&at.module), Some(Found::Interpreter(interpreter)) if interpreter.evaluates(at.address))

@@ -268,6 +268,7 @@ impl<R: Read + Seek> Reading<R> {
                 effort: end.map(|end| end.resident_effort).unwrap_or_default(),
                 ..all
             }),
+            censuses: Vec::new(),
             groups: state.groups.clone(),
             seen: sums.seen,
             gaps: sums.gaps,

@@ -1,7 +1,11 @@
 //! What is said of an observation: at its beginning, when something happens, and in the report.
 
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+
 use super::{Hooks, Tracer};
-use crate::{message, probe::ProbeError, profile::Allocator};
+use crate::{message, options::Options, plan, probe::ProbeError, profile::Allocator};
 
 impl Tracer {
     /// Says that observation has begun of `what`, in which these are hooked.
@@ -47,5 +51,30 @@ impl Tracer {
             );
         }
         Ok(())
+    }
+
+    /// Shows the BPF side's diagnostics as they come, when asked for.
+    pub(in crate::session) fn diagnostics(&mut self, options: &Options) -> anyhow::Result<Option<JoinHandle<()>>> {
+        if !options.diagnostics {
+            return Ok(None);
+        }
+        let mut logger = self.hooks()?.probes().diagnostics()?;
+        Ok(Some(tokio::spawn(async move {
+            loop {
+                logger.flush();
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        })))
+    }
+}
+
+/// A target that has ended meanwhile explains any failure better than the kernel's answer.
+pub(super) fn explain(pid: u32, error: anyhow::Error) -> anyhow::Error {
+    if error.is::<plan::PlanError>() {
+        return error;
+    }
+    match crate::target::check(pid) {
+        Err(gone) => anyhow::Error::new(gone).context("the target ended while memtrace was attaching to it"),
+        Ok(_) => error,
     }
 }

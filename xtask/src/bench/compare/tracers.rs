@@ -24,7 +24,10 @@ const MODES: &[(&str, &[&str])] = &[
 ];
 
 /// Those that there are for Python alone.
-const PYTHON_MODES: &[(&str, &[&str])] = &[("memtrace --python-exact", &["--python-exact"])];
+const PYTHON_MODES: &[(&str, &[&str])] = &[
+    ("memtrace --every-call", &["--every-call"]),
+    ("memtrace --python-exact", &["--python-exact"]),
+];
 
 /// A row of the table.
 pub(super) struct Tracer<'a> {
