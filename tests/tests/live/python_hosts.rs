@@ -35,7 +35,7 @@ fn python_stacks_of_interpreters_beside_the_main_one() {
         println!("{}", interpreter.display());
         let script = programs::source("python_subinterpreters.py");
         let mut program = Program::ready(Command::new(&interpreter).arg("-I").arg(script));
-        let memtrace = Memtrace::attach(program.pid(), &[]);
+        let memtrace = Memtrace::attach(program.pid(), &["--every-call"]);
         program.go();
         program.expect("hold");
         assert_as_said(&memtrace.finish(), program, INSIDE);
@@ -87,7 +87,7 @@ fn python_stacks_of_an_interpreter_inside_another_program() {
             println!("{}: {thread}", interpreter.display());
             let mut command = Command::new(&host);
             let mut program = Program::ready(command.env("PYTHONHOME", &home).arg(script()).arg(thread));
-            let memtrace = Memtrace::attach(program.pid(), &[]);
+            let memtrace = Memtrace::attach(program.pid(), &["--every-call"]);
             program.go();
             if thread == "late" {
                 let twice = || (program.output().matches("ready ").count() == 2).then_some(());

@@ -134,7 +134,14 @@ fn python_source_is_annotated_with_what_tracemalloc_counts() {
     let file = directory.path().join("session").to_string_lossy().into_owned();
     let mut program = program(&interpreter, None);
     let pid = program.pid().to_string();
-    let mut recording = Program::spawn(&mut Memtrace::command(["record", "--pid", &pid, "-o", &file]));
+    let mut recording = Program::spawn(&mut Memtrace::command([
+        "record",
+        "--pid",
+        &pid,
+        "--every-call",
+        "-o",
+        &file,
+    ]));
     recording.expect_error("attached to");
     program.go();
     program.expect("hold");

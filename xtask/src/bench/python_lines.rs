@@ -42,7 +42,10 @@ pub(super) fn run(root: Root, python: &Path) -> Result<()> {
         Ok(lines) => columns.push(("memray", lines)),
         Err(error) => println!("left out: memray does not run in {}: {error:#}", python.display()),
     }
-    for (name, options) in [("memtrace exact", &["--python-exact"][..]), ("memtrace", &["--every-call"])] {
+    for (name, options) in [
+        ("memtrace exact", &["--python-exact"][..]),
+        ("memtrace", &["--every-call"]),
+    ] {
         match by_memtrace(root, python, &program, options) {
             Ok(lines) => columns.push((name, lines)),
             Err(error) => println!("left out: {name}: {error:#}"),
