@@ -68,6 +68,11 @@ counters! {
     PythonForeign "python_foreign" "Events whose Python frames end early because what should be code of Python is something else.";
     PythonCode "python_code" "Python functions that the collector was told of.";
     PythonCodeLost "python_code_lost" "Events without a stack because the ring had no room for a Python function.";
+    JavaScriptStacks "javascript_stacks" "Events whose stack has frames of JavaScript.";
+    JavaScriptUnreadable "javascript_unreadable" "Frames of JavaScript without a function because the engine's memory could not be read.";
+    JavaScriptForeign "javascript_foreign" "Frames that look like JavaScript and whose function is something else.";
+    JavaScriptFunctions "javascript_functions" "Functions of JavaScript that the collector was told of.";
+    JavaScriptLost "javascript_lost" "Events without a stack because the ring had no room for a function of JavaScript.";
     PymallocUnknown "pymalloc_unknown" "Calls of pymalloc that were not followed because where its heap lies was not known, or could not be read.";
     Nested "nested" "Calls inside another call of the allocator; they belong to the outer one.";
     Abandoned "abandoned" "Calls that never returned: the thread jumped out of the allocator.";

@@ -9,10 +9,12 @@
 //! Blocks that are freed while the BPF side still holds them ([`crate::young`]) come only as sums. An allocation that has waited there
 //! is sent late, with its own time: before the free of the block, and before a record that tells of its process.
 
+mod javascript;
 mod python;
 mod stack;
 
 pub use self::{
+    javascript::{JavaScriptFunction, about},
     python::PythonCode,
     stack::{STACK_WORDS, Stack, StackEnd, StackHead, note},
 };
@@ -81,6 +83,8 @@ kinds! {
     Weighted = 19;
     /// [`PythonCode`], and what follows it
     PythonCode = 20;
+    /// [`JavaScriptFunction`], and what follows it
+    JavaScriptFunction = 21;
 }
 
 /// Bits of [`Header::flags`].

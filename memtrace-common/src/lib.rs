@@ -4,7 +4,7 @@
 //! buffer ([`event`]), the cookie that an attach point carries ([`cookie`]), the settings the loader
 //! writes into the object ([`config`]), the values of the maps ([`state`]) and the counters
 //! ([`counter`]). Decisions that the BPF side takes and that need no kernel live here as plain
-//! functions, so that they are tested on the host ([`request`], [`once`], [`check`], [`identity`], [`pymalloc`], [`python`], [`sampling`], [`unwind`], [`young`]).
+//! functions, so that they are tested on the host ([`request`], [`once`], [`check`], [`identity`], [`javascript`], [`pymalloc`], [`python`], [`sampling`], [`unwind`], [`young`]).
 //!
 //! Layout rules: `repr(C)`, explicit padding, no `bool`, and an assertion on every size.
 
@@ -25,6 +25,7 @@ pub mod cookie;
 pub mod counter;
 pub mod event;
 pub mod identity;
+pub mod javascript;
 pub mod limits;
 mod mix;
 pub mod once;

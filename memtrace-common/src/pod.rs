@@ -5,6 +5,7 @@
 use crate::{
     check::Checked,
     config::Config,
+    javascript,
     pymalloc::Heap,
     python::Layout,
     space::{Changes, FileKey, FileTable, Recent, Space},
@@ -23,5 +24,19 @@ macro_rules! pods {
 }
 
 pods!(
-    Changes, Checked, Config, FileKey, FileTable, Heap, Layout, LostFree, LostKey, Mode, Process, Recent, Space, Thread
+    Changes,
+    Checked,
+    Config,
+    FileKey,
+    FileTable,
+    Heap,
+    Layout,
+    LostFree,
+    LostKey,
+    Mode,
+    Process,
+    Recent,
+    Space,
+    Thread,
+    javascript::EngineLayout
 );

@@ -42,7 +42,7 @@ pub const MAX_LAYOUTS: u32 = 2048;
 
 /// A word of a structure, or the part of one that lies at an offset in bytes; 0 beyond the end.
 #[inline(always)]
-fn word<const N: usize>(words: &[u64; N], offset: u32) -> u64 {
+pub(crate) fn word<const N: usize>(words: &[u64; N], offset: u32) -> u64 {
     const { assert!(N.is_power_of_two()) };
     // The mask is what the verifier believes; offsets are checked when a layout is made.
     words[(offset / 8) as usize & (N - 1)]
@@ -50,7 +50,7 @@ fn word<const N: usize>(words: &[u64; N], offset: u32) -> u64 {
 
 /// Half a word at an offset that is a multiple of four.
 #[inline(always)]
-fn half<const N: usize>(words: &[u64; N], offset: u32) -> u32 {
+pub(crate) fn half<const N: usize>(words: &[u64; N], offset: u32) -> u32 {
     (word(words, offset) >> (8 * (offset & 4))) as u32
 }
 

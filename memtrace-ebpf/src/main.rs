@@ -36,6 +36,7 @@ mod filter;
 mod free;
 mod image;
 mod inflight;
+mod javascript;
 mod known;
 mod lifecycle;
 mod mapping;

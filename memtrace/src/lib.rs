@@ -27,3 +27,4 @@ pub mod terminal;
 pub mod tui;
 pub mod units;
 pub mod unwind;
+pub mod v8;

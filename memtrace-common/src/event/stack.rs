@@ -57,7 +57,9 @@ pub const STACK_WORDS: usize = 512;
 pub struct Stack {
     /// Fixed part.
     pub head: StackHead,
-    /// Addresses (avma), leaf first. Frame 0 is an instruction; all others are return addresses. Then the Python frames, innermost
+    /// Addresses (avma), leaf first. Frame 0 is an instruction; all others are return addresses. The address of a frame of JavaScript is
+    /// followed by two words: [`crate::javascript::Key::identity`], which has [`crate::javascript::MARK`], and
+    /// [`crate::javascript::position`]. Then the Python frames, innermost
     /// first: [`crate::python::Code::identity`], or 0, and the offset in the bytecode with bits of [`crate::python::entry`].
     pub words: [u64; STACK_WORDS],
 }
@@ -74,14 +76,15 @@ pub struct StackHead {
     /// What the addresses mean: [`crate::space::Space::epoch`]; or, for a stack through code that is newer than the space
     /// ([`note::EARLY`]), when that code came.
     pub epoch: u64,
-    /// Frames that follow.
+    /// Words of frames that follow.
     pub count: u32,
     /// [`StackEnd`] as its number.
     pub end: u8,
     /// Bits of [`note`].
     pub notes: u8,
-    /// Python frames that follow these, with the marks between them.
+    /// Python frames that follow these, with the marks between them. None where there are frames of JavaScript.
     pub python: u16,
 }
 
+const _: () = assert!(STACK_WORDS >= 3 * MAX_FRAMES);
 const _: () = assert!(STACK_WORDS.is_power_of_two() && STACK_WORDS >= MAX_FRAMES + 2 * MAX_ENTRIES);

@@ -63,7 +63,7 @@ fn take(scratch: &mut Scratch, layout: &Layout) -> bool {
 /// Adds an entry.
 #[inline(always)]
 fn push(scratch: &mut Scratch, id: u64, what: u64) {
-    let at = scratch.walk.count + 2 * scratch.python.count;
+    let at = scratch.walk.words + 2 * scratch.python.count;
     scratch.stack.words[at as usize & (STACK_WORDS - 1)] = id;
     scratch.stack.words[(at + 1) as usize & (STACK_WORDS - 1)] = what;
     scratch.walk.identity.push(id);

@@ -3,7 +3,7 @@
 use core::ffi::c_void;
 
 use aya_ebpf::helpers::generated::{bpf_for_each_map_elem, bpf_loop};
-use memtrace_common::space::Space;
+use memtrace_common::{javascript::EngineLayout, space::Space};
 
 use super::step;
 use crate::maps::{CONFIG, Scratch, TURNS, TURNS_COUNT};
@@ -13,14 +13,16 @@ use crate::maps::{CONFIG, Scratch, TURNS, TURNS_COUNT};
 struct Context {
     scratch: *mut Scratch,
     space: *const Space,
+    engine: *const EngineLayout,
 }
 
 /// Goes from frame to frame until the walk ends.
 #[inline(always)]
-pub(super) fn walk(scratch: &mut Scratch, space: Option<&'static Space>) {
+pub(super) fn walk(scratch: &mut Scratch, space: Option<&'static Space>, engine: Option<&'static EngineLayout>) {
     let mut context = Context {
         scratch,
         space: space.map_or(core::ptr::null(), core::ptr::from_ref),
+        engine: engine.map_or(core::ptr::null(), core::ptr::from_ref),
     };
     let context = (&raw mut context).cast::<c_void>();
     // The setting is constant when the program is verified, so a kernel does not see the call it does not have.
@@ -59,7 +61,7 @@ fn turn(context: *mut Context) -> i64 {
     let context = unsafe { &*context };
     let mut step = 0;
     while step < 4 {
-        if step::memtrace_leave_frame(context.scratch, context.space) == 0 {
+        if step::memtrace_leave_frame(context.scratch, context.space, context.engine) == 0 {
             return END;
         }
         step += 1;

@@ -4,7 +4,7 @@ mod loops;
 pub(crate) mod return_probe;
 mod rule;
 mod send;
-mod step;
+pub(crate) mod step;
 mod window;
 
 pub(crate) use self::rule::mapping;
@@ -25,7 +25,7 @@ use memtrace_common::{
 use crate::{
     code,
     filter::Task,
-    inflight,
+    inflight, javascript,
     maps::{CHANGES, CONFIG, SCRATCH, Scratch},
     python, stats,
 };
@@ -139,10 +139,17 @@ pub(crate) fn take(task: Task, thread: &mut Thread, registers: Registers, at: At
     send::set_owner(scratch, task.key);
     scratch.walk.trampoline = inflight::trampoline(thread);
     let space = begin(scratch, task, registers);
+    let engine = javascript::begin(task);
     if at == At::Call || step::enter(scratch) {
-        loops::walk(scratch, space);
+        loops::walk(scratch, space, engine);
     }
-    python::walk(scratch, task);
+    if scratch.walk.words == scratch.walk.count {
+        python::walk(scratch, task);
+    } else {
+        stats::count(Counter::JavaScriptStacks);
+        scratch.python.count = 0;
+        scratch.python.lost = 0;
+    }
     finish(scratch, task)
 }
 
@@ -165,6 +172,8 @@ fn begin(scratch: &mut Scratch, task: Task, registers: Registers) -> Option<&'st
     walk.end = StackEnd::Deep as u64;
     walk.space = u64::from(task.space);
     walk.count = 1;
+    walk.words = 1;
+    walk.lost = 0;
     walk.identity = Identity::new(task.incarnation);
     walk.identity.push(registers.ip);
     scratch.stack.words[0] = registers.ip;
@@ -223,7 +232,7 @@ fn finish(scratch: &mut Scratch, task: Task) -> Taken {
     }
     let identity = scratch.walk.identity.finish(end, scratch.walk.epoch);
     // A stack with names that never come would be sent only once.
-    if scratch.python.lost == 0 && send::send(scratch, task, identity) {
+    if scratch.python.lost | scratch.walk.lost == 0 && send::send(scratch, task, identity) {
         Taken { id: identity.id, flags }
     } else {
         Taken {

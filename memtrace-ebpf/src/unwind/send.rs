@@ -3,9 +3,9 @@
 use aya_ebpf::{bindings::BPF_ANY, helpers::generated::bpf_ringbuf_output};
 use memtrace_common::{
     Counter,
-    event::{Kind, StackHead},
+    event::{Kind, STACK_WORDS, StackHead},
     identity::Identity,
-    limits::{MAX_FRAMES, SEEN_SLOTS},
+    limits::SEEN_SLOTS,
     python::MAX_ENTRIES,
 };
 
@@ -42,7 +42,7 @@ pub(super) fn send(scratch: &mut Scratch, task: Task, identity: Identity) -> boo
         return true;
     }
     // SAFETY: a reference is valid; volatile so that the mask is kept: the verifier needs it.
-    let count = unsafe { core::ptr::read_volatile(&raw const scratch.walk.count) } & 127;
+    let count = unsafe { core::ptr::read_volatile(&raw const scratch.walk.words) } & (STACK_WORDS as u64 - 1);
     // SAFETY: the same.
     let python = unsafe { core::ptr::read_volatile(&raw const scratch.python.count) } & (2 * MAX_ENTRIES as u64 - 1);
     scratch.stack.head = StackHead {
@@ -76,5 +76,3 @@ pub(super) fn send(scratch: &mut Scratch, task: Task, identity: Identity) -> boo
     }
     true
 }
-
-const _: () = assert!(MAX_FRAMES == 127, "the mask in `send` is written for this depth");

@@ -3,14 +3,18 @@
 use aya_ebpf::helpers::bpf_probe_read_user;
 use memtrace_common::{
     abi::{PLT_MASK, SIGNAL_BP, SIGNAL_IP, SIGNAL_SP},
-    event::{StackEnd, note},
+    event::{STACK_WORDS, StackEnd, note},
+    javascript::EngineLayout,
     limits::{MAX_FRAME_BYTES, MAX_FRAMES},
     space::Space,
     unwind::{Cfa, Rbp},
 };
 
 use super::{return_probe, rule, window::word};
-use crate::maps::{CONFIG, Scratch};
+use crate::{
+    javascript,
+    maps::{CONFIG, Scratch},
+};
 
 /// Leaves a function at its first instruction; `false` when the walk ends there.
 #[inline(always)]
@@ -47,10 +51,18 @@ fn push(scratch: &mut Scratch, address: u64) -> bool {
     if count >= u64::from(CONFIG.load().max_frames) || count >= MAX_FRAMES as u64 {
         return stop(scratch, StackEnd::Deep);
     }
-    scratch.stack.words[(count & 127) as usize] = address;
-    scratch.walk.identity.push(address);
+    append(scratch, address);
     scratch.walk.count = count + 1;
     true
+}
+
+/// Adds a word to the record.
+#[inline(always)]
+pub(crate) fn append(scratch: &mut Scratch, word: u64) {
+    let at = scratch.walk.words;
+    scratch.stack.words[at as usize & (STACK_WORDS - 1)] = word;
+    scratch.walk.identity.push(word);
+    scratch.walk.words = at + 1;
 }
 
 #[inline(always)]
@@ -63,23 +75,25 @@ fn stop(scratch: &mut Scratch, end: StackEnd) -> bool {
 ///
 /// A global function: the kernel verifies it once, by itself, and not for each of its four calls in each program.
 #[unsafe(no_mangle)]
-pub extern "C" fn memtrace_leave_frame(scratch: *mut Scratch, space: *const Space) -> u32 {
+pub extern "C" fn memtrace_leave_frame(scratch: *mut Scratch, space: *const Space, engine: *const EngineLayout) -> u32 {
     // SAFETY: null or valid, which the verifier checks at each call; this processor's scratch, see `super::take`.
     let scratch = unsafe { scratch.as_mut() };
     // SAFETY: null or valid, likewise; spaces are not written to while they are in use.
     let space = unsafe { space.as_ref() };
-    scratch.is_some_and(|scratch| leave(scratch, space)).into()
+    // SAFETY: null or valid, likewise.
+    let engine = unsafe { engine.as_ref() };
+    scratch.is_some_and(|scratch| leave(scratch, space, engine)).into()
 }
 
 #[inline(always)]
-fn leave(scratch: &mut Scratch, space: Option<&Space>) -> bool {
+fn leave(scratch: &mut Scratch, space: Option<&Space>, engine: Option<&EngineLayout>) -> bool {
     let rule = rule::of(scratch, space);
     let (sp, bp) = (scratch.walk.sp, scratch.walk.bp);
     let offset = signed(rule.cfa_offset());
     let cfa = match rule.cfa() {
         kind if kind == Cfa::Rsp as u8 => sp.wrapping_add(offset),
         kind if kind == Cfa::Rbp as u8 => bp.wrapping_add(offset),
-        kind if kind == Cfa::None as u8 => return by_frame_pointer(scratch),
+        kind if kind == Cfa::None as u8 => return by_frame_pointer(scratch, engine),
         kind if kind == Cfa::End as u8 => return stop(scratch, StackEnd::Start),
         kind if kind == Cfa::Signal as u8 => return from_signal(scratch),
         kind if kind == Cfa::Plt as u8 => {
@@ -113,7 +127,7 @@ fn signed(offset: impl Into<i64>) -> u64 {
 
 /// Follows the chain of frame pointers.
 #[inline(always)]
-fn by_frame_pointer(scratch: &mut Scratch) -> bool {
+fn by_frame_pointer(scratch: &mut Scratch, engine: Option<&EngineLayout>) -> bool {
     let (sp, bp) = (scratch.walk.sp, scratch.walk.bp);
     if bp == 0 {
         // The ABI's mark of the outermost frame (System V AMD64 ABI, 3.4.1).
@@ -123,6 +137,9 @@ fn by_frame_pointer(scratch: &mut Scratch) -> bool {
         return stop(scratch, StackEnd::NoTable);
     }
     scratch.walk.notes |= u64::from(note::FRAME_POINTER);
+    if let Some(engine) = engine {
+        javascript::memtrace_javascript_frame(scratch, engine);
+    }
     let next = word(scratch, bp);
     let address = word(scratch, bp + 8);
     if scratch.walk.unreadable != 0 {

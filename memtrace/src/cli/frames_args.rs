@@ -4,7 +4,7 @@ use clap::Args;
 
 use crate::profile::View;
 
-/// Which frames of Python programs are shown.
+/// Which frames of programs in Python or JavaScript are shown.
 #[derive(Clone, Copy, Debug, Default, Args)]
 #[group(multiple = false)]
 pub struct FramesArgs {
@@ -14,7 +14,7 @@ pub struct FramesArgs {
     /// Show only the native frames of stacks, with all of the interpreter's own
     #[arg(long)]
     pub native_only: bool,
-    /// Show also the frames by which a Python interpreter calls itself
+    /// Show also the frames by which an interpreter of Python or JavaScript calls itself
     #[arg(long)]
     pub interpreter_frames: bool,
 }

@@ -13,7 +13,7 @@ pub fn encode(event: &Event<'_>) -> Vec<u8> {
     let (kind, mut bytes) = match event {
         Event::Stack(stack) => {
             let mut bytes = bytes_of(&stack.head).to_vec();
-            bytes.extend_from_slice(stack.frames);
+            bytes.extend_from_slice(stack.words);
             bytes.extend_from_slice(stack.python);
             (Kind::Stack, bytes)
         }
@@ -38,6 +38,17 @@ pub fn encode(event: &Event<'_>) -> Vec<u8> {
         Event::Python(code) => {
             let bytes = [bytes_of(&code.head), code.name, code.file, code.table].concat();
             (Kind::PythonCode, bytes)
+        }
+        Event::JavaScript(function) => {
+            let bytes = [
+                bytes_of(&function.head),
+                function.name,
+                function.file,
+                function.source,
+                function.table,
+            ]
+            .concat();
+            (Kind::JavaScriptFunction, bytes)
         }
     };
     bytes[0] = kind as u8;

@@ -4,6 +4,7 @@
 //! that can be long, stay where they are until they are asked for. Nothing is allocated.
 
 mod encode;
+mod javascript;
 mod python;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ use memtrace_common::{
         Weighted,
     },
     identity::Identity,
+    javascript::{MARK, NO_POSITION},
     limits::MAX_FRAMES,
     op::Class,
     python::MAX_ENTRIES,
@@ -24,6 +26,7 @@ use thiserror::Error;
 
 pub use self::{
     encode::{encode, encode_stack},
+    javascript::JavaScript,
     python::Python,
 };
 
@@ -70,6 +73,8 @@ pub enum Event<'a> {
     Image(Image),
     /// A Python function, before the first stack that names it.
     Python(Python<'a>),
+    /// A function of JavaScript, before the first stack that names it.
+    JavaScript(JavaScript<'a>),
 }
 
 impl Event<'_> {
@@ -91,13 +96,14 @@ impl Event<'_> {
             Self::Exit(header) | Self::Code(header) => header,
             Self::Image(record) => &record.header,
             Self::Python(code) => &code.head.header,
+            Self::JavaScript(function) => &function.head.header,
         }
     }
 
     /// The event without a tie to the ring's memory, to be kept for a while. What is long has to be copied, not kept.
     pub const fn detached(self) -> Option<Event<'static>> {
         Some(match self {
-            Self::Stack(_) | Self::Python(_) => return None,
+            Self::Stack(_) | Self::Python(_) | Self::JavaScript(_) => return None,
             Self::Alloc(record) => Event::Alloc(record),
             Self::Weighted(record) => Event::Weighted(record),
             Self::Pairs(record) => Event::Pairs(record),
@@ -125,14 +131,37 @@ impl Event<'_> {
 pub struct Stack<'a> {
     /// The fixed part.
     pub head: StackHead,
-    frames: &'a [u8],
+    words: &'a [u8],
     python: &'a [u8],
 }
 
+/// A frame of a stack.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct StackFrame {
+    /// Its address (avma).
+    pub address: u64,
+    /// Where it is JavaScript's, its function's [`memtrace_common::javascript::Key::identity`] and
+    /// [`memtrace_common::javascript::position`].
+    pub function: Option<(u64, u64)>,
+}
+
 impl Stack<'_> {
-    /// The addresses (avma), leaf first.
-    pub fn frames(&self) -> impl ExactSizeIterator<Item = u64> {
-        self.frames.chunks_exact(8).map(bytemuck::pod_read_unaligned)
+    /// Its frames, leaf first.
+    pub fn frames(&self) -> impl Iterator<Item = StackFrame> {
+        let mut words = self.words().peekable();
+        std::iter::from_fn(move || {
+            let address = words.next()?;
+            let function = words.next_if(|&word| word & MARK != 0);
+            Some(StackFrame {
+                address,
+                function: function.map(|id| (id, words.next().unwrap_or(NO_POSITION))),
+            })
+        })
+    }
+
+    /// The words that tell of them.
+    fn words(&self) -> impl Iterator<Item = u64> {
+        self.words.chunks_exact(8).map(bytemuck::pod_read_unaligned)
     }
 
     /// Python frames, innermost first, with the marks between them: two words each, as [`memtrace_common::event::Stack::words`] has them.
@@ -181,6 +210,7 @@ pub fn decode(record: &[u8]) -> Result<Event<'_>, Malformed> {
     let event = match kind {
         Kind::Stack => return stack(record).map(Event::Stack),
         Kind::PythonCode => return python::read(record).map(Event::Python),
+        Kind::JavaScriptFunction => return javascript::read(record).map(Event::JavaScript),
         Kind::Alloc => Event::Alloc(read(record)?),
         Kind::Weighted => Event::Weighted(read(record)?),
         Kind::Pairs => Event::Pairs(read(record)?),
@@ -222,6 +252,7 @@ const fn carries(kind: Kind, op: Op) -> bool {
         Kind::RemapBegin | Kind::RemapEnd => matches!(op, Op::Mremap),
         Kind::Break => matches!(op, Op::Brk | Op::BrkAny),
         Kind::PythonCode
+        | Kind::JavaScriptFunction
         | Kind::Stack
         | Kind::Exec
         | Kind::Fork
@@ -249,13 +280,16 @@ fn stack(record: &[u8]) -> Result<Stack<'_>, Malformed> {
         .ok_or_else(|| length(record))?;
     let head: StackHead = read(head)?;
     let (count, entries) = (head.count as usize, usize::from(head.python));
-    if count > MAX_FRAMES || entries > MAX_ENTRIES || frames.len() != 8 * count + 16 * entries {
+    if count > 3 * MAX_FRAMES || entries > MAX_ENTRIES || frames.len() != 8 * count + 16 * entries {
         return Err(length(record));
     }
-    let (frames, python) = frames.split_at(8 * count);
-    let stack = Stack { head, frames, python };
+    let (words, python) = frames.split_at(8 * count);
+    let stack = Stack { head, words, python };
+    if stack.frames().count() > MAX_FRAMES {
+        return Err(length(record));
+    }
     let mut identity = Identity::new(head.header.incarnation);
-    stack.frames().for_each(|frame| identity.push(frame));
+    stack.words().for_each(|word| identity.push(word));
     for (id, what) in stack.python() {
         identity.push(id);
         identity.push(what);

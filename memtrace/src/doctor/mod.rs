@@ -5,6 +5,7 @@
 
 mod debug_info;
 mod frame_pointers;
+mod javascript;
 mod kernel_features;
 mod machine;
 mod placement;

@@ -3,7 +3,7 @@
 
 use std::{fs::File, sync::Arc};
 
-use super::{Check, machine::Version, placement, pymalloc, python, subject::Subject, unwinding};
+use super::{Check, javascript, machine::Version, placement, pymalloc, python, subject::Subject, unwinding};
 use crate::{
     plan::{self, Analysis},
     process::{AddressSpace, FileBytes, Module},
@@ -73,6 +73,7 @@ fn look_into(info: &TargetInfo, space: &AddressSpace, checks: &mut Vec<Check>) {
     checks.extend(files.iter().map(Subject::symbols));
     checks.extend(unwinding::checks(space));
     checks.extend(python::checks(space));
+    checks.extend(javascript::checks(space));
     checks.extend(pymalloc::checks(info.pid));
 }
 

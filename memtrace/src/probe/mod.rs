@@ -36,7 +36,7 @@ pub use self::{
     members::{Hooked, Members},
     mode::{Modes, wait_for_programs},
     point::{On, Point, Role, Scope},
-    pythons::Pythons,
+    pythons::{Engines, Layouts, Pythons},
     ring::{Ring, RingRecord},
     sweep::Sweeper,
     tables::{Arena, Tables},

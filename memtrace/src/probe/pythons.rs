@@ -1,16 +1,25 @@
-//! Which programs have an interpreter, as the BPF side knows it.
+//! Which programs have an interpreter or an engine, as the BPF side knows it.
 
-use aya::maps::{Array, HashMap, Map, MapData};
-use memtrace_common::python::Layout;
+use aya::{
+    Pod,
+    maps::{Array, HashMap, Map, MapData, MapError},
+};
+use memtrace_common::{javascript, python};
 
 use super::{ProbeError, Probes};
 
-/// Tells of interpreters.
-pub struct Pythons {
-    layouts: HashMap<MapData, u32, Layout>,
+/// Tells of interpreters, whose layouts are of a type.
+pub struct Layouts<L> {
+    by_program: HashMap<MapData, u32, L>,
     count: Array<MapData, u32>,
     known: u32,
 }
+
+/// Tells of interpreters of Python.
+pub type Pythons = Layouts<python::Layout>;
+
+/// Tells of engines of JavaScript.
+pub type Engines = Layouts<javascript::EngineLayout>;
 
 impl Probes {
     /// What tells of interpreters; can be taken once.
@@ -19,14 +28,23 @@ impl Probes {
     /// When it was taken before.
     pub fn pythons(&mut self) -> Result<Pythons, ProbeError> {
         let [layouts, count] = [self.map("PYTHONS")?, self.map("PYTHON_COUNT")?];
-        Pythons::new(layouts, count).map_err(|source| ProbeError::map("open the map of interpreters", source))
+        Layouts::new(layouts, count).map_err(|source| ProbeError::map("open the map of interpreters", source))
+    }
+
+    /// What tells of engines; can be taken once.
+    ///
+    /// # Errors
+    /// When it was taken before.
+    pub fn engines(&mut self) -> Result<Engines, ProbeError> {
+        let [layouts, count] = [self.map("ENGINES")?, self.map("ENGINE_COUNT")?];
+        Layouts::new(layouts, count).map_err(|source| ProbeError::map("open the map of engines", source))
     }
 }
 
-impl Pythons {
-    fn new(layouts: Map, count: Map) -> Result<Self, aya::maps::MapError> {
+impl<L: Pod> Layouts<L> {
+    fn new(layouts: Map, count: Map) -> Result<Self, MapError> {
         Ok(Self {
-            layouts: HashMap::try_from(layouts)?,
+            by_program: HashMap::try_from(layouts)?,
             count: Array::try_from(count)?,
             known: 0,
         })
@@ -36,10 +54,10 @@ impl Pythons {
     ///
     /// # Errors
     /// When there are too many.
-    pub fn publish(&mut self, program: u32, layout: &Layout) -> Result<(), ProbeError> {
+    pub fn publish(&mut self, program: u32, layout: &L) -> Result<(), ProbeError> {
         let failed = |source| ProbeError::map("tell of an interpreter", source);
-        let is_new = self.layouts.get(&program, 0).is_err();
-        self.layouts.insert(program, layout, 0).map_err(failed)?;
+        let is_new = self.by_program.get(&program, 0).is_err();
+        self.by_program.insert(program, layout, 0).map_err(failed)?;
         if is_new {
             self.known += 1;
             self.count.set(0, self.known, 0).map_err(failed)?;
@@ -49,7 +67,7 @@ impl Pythons {
 
     /// A program is gone, and all that were forked from it.
     pub fn forget(&mut self, program: u32) {
-        if self.layouts.remove(&program).is_ok() {
+        if self.by_program.remove(&program).is_ok() {
             self.known = self.known.saturating_sub(1);
             // One more than there are costs a look that finds nothing.
             if let Err(error) = self.count.set(0, self.known, 0) {

@@ -37,7 +37,7 @@ pub fn open_regular_in(root: &File, path: &Path) -> io::Result<File> {
 ///
 /// # Errors
 /// What the system says.
-pub(super) fn open_root(pid: u32) -> io::Result<File> {
+pub fn open_root(pid: u32) -> io::Result<File> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     Ok(File::from(rustix::fs::open(
         format!("/proc/{pid}/root"),

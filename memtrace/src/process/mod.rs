@@ -2,6 +2,7 @@
 
 mod build_id;
 pub mod descriptors;
+mod elf;
 mod file_bytes;
 pub mod files;
 mod location;
@@ -20,6 +21,7 @@ pub mod threads;
 
 pub use self::{
     build_id::{build_id, build_id_digits, debug_file_by_id, digits},
+    elf::{Elf, Segment, Symbol},
     file_bytes::FileBytes,
     location::Location,
     memory::{Copied, Memory},

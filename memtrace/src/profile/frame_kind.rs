@@ -21,6 +21,11 @@ impl FrameKind {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Native, Self::Kernel, Self::Python, Self::JavaScript];
 
+    /// Whether it is a function of a language that another program executes.
+    pub const fn is_runtime(self) -> bool {
+        matches!(self, Self::Python | Self::JavaScript)
+    }
+
     /// Its name in words.
     pub const fn name(self) -> &'static str {
         match self {

@@ -103,25 +103,31 @@ impl Frame {
 /// Beginnings of the names that CPython's build gives the files with its interpreter.
 const INTERPRETERS: [&str; 2] = ["python3", "libpython3"];
 
-/// Whether a native frame says nothing to who reads a stack of Python functions: it is the interpreter's, or has no name.
-fn is_beneath_python(frame: &Frame) -> bool {
+/// Beginnings of the names of V8's own functions, and of those by which node gives it memory for buffers.
+const ENGINE: [&str; 3] = ["v8::internal::", "Builtins_", "node::NodeArrayBufferAllocator::"];
+
+/// Whether a native frame says nothing to who reads a stack of Python or JavaScript functions: it is the interpreter's or the engine's, or
+/// has no name.
+fn is_beneath_runtime(frame: &Frame) -> bool {
     let is_interpreter = INTERPRETERS.iter().any(|name| frame.module.starts_with(name));
-    frame.kind == FrameKind::Native && (is_interpreter || frame.function.is_none())
+    let function = frame.function.as_deref();
+    let is_engine = |function: &str| ENGINE.iter().any(|name| function.starts_with(name));
+    frame.kind == FrameKind::Native && (is_interpreter || function.is_none_or(is_engine))
 }
 
 /// How many frames at the leaf of a stack (leaf first) a reader does not look for: the allocator, and the layers that only pass a
-/// request on. Where a Python function asks, also what of the interpreter does that for it. None where there is nothing else. All that
-/// begins at the calling function begins there.
+/// request on. Where a function of Python or JavaScript asks, also what of the interpreter or the engine does that for it. None where there
+/// is nothing else. All that begins at the calling function begins there.
 pub(crate) fn below_calling<F: Borrow<Frame>>(stack: impl IntoIterator<Item = F>) -> usize {
     let mut first = None;
     for (level, frame) in stack.into_iter().enumerate() {
         let frame = frame.borrow();
         match first {
             None if frame.is_plumbing() => {}
-            _ if frame.kind == FrameKind::Python => return level,
-            None if is_beneath_python(frame) => first = Some(level),
+            _ if frame.kind.is_runtime() => return level,
+            None if is_beneath_runtime(frame) => first = Some(level),
             None => return level,
-            Some(_) if frame.is_plumbing() || is_beneath_python(frame) => {}
+            Some(_) if frame.is_plumbing() || is_beneath_runtime(frame) => {}
             Some(first) => return first,
         }
     }
@@ -161,6 +167,29 @@ mod tests {
         assert_eq!(below(&[malloc(), nameless("extension.so"), leak(), python()]), 1);
         assert_eq!(below(&[malloc(), nameless("app"), nameless("app")]), 1, "no Python");
         assert_eq!(below(&[malloc(), malloc()]), 0);
+    }
+
+    #[test]
+    fn a_function_of_javascript_calls_where_only_its_engine_lies_between() {
+        let javascript = || Frame {
+            kind: FrameKind::JavaScript,
+            ..line("keep", "[javascript]", "/app/keep.js", 7)
+        };
+        let native = |name| frame(name, "node");
+        let calloc = || frame("calloc", "libc.so.6");
+        let allocate = || native("node::NodeArrayBufferAllocator::Allocate(unsigned long)");
+        let engine = || native("v8::internal::BackingStore::Allocate(unsigned long)");
+        let below = |stack: &[Frame]| below_calling(stack);
+        assert_eq!(
+            below(&[calloc(), allocate(), engine(), native("Builtins_CEntry"), javascript()]),
+            4
+        );
+        let own = || native("node::fs::Stat(v8::FunctionCallbackInfo<v8::Value> const&)");
+        assert_eq!(
+            below(&[calloc(), own(), native("Builtins_CallApiCallback"), javascript()]),
+            1
+        );
+        assert_eq!(below(&[calloc(), engine(), own()]), 1, "no JavaScript");
     }
 
     #[test]

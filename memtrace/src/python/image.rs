@@ -2,8 +2,8 @@
 
 use std::{fs::File, ops::Range};
 
-use super::{Segment, elf::Elf, version, version::Version};
-use crate::process::FileBytes;
+use super::{Segment, version, version::Version};
+use crate::process::{Elf, FileBytes};
 
 /// The file of an interpreter, in its own addresses (svma).
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -4,7 +4,7 @@
 use memtrace_common::python::KeyLayout;
 use object::ReadRef;
 
-use super::elf::Elf;
+use crate::process::Elf;
 
 /// A field of one of the C library's structures.
 #[derive(Clone, Copy)]

@@ -4,7 +4,6 @@
 //! tracing goes on without it.
 
 mod debug_offsets;
-mod elf;
 mod image;
 mod judge;
 mod keys;
@@ -19,15 +18,15 @@ use std::{fs::File, ops::Range};
 
 use memtrace_common::python::{KeyLayout, Layout};
 
-use self::{elf::Elf, offsets::Offsets};
+use self::offsets::Offsets;
 pub use self::{
-    elf::Segment,
     image::{Image, image},
     judge::{Judged, Mapped, judge},
     text::text,
     version::Version,
 };
-use crate::process::FileBytes;
+pub use crate::process::Segment;
+use crate::process::{Elf, FileBytes};
 
 /// The function that executes Python code. It is exported, so every file has its name.
 pub const EVALUATOR: &str = "_PyEval_EvalFrameDefault";

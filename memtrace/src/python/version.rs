@@ -2,7 +2,7 @@
 
 use object::ReadRef;
 
-use super::elf::Elf;
+use crate::process::Elf;
 
 /// A version of Python 3.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]

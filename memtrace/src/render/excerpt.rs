@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::profile::{Frame, FrameKind};
+use crate::profile::Frame;
 
 /// At most `most` of the frames, or one more where that saves saying so. Where a runtime's own frames begin beyond the first of them, the
 /// first of those are shown too: they are what the program's author knows.
@@ -12,7 +12,7 @@ pub(super) fn of(frames: &[&Frame], most: usize) -> [Range<usize>; 2] {
     if frames.len() <= most + 1 {
         return first_alone(frames.len());
     }
-    let is_runtime = |frame: &&Frame| matches!(frame.kind, FrameKind::Python | FrameKind::JavaScript);
+    let is_runtime = |frame: &&Frame| frame.kind.is_runtime();
     let half = most / 2;
     match frames.iter().position(is_runtime) {
         Some(first) if first >= most && half > 0 => [0..half, first..frames.len().min(first + most - half)],
@@ -23,7 +23,10 @@ pub(super) fn of(frames: &[&Frame], most: usize) -> [Range<usize>; 2] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{profile::fixture::frame, render::label};
+    use crate::{
+        profile::{FrameKind, fixture::frame},
+        render::label,
+    };
 
     #[test]
     fn the_first_frames_are_shown_and_the_first_of_a_runtime() {

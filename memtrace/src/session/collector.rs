@@ -13,9 +13,12 @@ use memtrace_common::{
     state::{LostFree, LostKey},
 };
 
-use super::{description::Description, pools::Looks, processes::Processes, python::PythonStacks, recorder::EventLog};
+use super::{
+    description::Description, javascript::JavaScriptStacks, pools::Looks, processes::Processes, python::PythonStacks,
+    recorder::EventLog,
+};
 use crate::{
-    decode::{self, Event},
+    decode::{self, Event, StackFrame},
     ledger::{Ledger, Limits},
     options::Options,
     probe::{LostFrees, ProbeError, Ring, Sweeper},
@@ -78,6 +81,8 @@ pub(super) struct Collector {
     pub(super) python: PythonStacks,
     /// When pools are looked at.
     pools: Looks,
+    /// JavaScript in the targets.
+    pub(super) javascript: JavaScriptStacks,
     /// Every event, when that is kept.
     pub(super) recording: Option<EventLog>,
     min_age: Duration,
@@ -89,7 +94,7 @@ pub(super) struct Collector {
     /// What has happened since it was asked for last.
     pub(super) notices: Vec<Notice>,
     /// Scratch for the frames of one stack.
-    frames: Vec<u64>,
+    frames: Vec<StackFrame>,
     /// And for its Python frames.
     python_frames: Vec<(u64, u64)>,
     /// Events that are decoded and not yet applied: together they wait less for memory.
@@ -103,7 +108,7 @@ impl Collector {
         lost: LostFrees,
         sweeper: Option<Sweeper>,
         processes: Processes,
-        python: PythonStacks,
+        (python, javascript): (PythonStacks, JavaScriptStacks),
         options: &Options,
     ) -> Self {
         Self {
@@ -116,6 +121,7 @@ impl Collector {
             processes,
             python,
             pools: Looks::default(),
+            javascript,
             recording: options.keeps_events().then(EventLog::default),
             min_age: options.settings.min_age,
             refreshed: Instant::now(),
@@ -138,6 +144,7 @@ impl Collector {
         let pid = description.pid;
         let heap_end = space.heap_end();
         self.python.laid_out(&space, incarnation);
+        self.javascript.laid_out(&space, incarnation);
         let group = self.processes.add(incarnation, description, space);
         if let Some(recording) = &mut self.recording {
             recording.frames.program_break(pid, incarnation, heap_end.unwrap_or(0));
@@ -190,6 +197,7 @@ impl Collector {
                     self.stack(&head);
                 }
                 Ok(Event::Python(code)) => self.python.define(&code),
+                Ok(Event::JavaScript(function)) => self.javascript.define(&function),
                 Ok(event) => {
                     self.batch.extend(event.detached());
                     drop(record);
@@ -220,6 +228,7 @@ impl Collector {
                 let old = self.processes.incarnation(header.pid);
                 if let Some(old) = old {
                     self.python.ended(old);
+                    self.javascript.ended(old);
                 }
                 self.begin(program, Some(header.time_ns));
                 self.notices.push(Notice::Executed {
@@ -236,6 +245,7 @@ impl Collector {
                 let (parent, child, pid) = (header.incarnation, fork.child_incarnation, fork.child);
                 let group = self.processes.fork(parent, child, pid, header.time_ns);
                 self.python.forked(parent, child);
+                self.javascript.forked(parent, child);
                 self.set_group(child, group);
                 self.notices.push(Notice::Forked {
                     parent,
@@ -279,6 +289,7 @@ impl Collector {
     fn ended(&mut self, incarnation: u32) {
         if self.processes.end(incarnation) {
             self.python.ended(incarnation);
+            self.javascript.ended(incarnation);
             self.notices.push(Notice::Ended(incarnation));
         }
         if self.processes.has_many_ended() {

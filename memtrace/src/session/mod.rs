@@ -12,6 +12,7 @@ mod frames;
 mod health;
 pub mod heap;
 mod hooks;
+mod javascript;
 mod listed;
 mod loading;
 mod mapped;

@@ -276,6 +276,7 @@ impl<'a> Loop<'a> {
                 self.tracer.had(&space, pid, incarnation, began_ns);
             } else {
                 self.collector.python.laid_out(&space, incarnation);
+                self.collector.javascript.laid_out(&space, incarnation);
                 self.tracer.laid_out(&space, pid, incarnation, began_ns);
             }
         }

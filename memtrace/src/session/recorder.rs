@@ -74,8 +74,8 @@ impl EventLog {
 pub(super) struct Recorder {
     file: Arc<FileWriter>,
     series: Series,
-    /// Names of Python frames that are written.
-    python: usize,
+    /// Names of frames of Python, and of JavaScript, that are written.
+    names: [usize; 2],
     pace: Pace,
     began: Instant,
     next: Option<Instant>,
@@ -108,7 +108,7 @@ impl Recorder {
         Ok(Some(Self {
             file,
             series: Series::default(),
-            python: 0,
+            names: [0; 2],
             pace: Pace::new(recording.limit),
             began: now,
             next: Some(now),
@@ -142,7 +142,7 @@ impl Recorder {
             self.left_out += 1;
             return Ok(());
         }
-        self.names(collector.python.names(), now_ns)?;
+        self.names([collector.python.names(), collector.javascript.names()], now_ns)?;
         let counters = tracer.counters();
         let listed = listed(collector.ledger.process_facts(), collector, tracer);
         let modules = collector.processes.modules().all();
@@ -177,10 +177,12 @@ impl Recorder {
         Ok(())
     }
 
-    /// Writes what Python frames are called, before stacks that have them.
-    fn names(&mut self, names: &Names, now_ns: u64) -> anyhow::Result<()> {
-        let contents = to_record(names, &mut self.python)?;
-        self.write(contents, now_ns);
+    /// Writes what frames of Python and of JavaScript are called, before stacks that have them.
+    fn names(&mut self, names: [&Names; 2], now_ns: u64) -> anyhow::Result<()> {
+        for (index, names) in names.into_iter().enumerate() {
+            let contents = to_record(names, &mut self.names[index])?;
+            self.write(contents, now_ns);
+        }
         Ok(())
     }
 
@@ -225,7 +227,7 @@ impl Recorder {
             replaced: raw.replaced.clone(),
             gaps: raw.gaps,
         };
-        self.names(collector.python.names(), raw.now_ns)?;
+        self.names([collector.python.names(), collector.javascript.names()], raw.now_ns)?;
         let moment = Moment {
             now_ns: raw.now_ns,
             modules: &raw.modules,
@@ -247,10 +249,10 @@ impl Recorder {
 
     /// Writes the names and the end, and waits for the disk.
     pub(super) fn finish(self, raw: &Raw, symbolizer: &Symbolizer) -> anyhow::Result<()> {
-        // Names of Python frames are in blocks of their own.
-        let python = raw.python.module();
+        // Names of frames of Python and of JavaScript are in blocks of their own.
+        let runtimes: Vec<_> = raw.runtimes.iter().filter_map(Names::module).collect();
         let all = raw.snapshot.locations();
-        let mut locations: Vec<_> = all.filter(|at| Some(at.module) != python).collect();
+        let mut locations: Vec<_> = all.filter(|at| !runtimes.contains(&at.module)).collect();
         locations.sort_unstable();
         locations.dedup();
         let named = locations

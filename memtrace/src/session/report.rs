@@ -40,7 +40,7 @@ pub(super) struct Raw {
     pub(super) snapshot: Snapshot,
     pub(super) modules: Vec<Arc<Module>>,
     /// What Python frames are called.
-    pub(super) python: python::Names,
+    pub(super) runtimes: Vec<python::Names>,
     /// The modules as a recording has them, where it is one.
     pub(super) recorded: Vec<ModuleFacts>,
     /// Who the processes of the snapshot are and what is hooked in them, in its order; their sums are not in it yet.
@@ -103,6 +103,7 @@ impl Raw {
         let mut notes = tracer.notes().to_vec();
         notes.extend(residents.notes);
         notes.extend(collector.python.notes());
+        notes.extend(collector.javascript.notes());
         let seen = collector.processes.seen();
         if seen <= 1 {
             // Of several, it is said of each.
@@ -117,7 +118,7 @@ impl Raw {
             groups: collector.processes.groups().to_vec(),
             snapshot,
             modules: collector.processes.modules().all(),
-            python: collector.python.names().clone(),
+            runtimes: vec![collector.python.names().clone(), collector.javascript.names().clone()],
             recorded: Vec::new(),
             notes,
             cost: cost(&counters),
@@ -215,7 +216,9 @@ impl Reporter {
     /// The profile, and the recording's end when there is one.
     pub(super) fn finish(&self, raw: Raw, recording: Option<Recorder>) -> anyhow::Result<Profile> {
         let mut symbolizer = self.symbolizer.lock().unwrap_or_else(PoisonError::into_inner);
-        symbolizer.add_names(raw.python.frames(raw.snapshot.locations()));
+        for names in &raw.runtimes {
+            symbolizer.add_names(names.frames(raw.snapshot.locations()));
+        }
         naming::resolve(&mut symbolizer, &raw.modules, raw.snapshot.locations());
         let recorded = recording.map(|recording| recording.finish(&raw, &symbolizer));
         let profile = self.profile(raw, &symbolizer);

@@ -17,6 +17,7 @@ use super::{
     collector::{Collector, Notice},
     default_mode::Sparing,
     hooks::{Hooker, Hooks, Mapped, Policy, State, Switched, Told},
+    javascript::JavaScriptStacks,
     processes::Processes,
     python::PythonStacks,
     unwinding::Unwinding,
@@ -270,7 +271,10 @@ impl Tracer {
             probes.lost_frees()?,
             (!options.every_event).then(|| probes.sweeper()).transpose()?,
             Processes::new(modules, options.split),
-            PythonStacks::new(probes.pythons()?),
+            (
+                PythonStacks::new(probes.pythons()?),
+                JavaScriptStacks::new(probes.engines()?),
+            ),
             options,
         ))
     }

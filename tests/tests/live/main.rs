@@ -18,6 +18,7 @@ mod export;
 mod hooks;
 mod inspector;
 mod inspector_harm;
+mod javascript;
 mod launch;
 mod lifecycle;
 mod links;

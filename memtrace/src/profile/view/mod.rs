@@ -1,7 +1,7 @@
 //! Which frames of a stack are shown, where a runtime has frames of its own.
 //!
-//! Between two Python functions lie some native ones by which the interpreter calls itself. They say nothing, and they differ where the
-//! Python functions do not. So they are left out unless they are asked for, and sites whose stacks are equal without them are one.
+//! Between two functions of Python or of JavaScript lie some native ones by which the interpreter calls itself. They say nothing, and they differ where
+//! the functions do not. So they are left out unless they are asked for, and sites whose stacks are equal without them are one.
 
 mod dump;
 mod merge;
@@ -15,7 +15,7 @@ use super::{Frame, FrameIndex, FrameKind, Profile};
 /// Which frames are shown.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum View {
-    /// Native frames and Python's, without those by which an interpreter calls itself.
+    /// Native frames and those of Python and JavaScript, without those by which an interpreter calls itself.
     #[default]
     Merged,
     /// All of them.
@@ -44,8 +44,12 @@ impl Profile {
     /// The profile with the frames that are shown. It is to be [finished](Profile::finished) afterwards: sites may have become one.
     #[must_use]
     pub fn viewed(mut self, view: View) -> Self {
-        let has_python = self.frames.iter().any(|frame| frame.kind == FrameKind::Python);
-        if view == View::All || !has_python {
+        let has_any = self.frames.iter().any(|frame| match view {
+            View::All => false,
+            View::Python => frame.kind == FrameKind::Python,
+            View::Merged | View::Native => frame.kind.is_runtime(),
+        });
+        if !has_any {
             return self;
         }
         let interpreters = Interpreters::of(&self.frames.iter().collect::<Vec<_>>());
@@ -78,13 +82,14 @@ fn shown<'f, T: Copy>(
     interpreters: &Interpreters,
 ) -> Vec<T> {
     let is_python = |entry: &T| frame(entry).is_some_and(|frame| frame.kind == FrameKind::Python);
+    let is_runtime = |entry: &T| frame(entry).is_some_and(|frame| frame.kind.is_runtime());
     match view {
         View::All => stack.to_vec(),
         View::Python => stack.iter().copied().filter(is_python).collect(),
-        View::Native => stack.iter().copied().filter(|entry| !is_python(entry)).collect(),
+        View::Native => stack.iter().copied().filter(|entry| !is_runtime(entry)).collect(),
         View::Merged => {
-            // What is called by the innermost Python function is what it asked for.
-            let Some(first) = stack.iter().position(is_python) else {
+            // What is called by the innermost function of a runtime is what it asked for.
+            let Some(first) = stack.iter().position(is_runtime) else {
                 return stack.to_vec();
             };
             let is_noise =

@@ -1,4 +1,4 @@
-//! By which functions an interpreter calls itself.
+//! By which functions an interpreter or an engine calls itself.
 
 use rustc_hash::FxHashSet;
 
@@ -67,6 +67,15 @@ const PREFIXES: &[&str] = &[
     "slot_",
 ];
 
+/// Beginnings of the names of V8's functions that call functions of JavaScript, or are on the way to them: code that is built in, and what
+/// enters it.
+const ENGINE: &[&str] = &[
+    "Builtins_",
+    "construct_stub_create_deopt_addr",
+    "v8::internal::(anonymous namespace)::Invoke",
+    "v8::internal::Execution::",
+];
+
 /// The files of a profile that have an interpreter, by name.
 pub(super) struct Interpreters(FxHashSet<String>);
 
@@ -79,13 +88,20 @@ impl Interpreters {
         Self(evaluators.map(|frame| frame.module.clone()).collect())
     }
 
-    /// Whether a frame says nothing: one that is `beyond` the innermost Python frame also where it has no name, because an interpreter
+    /// Whether a frame says nothing: one that is `beyond` the innermost frame of the runtime also where it has no name, because an interpreter
     /// without symbols has many of these.
     pub(super) fn is_noise(&self, frame: &Frame, beyond: bool) -> bool {
+        let function = frame.function.as_deref();
+        if beyond
+            && frame.kind == FrameKind::Native
+            && function.is_some_and(|function| ENGINE.iter().any(|begin| function.starts_with(begin)))
+        {
+            return true;
+        }
         if frame.kind != FrameKind::Native || !self.0.contains(&frame.module) {
             return false;
         }
-        let Some(function) = frame.function.as_deref() else {
+        let Some(function) = function else {
             return beyond;
         };
         // What compilers add to a name: `.cold`, `.constprop.0`.

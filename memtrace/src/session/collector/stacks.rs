@@ -18,18 +18,24 @@ impl Collector {
             self.adopt(header.pid, header.incarnation);
         }
         let mut identity = Identity::new(header.incarnation);
-        self.frames.iter().for_each(|&frame| identity.push(frame));
+        for frame in &self.frames {
+            identity.push(frame.address);
+            if let Some((id, position)) = frame.function {
+                identity.push(id);
+                identity.push(position);
+            }
+        }
         for &(id, what) in &self.python_frames {
             identity.push(id);
             identity.push(what);
         }
         let identity = identity.finish(head.end, head.epoch);
-        let mut locations = self.place(header.incarnation);
-        if locations.len() < self.frames.len() && self.refreshed.elapsed() >= REFRESH_PAUSE {
+        let (mut locations, mut all) = self.place(header.incarnation);
+        if !all && self.refreshed.elapsed() >= REFRESH_PAUSE {
             // Perhaps a library that was loaded since; perhaps a frame pointer that was none.
             self.refreshed = Instant::now();
             self.processes.outdate(header.incarnation);
-            locations = self.place(header.incarnation);
+            (locations, all) = self.place(header.incarnation);
         }
         if head.notes & note::EARLY != 0
             && let Some(last) = locations.last()
@@ -37,9 +43,7 @@ impl Collector {
             self.notices.push(Notice::Wanted(last.module));
         }
         let whole = Whole {
-            native: head.end == StackEnd::Start as u8
-                && head.notes & note::SIGNAL == 0
-                && locations.len() == self.frames.len(),
+            native: head.end == StackEnd::Start as u8 && head.notes & note::SIGNAL == 0 && all,
             python: head.notes & note::PYTHON_CUT == 0,
         };
         if !self.python_frames.is_empty() {
@@ -68,18 +72,32 @@ impl Collector {
         self.ledger.add_stack(pid, incarnation, head.id, identity.check, stack);
     }
 
-    /// The locations of the current frames, up to the first address that is not in any mapping: beyond it the chain
-    /// of frames cannot be right.
-    fn place(&mut self, incarnation: u32) -> Vec<Location> {
+    /// The locations of the current frames, and whether they are of all: up to the first address that is not in any mapping, beyond which the
+    /// chain of frames cannot be right. Where a frame of JavaScript comes later it is, and code that was made just now is left out.
+    fn place(&mut self, incarnation: u32) -> (Vec<Location>, bool) {
+        let sure = self.frames.iter().rposition(|frame| frame.function.is_some());
         let mut locations = Vec::with_capacity(self.frames.len());
-        for (depth, &frame) in self.frames.iter().enumerate() {
+        for (depth, frame) in self.frames.iter().enumerate() {
+            let modules = self.processes.modules();
+            let function = frame.function;
+            if let Some(location) =
+                function.and_then(|function| self.javascript.location(incarnation, function, modules))
+            {
+                locations.push(location);
+                continue;
+            }
             // A return address is the instruction after the call, which may be another line or even function.
-            let address = if depth == 0 { frame } else { frame.wrapping_sub(1) };
+            let address = if depth == 0 {
+                frame.address
+            } else {
+                frame.address.wrapping_sub(1)
+            };
             match self.processes.locate(incarnation, address) {
                 Some(location) => locations.push(location),
-                None => break,
+                None if sure.is_some_and(|sure| depth < sure) => {}
+                None => return (locations, false),
             }
         }
-        locations
+        (locations, true)
     }
 }

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     process::{AddressSpace, Memory},
     profile::{
-        Frame,
+        Frame, FrameKind,
         dump::{DumpedPython, PythonEnd},
     },
     python::{
@@ -174,5 +174,5 @@ pub(super) fn frame(frame: &PythonFrame) -> Frame {
         file: Arc::clone(&frame.file),
         line: frame.line,
     };
-    place.frame()
+    place.frame(FrameKind::Python)
 }

@@ -9,16 +9,18 @@ mod record;
 use memtrace_common::python::{Layout, entry};
 use rustc_hash::FxHashMap;
 
-use self::{codes::Codes, names::MODULE, programs::Programs};
+use self::codes::Codes;
 pub(super) use self::{
     interpreters::Interpreters,
     names::{Names, Place},
+    programs::Programs,
     record::{recorded, to_record},
 };
 use crate::{
     decode::Python,
     probe::Pythons,
     process::{AddressSpace, Location, Modules},
+    profile::FrameKind,
     python::{
         Judged, Version,
         lines::Form,
@@ -57,7 +59,7 @@ impl PythonStacks {
             known: FxHashMap::default(),
             programs: Programs::default(),
             codes: Codes::default(),
-            names: Names::default(),
+            names: Names::of(FrameKind::Python),
             misfits: 0,
             notes: Vec::new(),
         }
@@ -167,11 +169,7 @@ impl PythonStacks {
         whole: Whole,
         modules: &Modules,
     ) -> Vec<Location> {
-        let module = self.names.module().unwrap_or_else(|| {
-            let module = modules.intern_name(MODULE);
-            self.names.set_module(module);
-            module
-        });
+        let module = self.names.module_among(modules);
         let (codes, names) = (&self.codes, &self.names);
         let entries: Vec<Entry> = python
             .iter()

@@ -1,19 +1,24 @@
-//! The places in Python code that stacks go through, each once, whichever process it was in.
+//! The places in Python or JavaScript code that stacks go through, each once, whichever process it was in.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustc_hash::FxHashMap;
 
 use crate::{
-    process::Location,
+    process::{Location, Modules},
     profile::{Frame, FrameKind},
 };
 
 /// Most places that are kept. A program of a hundred thousand functions has allocated at some million lines.
 const MOST: usize = 1 << 22;
 
-/// Name of the module that Python places are in.
-pub(in crate::session) const MODULE: &str = "[python]";
+/// Name of the module that the places of a language are in.
+const fn module_of(kind: FrameKind) -> &'static str {
+    match kind {
+        FrameKind::JavaScript => "[javascript]",
+        _ => "[python]",
+    }
+}
 
 /// A place: function, file, line.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -27,8 +32,12 @@ pub(in crate::session) struct Place {
 }
 
 /// Places by number; they are only added. Clones share them.
-#[derive(Clone, Debug, Default)]
-pub(in crate::session) struct Names(Arc<Mutex<Store>>);
+#[derive(Clone, Debug)]
+pub(in crate::session) struct Names {
+    /// The language.
+    pub(in crate::session) kind: FrameKind,
+    store: Arc<Mutex<Store>>,
+}
 
 #[derive(Debug, Default)]
 struct Store {
@@ -39,8 +48,16 @@ struct Store {
 }
 
 impl Names {
+    /// Those of a language.
+    pub(in crate::session) fn of(kind: FrameKind) -> Self {
+        Self {
+            kind,
+            store: Arc::default(),
+        }
+    }
+
     /// The number of a place; those that there is no room for are one, which says so.
-    pub(super) fn number(&self, place: Place) -> u32 {
+    pub(in crate::session) fn number(&self, place: Place) -> u32 {
         let mut store = self.store();
         if let Some(&number) = store.numbers.get(&place) {
             return number;
@@ -48,7 +65,7 @@ impl Names {
         let place = match store.all.len() {
             MOST.. => return u32::try_from(MOST - 1).unwrap_or(u32::MAX),
             len if len == MOST - 1 => Place {
-                function: "(more places in Python code than are kept)".into(),
+                function: "(more places in the code than are kept)".into(),
                 file: "".into(),
                 line: None,
             },
@@ -60,9 +77,12 @@ impl Names {
         number
     }
 
-    /// Says which module they are in.
-    pub(super) fn set_module(&self, module: u32) {
-        self.store().module = Some(module);
+    /// The module they are in, which is made if there is none yet.
+    pub(in crate::session) fn module_among(&self, modules: &Modules) -> u32 {
+        *self
+            .store()
+            .module
+            .get_or_insert_with(|| modules.intern_name(module_of(self.kind)))
     }
 
     /// The module they are in, once there is one.
@@ -75,34 +95,34 @@ impl Names {
         self.store().all.get(first..).unwrap_or_default().to_vec()
     }
 
-    /// The frames of those of the locations that are Python's.
+    /// The frames of those of the locations that are theirs.
     pub(in crate::session) fn frames(&self, locations: impl Iterator<Item = Location>) -> Vec<(Location, Vec<Frame>)> {
         let store = self.store();
         let Some(module) = store.module else { return Vec::new() };
         let ours = locations.filter(|at| at.module == module);
         let frame = |at: Location| {
             let place = store.all.get(usize::try_from(at.address).ok()?)?;
-            Some((at, vec![place.frame()]))
+            Some((at, vec![place.frame(self.kind)]))
         };
         ours.filter_map(frame).collect()
     }
 
     fn store(&self) -> MutexGuard<'_, Store> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Place {
-    /// The frame of a place.
-    pub(in crate::session) fn frame(&self) -> Frame {
+    /// The frame of a place in a language.
+    pub(in crate::session) fn frame(&self, kind: FrameKind) -> Frame {
         Frame {
             function: Some(self.function.as_ref().to_owned()),
-            module: MODULE.to_owned(),
+            module: module_of(kind).to_owned(),
             offset: 0,
             file: (!self.file.is_empty()).then(|| self.file.as_ref().to_owned()),
             line: self.line,
             inlined: false,
-            kind: FrameKind::Python,
+            kind,
         }
     }
 }

@@ -1,10 +1,10 @@
-//! Which processes run the same program: one that was forked has its parent's interpreter, at the same addresses.
+//! Which processes run the same program: one that was forked has its parent's interpreter or engine, at the same addresses.
 
 use rustc_hash::FxHashMap;
 
 /// Programs by the incarnation that they began with.
 #[derive(Debug, Default)]
-pub(super) struct Programs {
+pub(in crate::session) struct Programs {
     /// The program of processes that were forked.
     forked: FxHashMap<u32, u32>,
     /// How many processes have a program, of those that are known.
@@ -13,24 +13,24 @@ pub(super) struct Programs {
 
 impl Programs {
     /// The program of a process.
-    pub(super) fn of(&self, incarnation: u32) -> u32 {
+    pub(in crate::session) fn of(&self, incarnation: u32) -> u32 {
         self.forked.get(&incarnation).copied().unwrap_or(incarnation)
     }
 
     /// A program is known.
-    pub(super) fn begin(&mut self, program: u32) {
+    pub(in crate::session) fn begin(&mut self, program: u32) {
         self.users.entry(program).or_insert(1);
     }
 
     /// A process was forked.
-    pub(super) fn fork(&mut self, parent: u32, child: u32) {
+    pub(in crate::session) fn fork(&mut self, parent: u32, child: u32) {
         let program = self.of(parent);
         self.forked.insert(child, program);
         *self.users.entry(program).or_insert(1) += 1;
     }
 
     /// A process has ended, or replaced its program; the program, when nobody has it any more.
-    pub(super) fn end(&mut self, incarnation: u32) -> Option<u32> {
+    pub(in crate::session) fn end(&mut self, incarnation: u32) -> Option<u32> {
         let program = self.forked.remove(&incarnation).unwrap_or(incarnation);
         let users = self.users.get_mut(&program)?;
         *users = users.saturating_sub(1);

@@ -1,4 +1,4 @@
-//! Names of Python frames in recordings: each is written before the first stack that has it, so that a recording which ends anywhere
+//! Names of frames of Python and JavaScript in recordings: each is written before the first stack that has it, so that a recording which ends anywhere
 //! has the names that it needs.
 
 use std::{io, sync::Arc};
@@ -26,13 +26,16 @@ pub(in crate::session) fn to_record(names: &Names, written: &mut usize) -> io::R
     };
     for places in names.since(*written).chunks(BLOCK) {
         let first = u32::try_from(*written).unwrap_or(u32::MAX);
-        contents.push((content::RUNTIME_NAMES, content::pack(&block(module, first, places))?));
+        contents.push((
+            content::RUNTIME_NAMES,
+            content::pack(&block(names.kind, module, first, places))?,
+        ));
         *written += places.len();
     }
     Ok(contents)
 }
 
-fn block(module: u32, first: u32, places: &[Place]) -> RuntimeNames {
+fn block(kind: FrameKind, module: u32, first: u32, places: &[Place]) -> RuntimeNames {
     let mut strings = Vec::new();
     let mut numbers = FxHashMap::<Arc<str>, u32>::default();
     let mut number = |text: &Arc<str>| {
@@ -45,7 +48,7 @@ fn block(module: u32, first: u32, places: &[Place]) -> RuntimeNames {
     let files = places.iter().map(|place| number(&place.file)).collect();
     RuntimeNames {
         module,
-        kind: FrameKind::Python,
+        kind,
         first,
         functions,
         files,
@@ -71,17 +74,14 @@ pub(in crate::session) fn recorded(block: &RuntimeNames) -> impl Iterator<Item =
                 module: block.module,
                 address,
             };
-            let frame = Frame {
-                kind: block.kind,
-                ..place.frame()
-            };
-            Some((at, vec![frame]))
+            Some((at, vec![place.frame(block.kind)]))
         })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::process::Modules;
 
     fn place(function: &str, line: Option<u32>) -> Place {
         Place {
@@ -93,10 +93,10 @@ mod tests {
 
     #[test]
     fn names_are_written_once_and_read_as_they_were() {
-        let names = Names::default();
+        let names = Names::of(FrameKind::Python);
         let mut written = 0;
         assert!(to_record(&names, &mut written).unwrap().is_empty());
-        names.set_module(3);
+        let module = names.module_among(&Modules::default());
         for (number, line) in [Some(1), None, Some(7)].into_iter().enumerate() {
             assert_eq!(names.number(place("größe", line)) as usize, number);
         }
@@ -104,17 +104,22 @@ mod tests {
         let contents = to_record(&names, &mut written).unwrap();
         assert_eq!((contents.len(), written), (1, 3));
         assert!(to_record(&names, &mut written).unwrap().is_empty());
-        let block = block(3, 0, &names.since(0));
+        let block = block(FrameKind::Python, module, 0, &names.since(0));
         assert_eq!(block.strings, ["größe", "a.py"]);
         let all: Vec<_> = recorded(&block).collect();
-        let locations = (0..3).map(|address| Location { module: 3, address });
+        let locations = (0..3).map(|address| Location { module, address });
         assert_eq!(all, names.frames(locations));
         assert_eq!(all[1].1[0].line, None);
     }
 
     #[test]
     fn a_damaged_block_names_what_it_can() {
-        let mut block = block(3, u32::MAX, &[place("f", Some(1)), place("g", Some(2))]);
+        let mut block = block(
+            FrameKind::Python,
+            3,
+            u32::MAX,
+            &[place("f", Some(1)), place("g", Some(2))],
+        );
         block.strings.pop();
         block.files = vec![0, 9];
         assert_eq!(recorded(&block).count(), 1);

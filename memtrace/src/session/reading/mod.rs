@@ -258,7 +258,7 @@ impl<R: Read + Seek> Reading<R> {
             ..state.who.get(&facts.incarnation).cloned().unwrap_or_default()
         });
         Raw {
-            python: python::Names::default(),
+            runtimes: Vec::new(),
             by_tables: outline.start.by_tables,
             sampling: end.map_or(outline.start.sampling, |end| end.sampling),
             budget: end.and_then(|end| end.budget.clone()),

@@ -1,4 +1,4 @@
-//! An ELF file as far as an interpreter is looked for in it: segments, and symbols by name.
+//! An ELF file as far as an interpreter or an engine is looked for in it: segments, and symbols by name.
 
 use std::ops::Range;
 
@@ -14,6 +14,9 @@ const MAX_PARTS: usize = 4096;
 /// Largest symbol table and largest table of names that are read, in bytes. Those of an interpreter with its debug information
 /// have a megabyte.
 const MAX_TABLE: u64 = 64 << 20;
+
+/// Longest rest of a name that [`Elf::exported_with`] gives, in bytes.
+const MAX_NAME: usize = 512;
 
 /// A part of the file that is mapped.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -34,19 +37,30 @@ pub struct Segment {
 
 /// A symbol that the file defines.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Symbol {
-    pub(super) svma: u64,
+pub struct Symbol {
+    /// Its address.
+    pub svma: u64,
     /// Bytes, 0 where that is not told.
-    pub(super) size: u64,
+    pub size: u64,
+}
+
+impl Symbol {
+    fn of(symbol: &Sym64<Endianness>) -> Self {
+        Self {
+            svma: symbol.st_value(Endianness::Little),
+            size: symbol.st_size(Endianness::Little),
+        }
+    }
 }
 
 /// A 64-bit file for x86-64.
 #[derive(Debug)]
-pub(super) struct Elf<'data, R> {
+pub struct Elf<'data, R> {
     data: R,
-    pub(super) segments: Vec<Segment>,
+    /// What is mapped.
+    pub segments: Vec<Segment>,
     /// What is read-only once the program has been linked (svma).
-    pub(super) constant: Range<u64>,
+    pub constant: Range<u64>,
     exported: Table<'data>,
     /// Where the symbol table with all symbols is, and its names: offset and size.
     all: Option<[(u64, u64); 2]>,
@@ -61,7 +75,7 @@ struct Table<'data> {
 
 impl<'data, R: ReadRef<'data>> Elf<'data, R> {
     /// Reads headers and symbol tables; `None` for a file of another kind.
-    pub(super) fn parse(data: R) -> Option<Self> {
+    pub fn parse(data: R) -> Option<Self> {
         let header = FileHeader64::<Endianness>::parse(data).ok()?;
         let endian = header.endian().ok()?;
         if header.e_machine(endian) != EM_X86_64 || endian != Endianness::Little {
@@ -103,29 +117,42 @@ impl<'data, R: ReadRef<'data>> Elf<'data, R> {
     }
 
     /// A symbol that other files can use.
-    pub(super) fn exported(&self, name: &str) -> Option<Symbol> {
+    pub fn exported(&self, name: &str) -> Option<Symbol> {
         self.exported.find(name)
     }
 
+    /// Symbols that other files can use whose names begin in a way, with the rest of their names: one pass, however many there are.
+    pub fn exported_with(&self, begin: &str) -> impl Iterator<Item = (&'data str, Symbol)> {
+        let Table { symbols, names } = self.exported;
+        let begin = begin.to_owned();
+        symbols.iter().filter_map(move |symbol| {
+            let at = usize::try_from(symbol.st_name(Endianness::Little)).ok()?;
+            let rest = names.get(at..)?.strip_prefix(begin.as_bytes())?;
+            let name = rest.get(..memchr::memchr(0, rest.get(..MAX_NAME).unwrap_or(rest))?)?;
+            (!symbol.is_undefined(Endianness::Little)).then_some(())?;
+            Some((std::str::from_utf8(name).ok()?, Symbol::of(symbol)))
+        })
+    }
+
     /// A symbol of the file's own, which is there as long as the file is not stripped.
-    pub(super) fn own(&self, name: &str) -> Option<Symbol> {
+    pub fn own(&self, name: &str) -> Option<Symbol> {
         Table::read(self.data, self.all?)?.find(name)
     }
 
     /// Where an address is in the file.
-    pub(super) fn file_offset(&self, svma: u64) -> Option<u64> {
+    pub fn file_offset(&self, svma: u64) -> Option<u64> {
         let inside = |segment: &&Segment| svma.checked_sub(segment.svma).is_some_and(|into| into < segment.size);
         let segment = self.segments.iter().find(inside)?;
         segment.offset.checked_add(svma - segment.svma)
     }
 
     /// What the file has at an address, as many bytes.
-    pub(super) fn bytes(&self, svma: u64, size: u64) -> Option<&'data [u8]> {
+    pub fn bytes(&self, svma: u64, size: u64) -> Option<&'data [u8]> {
         self.data.read_bytes_at(self.file_offset(svma)?, size).ok()
     }
 
     /// The content of a segment.
-    pub(super) fn content(&self, segment: Segment) -> Option<&'data [u8]> {
+    pub fn content(&self, segment: Segment) -> Option<&'data [u8]> {
         self.data.read_bytes_at(segment.offset, segment.size).ok()
     }
 }
@@ -153,9 +180,6 @@ impl<'data> Table<'data> {
         };
         let mut named = self.symbols.iter().filter(is_named);
         let symbol = named.find(|symbol| !symbol.is_undefined(Endianness::Little))?;
-        Some(Symbol {
-            svma: symbol.st_value(Endianness::Little),
-            size: symbol.st_size(Endianness::Little),
-        })
+        Some(Symbol::of(symbol))
     }
 }

@@ -1,0 +1,80 @@
+//! The frames of JavaScript that a walk passes through, where the program has an engine.
+
+mod define;
+mod frame;
+mod text;
+
+use core::ffi::c_void;
+
+use aya_ebpf::helpers::{bpf_probe_read_user, generated};
+use memtrace_common::javascript::{EngineLayout, MAP_TYPE, type_in};
+
+pub(crate) use self::{frame::memtrace_javascript_frame, text::PARTS};
+use crate::{
+    filter::Task,
+    maps::{ENGINE_COUNT, ENGINES, JAVASCRIPT, JavaScriptWalk},
+};
+
+/// The engine of the current program, if it has one.
+#[inline(always)]
+pub(crate) fn begin(task: Task) -> Option<&'static EngineLayout> {
+    if ENGINE_COUNT.get(0).is_none_or(|&count| count == 0) {
+        return None;
+    }
+    // SAFETY: the value's memory stays that of some layout; what is read by one of another engine is checked as anything else.
+    let layout = unsafe { ENGINES.get(task.program) }?;
+    let walk = memory()?;
+    walk.pid = task.pid;
+    walk.incarnation = task.incarnation;
+    Some(layout)
+}
+
+/// This processor's memory.
+#[inline(always)]
+fn memory() -> Option<&'static mut JavaScriptWalk> {
+    let walk = JAVASCRIPT.get_ptr_mut(0)?;
+    // SAFETY: as for the scratch memory: who may have taken it over meanwhile has taken over the scratch too, which is looked at before
+    // anything is believed.
+    Some(unsafe { &mut *walk })
+}
+
+/// A word of the target's memory.
+#[inline(always)]
+fn word(address: u64) -> Option<u64> {
+    // SAFETY: the helper checks the address and fails on memory that cannot be read.
+    unsafe { bpf_probe_read_user(address as *const u64) }.ok()
+}
+
+/// Reads so many bytes, fewer than the words have, from the target's memory; `false` when they cannot be read.
+#[inline(always)]
+fn read<const N: usize>(words: &mut [u64; N], bytes: u32, address: u64) -> bool {
+    let size = opaque(bytes) & (8 * N as u32 - 1);
+    // SAFETY: the mask keeps the size below that of `words`, and the helper fails on memory that cannot be read.
+    let failed = unsafe { generated::bpf_probe_read_user(words.as_mut_ptr().cast(), size, address as *const c_void) };
+    failed == 0
+}
+
+/// Where an object begins: references have one more.
+#[inline(always)]
+const fn untagged(object: u64) -> u64 {
+    object & !3
+}
+
+/// The type of an object (tagged).
+#[inline(always)]
+fn type_of(object: u64) -> Option<u32> {
+    type_of_map(word(untagged(object))?)
+}
+
+/// The type that a map (tagged) gives.
+#[inline(always)]
+fn type_of_map(map: u64) -> Option<u32> {
+    Some(type_in(word(untagged(map).wrapping_add(MAP_TYPE))?))
+}
+
+/// A value of which the compiler forgets what it knows: else it drops a mask that the verifier needs.
+#[inline(always)]
+fn opaque(value: u32) -> u32 {
+    // SAFETY: a reference is valid.
+    unsafe { core::ptr::read_volatile(&raw const value) }
+}

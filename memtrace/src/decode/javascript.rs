@@ -1,0 +1,137 @@
+//! Functions of JavaScript.
+
+use memtrace_common::event::JavaScriptFunction;
+
+use super::Malformed;
+
+/// A function of JavaScript.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct JavaScript<'a> {
+    /// The fixed part.
+    pub head: JavaScriptFunction,
+    /// Its name, as it is in memory.
+    pub name: &'a [u8],
+    /// The name of its script, likewise.
+    pub file: &'a [u8],
+    /// The source of its script, or nothing.
+    pub source: &'a [u8],
+    /// Its position table, or nothing.
+    pub table: &'a [u8],
+}
+
+/// Reads the record of a function.
+pub(super) fn read(record: &[u8]) -> Result<JavaScript<'_>, Malformed> {
+    let too_short = || super::length(record);
+    let (head, rest) = record
+        .split_at_checked(size_of::<JavaScriptFunction>())
+        .ok_or_else(too_short)?;
+    let head: JavaScriptFunction = super::read(head)?;
+    let (name, rest) = rest.split_at_checked(head.name_bytes.into()).ok_or_else(too_short)?;
+    let (file, rest) = rest.split_at_checked(head.file_bytes.into()).ok_or_else(too_short)?;
+    let (source, table) = rest
+        .split_at_checked(head.source_bytes as usize)
+        .ok_or_else(too_short)?;
+    if table.len() != head.table_bytes as usize {
+        return Err(super::length(record));
+    }
+    Ok(JavaScript {
+        head,
+        name,
+        file,
+        source,
+        table,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use memtrace_common::{
+        event::{Header, JavaScriptFunction, Kind, StackHead},
+        identity::Identity,
+        javascript::MARK,
+    };
+
+    use crate::decode::{Event, JavaScript, Malformed, StackFrame, decode, encode};
+
+    const HEADER: Header = Header {
+        kind: Kind::JavaScriptFunction as u8,
+        op: 0,
+        flags: 0,
+        pid: 7,
+        tid: 8,
+        incarnation: 3,
+        time_ns: 1,
+    };
+
+    #[test]
+    fn a_function_is_read_as_it_was_sent() {
+        let head = JavaScriptFunction {
+            header: HEADER,
+            id: 1 | MARK,
+            source: 2,
+            source_object: 3,
+            source_map: 4,
+            source_length: 5,
+            script: 6,
+            start: -1,
+            table_bytes: 3,
+            source_bytes: 4,
+            reserved: 0,
+            name_bytes: 2,
+            file_bytes: 1,
+            name_width: 1,
+            file_width: 1,
+            source_width: 1,
+            about: 0,
+        };
+        let sent = JavaScript {
+            head,
+            name: b"fn",
+            file: b"p",
+            source: b"f();",
+            table: &[5, 6, 7],
+        };
+        let bytes = encode(&Event::JavaScript(sent));
+        assert_eq!(decode(&bytes), Ok(Event::JavaScript(sent)));
+        for length in 0..bytes.len() {
+            let read = decode(&bytes[..length]);
+            assert!(matches!(read, Err(Malformed::Length { .. })), "{length}");
+        }
+        assert!(decode(&[&bytes[..], &[0]].concat()).is_err());
+    }
+
+    /// The record of a stack of such words.
+    fn stack(words: &[u64]) -> Vec<u8> {
+        let head = StackHead {
+            header: Header {
+                kind: Kind::Stack as u8,
+                ..HEADER
+            },
+            id: Identity::of(HEADER.incarnation, words, 0, 0).id,
+            epoch: 0,
+            count: u32::try_from(words.len()).unwrap(),
+            end: 0,
+            notes: 0,
+            python: 0,
+        };
+        let mut bytes = bytemuck::bytes_of(&head).to_vec();
+        bytes.extend(words.iter().flat_map(|word| word.to_le_bytes()));
+        bytes
+    }
+
+    #[test]
+    fn a_stack_has_functions_behind_the_addresses_of_their_frames() {
+        let frames = |words: &[u64]| match decode(&stack(words)) {
+            Ok(Event::Stack(stack)) => stack.frames().collect::<Vec<_>>(),
+            other => panic!("{other:?}"),
+        };
+        let frame = |address, function| StackFrame { address, function };
+        assert_eq!(
+            frames(&[0x10, 0x20, MARK | 1, 5, 0x30]),
+            [frame(0x10, None), frame(0x20, Some((MARK | 1, 5))), frame(0x30, None)]
+        );
+        // Words that nobody sends do no harm.
+        assert_eq!(frames(&[0x10, MARK | 1]), [frame(0x10, Some((MARK | 1, 0)))]);
+        assert_eq!(frames(&[MARK | 1, MARK | 2]).len(), 1);
+    }
+}
