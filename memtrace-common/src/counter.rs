@@ -74,6 +74,10 @@ counters! {
     JavaScriptFunctions "javascript_functions" "Functions of JavaScript that the collector was told of.";
     JavaScriptLost "javascript_lost" "Events without a stack because the ring had no room for a function of JavaScript.";
     PymallocUnknown "pymalloc_unknown" "Calls of pymalloc that were not followed because where its heap lies was not known, or could not be read.";
+    LostJsAllocations "lost_js_allocations" "Records of JavaScript allocation that found the ring full.";
+    LostJsBytes "lost_js_bytes" "Bytes of these, which are missing from the sums of JavaScript heaps.";
+    LostCollections "lost_collections" "Collections of JavaScript heaps whose record found the ring full.";
+    UnreadCollections "unread_collections" "Collections of JavaScript heaps of which V8's own record could not be read.";
     Nested "nested" "Calls inside another call of the allocator; they belong to the outer one.";
     Abandoned "abandoned" "Calls that never returned: the thread jumped out of the allocator.";
     Unpaired "unpaired" "Returns without a known entry, for example of calls begun before attach.";

@@ -12,11 +12,13 @@
 mod javascript;
 mod python;
 mod stack;
+mod v8_heap;
 
 pub use self::{
     javascript::{JavaScriptFunction, about},
     python::PythonCode,
     stack::{STACK_WORDS, Stack, StackEnd, StackHead, note},
+    v8_heap::{JsAllocated, JsCollected},
 };
 use crate::{limits::COMMAND_BYTES, young::LIFETIMES};
 
@@ -85,6 +87,10 @@ kinds! {
     PythonCode = 20;
     /// [`JavaScriptFunction`], and what follows it
     JavaScriptFunction = 21;
+    /// [`JsAllocated`]
+    JsAllocated = 24;
+    /// [`JsCollected`]
+    JsCollected = 25;
 }
 
 /// Bits of [`Header::flags`].
@@ -346,6 +352,8 @@ const _: () = {
     assert!(size_of::<Break>() == 40);
     assert!(size_of::<StackHead>() == 48);
     assert!(size_of::<PythonCode>() == 64);
+    assert!(size_of::<JsAllocated>() == 32);
+    assert!(size_of::<JsCollected>() == 72);
     assert!(size_of::<Stack>() == 48 + 8 * STACK_WORDS);
     assert!(core::mem::offset_of!(Stack, words) == 48);
 };

@@ -4,7 +4,7 @@
 //! buffer ([`event`]), the cookie that an attach point carries ([`cookie`]), the settings the loader
 //! writes into the object ([`config`]), the values of the maps ([`state`]) and the counters
 //! ([`counter`]). Decisions that the BPF side takes and that need no kernel live here as plain
-//! functions, so that they are tested on the host ([`request`], [`once`], [`check`], [`identity`], [`javascript`], [`pymalloc`], [`python`], [`sampling`], [`unwind`], [`young`]).
+//! functions, so that they are tested on the host ([`request`], [`once`], [`check`], [`identity`], [`javascript`], [`pymalloc`], [`python`], [`sampling`], [`unwind`], [`v8_heap`], [`young`]).
 //!
 //! Layout rules: `repr(C)`, explicit padding, no `bool`, and an assertion on every size.
 
@@ -38,6 +38,7 @@ pub mod sampling;
 pub mod space;
 pub mod state;
 pub mod unwind;
+pub mod v8_heap;
 pub mod young;
 
 pub use self::{

@@ -10,6 +10,9 @@ pub const MAX_MERGED: usize = MAX_FRAMES + crate::python::MAX_ENTRIES;
 /// Threads that can have a call in flight; a value is about 290 bytes and made on first use.
 pub const MAX_THREADS: u32 = 65_536;
 
+/// Threads of which it is known that a pause for a collection goes on, or that they have made a large object. Who is noted last stays.
+pub const MAX_V8_THREADS: u32 = 1024;
+
 /// Processes traced at once: as many as Linux numbers by default (`PID_MAX_DEFAULT`, include/linux/threads.h).
 pub const MAX_PROCESSES: u32 = 32_768;
 

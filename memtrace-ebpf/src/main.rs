@@ -51,6 +51,7 @@ mod sampled;
 mod stats;
 mod sweep;
 mod unwind;
+mod v8_heap;
 mod young;
 
 use aya_ebpf::{
@@ -146,6 +147,36 @@ pub fn pool_taken(ctx: RetProbeContext) -> u32 {
 #[uprobe]
 pub fn free_enter(ctx: ProbeContext) -> u32 {
     stats::run(|| free::free(&ctx))
+}
+
+/// Entry of the function by which V8 counts the bytes that JavaScript objects take, or near it.
+#[uprobe]
+pub fn js_allocated(ctx: ProbeContext) -> u32 {
+    stats::run(|| v8_heap::allocated(&ctx))
+}
+
+/// Entry of the function by which V8 makes a page for one large object.
+#[uprobe]
+pub fn js_large(ctx: ProbeContext) -> u32 {
+    stats::run(|| v8_heap::large(&ctx))
+}
+
+/// Entry of the function by which V8 marks objects as initialized, and forgets that they were taken.
+#[uprobe]
+pub fn js_forgotten(ctx: ProbeContext) -> u32 {
+    stats::run(|| v8_heap::forgotten(&ctx))
+}
+
+/// Entry of the function by which V8 notes that a pause for a collection begins.
+#[uprobe]
+pub fn js_pause(ctx: ProbeContext) -> u32 {
+    stats::run(|| v8_heap::paused(&ctx))
+}
+
+/// Entry of the one by which it notes its end.
+#[uprobe]
+pub fn js_collected(ctx: ProbeContext) -> u32 {
+    stats::run(|| v8_heap::collected(&ctx))
 }
 
 /// Entry of the C library's wrapper of a mapping system call: only remembers where the caller's stack begins.

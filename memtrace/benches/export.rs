@@ -90,6 +90,7 @@ fn large() -> Profile {
         processes_dropped: 0,
         health: Health::default(),
         filter: Vec::new(),
+        js_heaps: Vec::new(),
         timeline: Vec::new(),
         resident: None,
         censuses: Vec::new(),

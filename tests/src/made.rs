@@ -246,6 +246,7 @@ pub fn profile(size: Size) -> Profile {
             view: memtrace::profile::View::default(),
         },
         filter: Vec::new(),
+        js_heaps: Vec::new(),
         totals: Totals {
             live,
             allocated,

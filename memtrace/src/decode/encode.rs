@@ -35,6 +35,8 @@ pub fn encode(event: &Event<'_>) -> Vec<u8> {
         Event::Join(record) => (Kind::Join, bytes_of(record).to_vec()),
         Event::Code(record) => (Kind::Code, bytes_of(record).to_vec()),
         Event::Image(record) => (Kind::Image, bytes_of(record).to_vec()),
+        Event::JsAllocated(record) => (Kind::JsAllocated, bytes_of(record).to_vec()),
+        Event::JsCollected(record) => (Kind::JsCollected, bytes_of(record).to_vec()),
         Event::Python(code) => {
             let bytes = [bytes_of(&code.head), code.name, code.file, code.table].concat();
             (Kind::PythonCode, bytes)

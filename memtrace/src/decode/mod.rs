@@ -13,8 +13,8 @@ use bytemuck::AnyBitPattern;
 use memtrace_common::{
     Op,
     event::{
-        Alloc, Break, Fork, Free, Header, Image, Kind, Map, Pairs, Program, Realloc, Remap, StackEnd, StackHead, Unmap,
-        Weighted,
+        Alloc, Break, Fork, Free, Header, Image, JsAllocated, JsCollected, Kind, Map, Pairs, Program, Realloc, Remap,
+        StackEnd, StackHead, Unmap, Weighted,
     },
     identity::Identity,
     javascript::{MARK, NO_POSITION},
@@ -75,6 +75,10 @@ pub enum Event<'a> {
     Python(Python<'a>),
     /// A function of JavaScript, before the first stack that names it.
     JavaScript(JavaScript<'a>),
+    /// A thread has taken bytes for JavaScript objects.
+    JsAllocated(JsAllocated),
+    /// A collection of a thread's JavaScript heap has ended.
+    JsCollected(JsCollected),
 }
 
 impl Event<'_> {
@@ -97,6 +101,8 @@ impl Event<'_> {
             Self::Image(record) => &record.header,
             Self::Python(code) => &code.head.header,
             Self::JavaScript(function) => &function.head.header,
+            Self::JsAllocated(record) => &record.header,
+            Self::JsCollected(record) => &record.header,
         }
     }
 
@@ -122,6 +128,8 @@ impl Event<'_> {
             Self::Join(record) => Event::Join(record),
             Self::Code(record) => Event::Code(record),
             Self::Image(record) => Event::Image(record),
+            Self::JsAllocated(record) => Event::JsAllocated(record),
+            Self::JsCollected(record) => Event::JsCollected(record),
         })
     }
 }
@@ -229,6 +237,8 @@ pub fn decode(record: &[u8]) -> Result<Event<'_>, Malformed> {
         Kind::Join => return read(record).map(Event::Join),
         Kind::Code => return read(record).map(Event::Code),
         Kind::Image => return read(record).map(Event::Image),
+        Kind::JsAllocated => return read(record).map(Event::JsAllocated),
+        Kind::JsCollected => return read(record).map(Event::JsCollected),
     };
     // The second byte of every record is the operation's number.
     let op = record.get(1).copied().unwrap_or(0);
@@ -253,6 +263,8 @@ const fn carries(kind: Kind, op: Op) -> bool {
         Kind::Break => matches!(op, Op::Brk | Op::BrkAny),
         Kind::PythonCode
         | Kind::JavaScriptFunction
+        | Kind::JsAllocated
+        | Kind::JsCollected
         | Kind::Stack
         | Kind::Exec
         | Kind::Fork

@@ -3,7 +3,8 @@
 use memtrace_common::{
     Op,
     event::{
-        Alloc, Break, Fork, Free, Header, Image, Kind, Map, Pairs, Program, Realloc, Remap, StackHead, Unmap, Weighted,
+        Alloc, Break, Fork, Free, Header, Image, JsAllocated, JsCollected, Kind, Map, Pairs, Program, Realloc, Remap,
+        StackHead, Unmap, Weighted,
     },
     limits::MAX_FRAMES,
     young::LIFETIMES,
@@ -116,6 +117,20 @@ fn one_of_each() -> Vec<Event<'static>> {
             device: 5,
             reserved: 0,
         }),
+        Event::JsAllocated(JsAllocated {
+            header: of_kind(Kind::JsAllocated),
+            bytes: 1,
+        }),
+        Event::JsCollected(JsCollected {
+            header: of_kind(Kind::JsCollected),
+            pause_ns: 1,
+            kind: 2,
+            reason: 3,
+            before_bytes: 4,
+            after_bytes: 5,
+            before_memory: 6,
+            after_memory: 7,
+        }),
     ]
 }
 
@@ -176,11 +191,18 @@ fn unknown_kinds_and_impossible_operations_are_refused() {
         }
     }
     for event in one_of_each() {
-        let lifecycle = matches!(
+        let about_no_operation = matches!(
             event,
-            Event::Exec(_) | Event::Join(_) | Event::Fork(_) | Event::Exit(_) | Event::Code(_) | Event::Image(_)
+            Event::Exec(_)
+                | Event::Join(_)
+                | Event::Fork(_)
+                | Event::Exit(_)
+                | Event::Code(_)
+                | Event::Image(_)
+                | Event::JsAllocated(_)
+                | Event::JsCollected(_)
         );
-        if lifecycle {
+        if about_no_operation {
             continue;
         }
         let good = encode(&event);

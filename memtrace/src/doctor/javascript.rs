@@ -1,7 +1,8 @@
-//! Whether stacks of a process have frames of JavaScript.
+//! Whether stacks of a process have frames of JavaScript, and whether the heap of JavaScript's objects is counted.
 
 use super::Check;
 use crate::{
+    plan::{Cost, V8Heap},
     process::AddressSpace,
     v8::{
         self,
@@ -34,6 +35,27 @@ fn of(name: &str, found: Found) -> Option<Check> {
         Err(why) => Check::warning(NAME, format!("{name} has no frames of JavaScript in stacks: {why}"))
             .remedy("native frames are complete; functions of JavaScript are not among them"),
     })
+}
+
+/// Where V8 tells of its heap, in a file that it is in.
+pub(super) fn heap(heap: &V8Heap, file: &str) -> Check {
+    let places = heap.points.iter().map(|point| {
+        let function = point.symbol.rsplit("::").next().unwrap_or_default();
+        let cost = match point.placement.cost {
+            Cost::Emulated => "emulated",
+            Cost::Stepped(_) => "single-stepped",
+        };
+        format!("{function}+{} {cost}", point.placement.beyond)
+    });
+    let places: Vec<_> = places.collect();
+    Check::ok(
+        NAME,
+        format!(
+            "V8 {} in {file}: what JavaScript allocates and V8 collects is counted, by {}",
+            heap.version,
+            places.join(", ")
+        ),
+    )
 }
 
 #[cfg(test)]

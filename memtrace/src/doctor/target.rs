@@ -9,6 +9,7 @@ use crate::{
     process::{AddressSpace, FileBytes, Module},
     symbolize,
     target::{self, TargetInfo},
+    v8,
 };
 
 pub(super) const NAME: &str = "target";
@@ -75,6 +76,10 @@ fn look_into(info: &TargetInfo, space: &AddressSpace, checks: &mut Vec<Check>) {
     checks.extend(python::checks(space));
     checks.extend(javascript::checks(space));
     checks.extend(pymalloc::checks(info.pid));
+    checks.extend(libraries.iter().filter_map(|library| {
+        let heap = library.analysis.as_ref().ok()?.v8_heap.as_ref()?;
+        Some(javascript::heap(heap, &library.module.name))
+    }));
 }
 
 fn library(module: &Arc<Module>) -> Library {
@@ -82,7 +87,13 @@ fn library(module: &Arc<Module>) -> Library {
     let debug = symbolize::debug_file(module);
     let debug = debug.as_ref().map(FileBytes::new);
     let analysis = match module.file() {
-        Some(file) => plan::analyse(&module.name, &FileBytes::new(file), debug.as_ref(), &request),
+        Some(file) => {
+            let analysis = plan::analyse(&module.name, &FileBytes::new(file), debug.as_ref(), &request);
+            analysis.map(|mut analysis| {
+                v8::heap::complete(file, &module.name, &mut analysis);
+                analysis
+            })
+        }
         None => Err("it could not be opened".to_owned()),
     };
     Library {

@@ -17,6 +17,7 @@ mod ended;
 mod history;
 mod identities;
 mod inherit;
+mod js_heaps;
 mod lifecycle;
 mod limits;
 mod live;
@@ -56,6 +57,7 @@ use self::{
     sites::{Key, NO_STACK, Sites},
 };
 pub use self::{
+    js_heaps::{JsHeaps, JsNews, JsTold},
     limits::Limits,
     memory::{Extent, Memory, Owner, Range},
     snapshot::{ProcessFacts, ProcessesDropped, SiteFacts, Snapshot},
@@ -97,6 +99,8 @@ pub struct Ledger {
     copied: usize,
     copies: Copies,
     tally: Tally,
+    /// Heaps of JavaScript.
+    pub js_heaps: JsHeaps,
 }
 
 impl Ledger {
@@ -118,6 +122,7 @@ impl Ledger {
             copied: 0,
             copies: Copies::default(),
             tally: Tally::default(),
+            js_heaps: JsHeaps::default(),
         }
     }
 
@@ -141,6 +146,8 @@ impl Ledger {
             Event::Join(program) => self.program(program, false),
             Event::Fork(fork) => self.fork(fork),
             Event::Exit(header) => self.exit(header),
+            Event::JsAllocated(record) => self.js_heaps.allocated(record),
+            Event::JsCollected(record) => self.js_heaps.collected(record),
         }
     }
 

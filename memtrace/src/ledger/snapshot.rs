@@ -5,7 +5,7 @@ use std::time::Duration;
 use memtrace_common::{Op, op::Class};
 use serde::{Deserialize, Serialize};
 
-use super::{CallStack, Ledger, SiteSums, Tally, age::AgeClasses, process::Process, sites::Left};
+use super::{CallStack, JsHeaps, Ledger, SiteSums, Tally, age::AgeClasses, process::Process, sites::Left};
 use crate::{
     process::Location,
     profile::{Amount, History, Moment, Spread, Totals},
@@ -119,6 +119,8 @@ pub struct Snapshot {
     pub stack_overflow: u64,
     /// Stacks that met under one identity.
     pub stack_collisions: u64,
+    /// Heaps of JavaScript.
+    pub js_heaps: JsHeaps,
 }
 
 /// What the blocks and ranges of a site say about its age.
@@ -203,6 +205,7 @@ impl Ledger {
             kept_stacks: self.stacks.len() as u64,
             stack_overflow: self.stacks.overflow,
             stack_collisions: self.stacks.collisions,
+            js_heaps: self.js_heaps.clone(),
         }
     }
 

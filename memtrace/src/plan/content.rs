@@ -34,6 +34,13 @@ pub(super) const MARKS: [&str; 2] = ["PyObject_Malloc", "_ZN2v87Isolate10GetCurr
 /// The name of Python's own heap.
 pub(super) const CPYTHON: &str = "CPython";
 
+/// The name of V8's heap.
+pub(super) const V8: &str = "V8";
+
+/// What is said of it where what is taken from it is counted.
+pub(super) const V8_COUNTED: &str = "V8 manages the heap of JavaScript's objects itself: what is taken from it and its collections are told, not \
+                                     where objects come from; for that take a heap snapshot";
+
 /// Heaps in which objects come and go without a call that could be seen.
 pub(super) fn runtimes<'data, R: ReadRef<'data>>(
     elf: &Elf<'data, R>,
@@ -59,7 +66,7 @@ pub(super) fn runtimes<'data, R: ReadRef<'data>>(
         ),
         (
             has("_ZN2v87Isolate10GetCurrentEv"),
-            "V8",
+            V8,
             "V8 manages the heap of JavaScript's objects itself, which is not seen: for that take a heap snapshot",
         ),
         (

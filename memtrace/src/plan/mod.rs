@@ -21,6 +21,7 @@ mod point;
 pub mod pymalloc;
 mod table;
 mod usdt;
+mod v8_heap;
 
 use memtrace_common::Op;
 use object::ReadRef;
@@ -37,6 +38,7 @@ pub use self::{
     pair::{Location, Pair, Place, Size},
     placement::{Cost, Placement},
     point::{AttachPoint, Checking, Detail, Kind},
+    v8_heap::{Tells, V8Heap, find as v8_points},
 };
 
 /// Wrappers of mapping system calls in the C library, at whose entry the caller's frame pointer is intact.
@@ -108,15 +110,31 @@ pub struct Analysis {
     pub pairs: Vec<Halves>,
     /// Whether it needs no dynamic loader.
     pub is_static: bool,
+    /// What tells of the heap of JavaScript's objects.
+    pub v8_heap: Option<V8Heap>,
 }
 
 impl Analysis {
     /// All attach points, in the order in which to attach.
     pub fn points(&self) -> impl Iterator<Item = &AttachPoint> {
         let found = self.allocators.iter().flat_map(|found| &found.points);
-        let mut points: Vec<_> = found.chain(&self.wrappers).chain(&self.pools).collect();
+        let v8 = self.v8_heap.iter().flat_map(|heap| &heap.points);
+        let mut points: Vec<_> = found.chain(&self.wrappers).chain(&self.pools).chain(v8).collect();
         points.sort_by_key(|point| point.order());
         points.into_iter()
+    }
+
+    /// Whether the file has V8.
+    pub fn has_v8(&self) -> bool {
+        self.runtimes.iter().any(|runtime| runtime.name == content::V8)
+    }
+
+    /// The heap of JavaScript's objects is counted.
+    pub fn counts(&mut self, heap: V8Heap) {
+        for runtime in self.runtimes.iter_mut().filter(|runtime| runtime.name == content::V8) {
+            runtime.note = content::V8_COUNTED;
+        }
+        self.v8_heap = Some(heap);
     }
 }
 

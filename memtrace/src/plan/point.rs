@@ -1,8 +1,11 @@
 //! One place to put a probe, and what the probe is told there.
 
-use memtrace_common::{Cookie, Once, Op, Operand, Shape, cookie::STEPPED, pymalloc::Argument};
+use memtrace_common::{Cookie, Once, Op, Operand, Shape, cookie::STEPPED, pymalloc::Argument, v8_heap::Told};
 
-use super::placement::{Cost, Placement};
+use super::{
+    placement::{Cost, Placement},
+    v8_heap::Tells,
+};
 
 /// What is done at an attach point.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -32,6 +35,8 @@ pub enum Kind {
     StaticAlloc,
     /// A static probe that tells of a free.
     StaticFree,
+    /// A function of V8 that tells of its heap.
+    V8(Tells),
 }
 
 /// What is checked there.
@@ -60,6 +65,8 @@ pub enum Detail {
     Pool(u64),
     /// Of a static probe.
     Operands([Operand; 3]),
+    /// In V8: how that version has them.
+    V8(Told),
 }
 
 /// One place to put a probe.
@@ -99,6 +106,7 @@ impl AttachPoint {
             (_, Detail::Site(first, second)) => Cookie::of_site(self.op, hook, first, second).map_or(0, Cookie::pack),
             (_, Detail::Pool(bytes)) => Cookie::of_pools(hook, bytes).map_or(0, Cookie::pack),
             // Operands that no cookie can tell were refused when the point was made.
+            (_, Detail::V8(told)) => told.pack(),
             (_, Detail::Operands(operands)) => Cookie::of_static_probe(self.op, hook, operands).map_or(0, Cookie::pack),
         };
         cookie | stepped
@@ -130,6 +138,7 @@ impl AttachPoint {
             // A call on record needs all that may answer.
             Kind::Check(Checking::Slow | Checking::Return | Checking::Leave) => 5,
             Kind::Check(Checking::Enter) => 6,
+            Kind::V8(_) => 7,
         }
     }
 }

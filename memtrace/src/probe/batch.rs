@@ -56,7 +56,7 @@ mod tests {
 
     use super::{super::Role, *};
 
-    const ROLES: [Role; 16] = [
+    const ROLES: [Role; 21] = [
         Role::Free,
         Role::Wrapper,
         Role::Allocate,
@@ -73,6 +73,11 @@ mod tests {
         Role::CheckSlow,
         Role::CheckReturn,
         Role::CheckLeave,
+        Role::JsAllocated,
+        Role::JsLarge,
+        Role::JsForgotten,
+        Role::JsPause,
+        Role::JsCollected,
     ];
 
     fn point(file: &str, offset: u64, role: Role, order: u8) -> Point {

@@ -37,6 +37,16 @@ pub enum Role {
     StaticAlloc,
     /// A static probe that tells of a free.
     StaticFree,
+    /// V8 counts the bytes that JavaScript objects take.
+    JsAllocated,
+    /// It makes a page for one large object.
+    JsLarge,
+    /// It forgets how much of them was taken.
+    JsForgotten,
+    /// It begins a pause for a collection.
+    JsPause,
+    /// It ends one.
+    JsCollected,
 }
 
 /// A program of the object.
@@ -45,7 +55,7 @@ pub(super) struct Program {
     pub(super) name: &'static str,
     /// Whether it is run when a function returns.
     pub(super) returns: bool,
-    /// Whether it stays on whatever else is taken off: it is cheap, and what it does not see cannot be made good.
+    /// Whether it stays on whatever else is taken off: it is hit seldom, and what it does not see cannot be made good.
     pub(super) stays: bool,
 }
 
@@ -60,10 +70,12 @@ impl Role {
                 stays: false,
             }
         }
-        const POOL: Program = Program {
-            stays: true,
-            ..at("pool_taken", true)
-        };
+        const fn staying(name: &'static str, returns: bool) -> Program {
+            Program {
+                stays: true,
+                ..at(name, returns)
+            }
+        }
         match self {
             Self::Free => const { &[at("free_enter", false)] },
             Self::Wrapper => const { &[at("wrapper_enter", false)] },
@@ -78,9 +90,14 @@ impl Role {
             Self::Site => const { &[at("site_alloc", false)] },
             Self::SiteFree => const { &[at("site_free", false)] },
             Self::Refilled => const { &[at("site_refilled", true)] },
-            Self::Pool => &[POOL],
+            Self::Pool => const { &[staying("pool_taken", true)] },
             Self::StaticAlloc => const { &[at("static_alloc", false)] },
             Self::StaticFree => const { &[at("static_free", false)] },
+            Self::JsAllocated => const { &[staying("js_allocated", false)] },
+            Self::JsLarge => const { &[staying("js_large", false)] },
+            Self::JsForgotten => const { &[staying("js_forgotten", false)] },
+            Self::JsPause => const { &[staying("js_pause", false)] },
+            Self::JsCollected => const { &[staying("js_collected", false)] },
         }
     }
 }

@@ -21,6 +21,7 @@ pub mod heap;
 pub mod heap_sample;
 pub mod histogram;
 mod history;
+pub mod js_heap;
 pub mod leak;
 mod measure;
 pub mod modules;
@@ -42,6 +43,7 @@ pub use self::{
     check::Check,
     frame_kind::FrameKind,
     history::History,
+    js_heap::JsHeap,
     measure::Measure,
     modules::Module,
     process::{Process, SameHooks},
@@ -84,6 +86,8 @@ pub struct Profile {
     pub resident: Option<Resident>,
     /// What objects of Python programs there were at the beginning and at the end, where that was asked for.
     pub censuses: Vec<census::Growth>,
+    /// The heaps of threads that run JavaScript, who has taken most first.
+    pub js_heaps: Vec<JsHeap>,
     /// How far the numbers can be trusted, and what they cost.
     pub health: Health,
 }

@@ -37,6 +37,12 @@
 //! censuses[]         a Python program's objects at the beginning and at the end, with --census: pid, command, python;
 //!                    before, after            arenas, blocks, untyped, unowned: {count, bytes}; complete
 //!                    types[]                  name, before, after: {count, bytes}, what grew most first
+//! javascript_heaps[] of each thread that runs JavaScript (docs/javascript-heap.md): pid, tid (0 for all that there was no room
+//!                    for), allocated_bytes, used_bytes (null before the first collection), step_seconds,
+//!                    steps[[seconds, bytes]] (what was taken when), pauses[{kind, count, seconds, longest_seconds}],
+//!                    collected (how many), collections[] (the last of them: at_seconds, kind, reason (or null), reason_number,
+//!                    pause_seconds (or null), before_bytes, after_bytes, before_memory_bytes, after_memory_bytes),
+//!                    after_full[[seconds, bytes]], trend (null, or bytes_per_minute, points, over_seconds)
 //! sites[]            op                       the call: "malloc", "mmap" ...
 //!                    class                    "heap", "mapped", "file", "reserved", "pages" or "pools"
 //!                    group                    name of the group, or null
@@ -89,6 +95,7 @@ use crate::profile::{
 
 use super::{
     json_census::{CensusFields, census_fields},
+    json_js_heap::{JsHeapFields, js_heap_fields},
     json_lines::Lines,
     json_process::{ProcessFields, process_fields},
     json_resident::{ResidentFields, resident_fields},
@@ -133,6 +140,7 @@ struct Document<'a> {
     processes_dropped: u64,
     resident: Option<ResidentFields>,
     censuses: Vec<CensusFields<'a>>,
+    javascript_heaps: Vec<JsHeapFields>,
     sites: Vec<SiteFields<'a>>,
     health: HealthFields<'a>,
 }
@@ -223,6 +231,7 @@ fn document(profile: &Profile, sites: Sites) -> Document<'_> {
         processes_dropped,
         resident,
         censuses,
+        js_heaps,
         health,
     } = profile;
     Document {
@@ -254,6 +263,7 @@ fn document(profile: &Profile, sites: Sites) -> Document<'_> {
         processes_dropped: *processes_dropped,
         resident: resident.as_ref().map(resident_fields),
         censuses: censuses.iter().map(census_fields).collect(),
+        javascript_heaps: js_heaps.iter().map(js_heap_fields).collect(),
         sites: match sites {
             Sites::All => all.iter().map(|site| site_fields(profile, site)).collect(),
             Sites::Suspected => profile.suspects().map(|(site, _)| site_fields(profile, site)).collect(),

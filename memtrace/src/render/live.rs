@@ -7,7 +7,7 @@ use crate::{
     units::{blocks, bytes, count, duration, percent, rate},
 };
 
-use super::{label, layout::truncate, processes};
+use super::{js_heap, label, layout::truncate, processes};
 
 /// Writes the table for a terminal of `columns`; no line is wider.
 ///
@@ -19,6 +19,9 @@ pub fn write(profile: &Profile, columns: usize, out: &mut dyn Write) -> io::Resu
     line(&status(profile))?;
     if profile.is_of_many() {
         line(&processes::counts(profile))?;
+    }
+    if let Some(status) = js_heap::status(profile) {
+        line(&status)?;
     }
     let accuracy = profile.health.accuracy();
     if !accuracy.exact {

@@ -13,7 +13,7 @@ use crate::{
 };
 
 use super::{
-    census, header, health,
+    census, header, health, js_heap,
     label::{self, fact},
     layout::{COLUMNS, wrap},
     processes, resident, suppressions,
@@ -43,6 +43,10 @@ pub fn write(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
     }
     if profile.resident.is_some() {
         resident::write(profile, out)?;
+        writeln!(out)?;
+    }
+    if !profile.js_heaps.is_empty() {
+        js_heap::write(profile, out)?;
         writeln!(out)?;
     }
     sites(profile, out)?;

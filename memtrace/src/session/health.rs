@@ -3,7 +3,10 @@
 use memtrace_common::Counter;
 
 use super::report::{Raw, named};
-use crate::profile::{Amount, Frame, Health, Sampling, StackHealth};
+use crate::{
+    profile::{Amount, Frame, Health, Sampling, StackHealth},
+    units,
+};
 
 /// How far the numbers of a report can be trusted; `whole` tells which stacks are.
 pub(super) fn health(raw: &Raw, frames: &[Frame], whole: impl Fn(usize) -> bool) -> Health {
@@ -14,7 +17,7 @@ pub(super) fn health(raw: &Raw, frames: &[Frame], whole: impl Fn(usize) -> bool)
         notes.push(format!(
             "the target replaced its program: {} blocks with {} were gone with the old one",
             tally.gone_with_exec.count,
-            crate::units::bytes(tally.gone_with_exec.bytes)
+            units::bytes(tally.gone_with_exec.bytes)
         ));
     }
     let (wrong, checked) = (of(Counter::OneTrapWrong), of(Counter::OneTrapChecked));
@@ -24,6 +27,7 @@ pub(super) fn health(raw: &Raw, frames: &[Frame], whole: impl Fn(usize) -> bool)
              are from before two traps took over (--two-traps observes without it)"
         ));
     }
+    notes.extend(lost_of_javascript(&raw.counters));
     let deep = of(Counter::StacksDeep);
     // Allocations whose stack is not whole, those that were cut for depth apart.
     let cut: u64 = raw
@@ -85,6 +89,22 @@ pub(super) fn health(raw: &Raw, frames: &[Frame], whole: impl Fn(usize) -> bool)
         counters: named(&raw.counters),
         cost: raw.cost.clone(),
     }
+}
+
+/// What is missing from heaps of JavaScript.
+fn lost_of_javascript(counters: &[u64; Counter::COUNT]) -> Option<String> {
+    let of = |counter: Counter| counters[counter as usize];
+    let (bytes, collections) = (
+        of(Counter::LostJsBytes),
+        of(Counter::LostCollections) + of(Counter::UnreadCollections),
+    );
+    (bytes > 0 || collections > 0).then(|| {
+        format!(
+            "of JavaScript heaps, {} and {} are missing: their records found the ring full, or could not be read",
+            units::bytes(bytes),
+            units::plural(collections, "collection")
+        )
+    })
 }
 
 /// Living processes in which nothing is hooked. Of those that have ended it may not have been looked at what they had mapped.

@@ -326,6 +326,7 @@ impl Reporter {
             processes_dropped: raw.snapshot.processes_dropped.count,
             resident: raw.resident.clone(),
             censuses: raw.censuses,
+            js_heaps: raw.snapshot.js_heaps.heaps(raw.started_ns),
             observed: Duration::from_nanos(raw.now_ns.saturating_sub(raw.started_ns)),
             settings: self.settings.clone(),
             filter: Vec::new(),

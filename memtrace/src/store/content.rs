@@ -43,6 +43,9 @@ pub const RESIDENT: Kind = Kind(12);
 /// Names of places in a runtime's own code, which are known when stacks go through them: [`RuntimeNames`].
 pub const RUNTIME_NAMES: Kind = Kind(13);
 
+/// What is new of heaps of JavaScript: a list of [`crate::ledger::JsNews`]. The moment follows.
+pub const JS_HEAPS: Kind = Kind(16);
+
 /// What was recorded, where, and with what.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Start {

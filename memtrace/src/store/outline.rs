@@ -12,7 +12,11 @@ use super::{
     },
     state::State,
 };
-use crate::{ledger::SiteKey, process::Location, profile::resident::Reading};
+use crate::{
+    ledger::{JsNews, SiteKey},
+    process::Location,
+    profile::resident::Reading,
+};
 
 /// What a session file has.
 #[derive(Debug)]
@@ -117,6 +121,7 @@ impl<R: Read + Seek> Session<R> {
                     | content::CHANGES
                     | content::MOMENT
                     | content::RESIDENT
+                    | content::JS_HEAPS
                     | content::DETAIL
             ) {
                 continue;
@@ -227,6 +232,12 @@ fn apply(state: &mut State, head: &BlockHead, content: &[u8]) -> Option<bool> {
             let readings: Vec<(u32, Reading)> = content::unpack(content)?;
             for (incarnation, reading) in readings {
                 state.resident.entry(incarnation).or_default().add(reading);
+            }
+        }
+        content::JS_HEAPS => {
+            let news: Vec<JsNews> = content::unpack(content)?;
+            for news in news {
+                state.js_heaps.learn(head.time_ns, news);
             }
         }
         content::CHANGES => add_changes(state, &content::unpack(content)?)?,

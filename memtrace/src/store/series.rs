@@ -15,7 +15,7 @@ use super::{
     state::{SiteState, numbers},
 };
 use crate::{
-    ledger::{Ledger, ProcessFacts, SiteSums, Snapshot, Stacks},
+    ledger::{JsTold, Ledger, ProcessFacts, SiteSums, Snapshot, Stacks},
     process::Location,
     profile::{self, Frame},
 };
@@ -39,6 +39,7 @@ pub struct Series {
     processes: FxHashMap<u32, ProcessFacts>,
     who: FxHashMap<u32, profile::Process>,
     details: Vec<Option<Box<SiteDetail>>>,
+    js_heaps: JsTold,
 }
 
 impl Series {
@@ -74,6 +75,10 @@ impl Series {
                 .cloned()
                 .collect(),
         };
+        let js_heaps = ledger.js_heaps.news(&mut self.js_heaps);
+        if !js_heaps.is_empty() {
+            contents.push((content::JS_HEAPS, content::pack(&js_heaps)?));
+        }
         self.groups = self.groups.max(groups.len());
         if !news.groups.is_empty() || !news.processes.is_empty() {
             self.who.extend(news.processes.iter().cloned());

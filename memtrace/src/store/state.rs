@@ -5,7 +5,7 @@ use rustc_hash::FxHashMap;
 
 use super::content::{ModuleFacts, SiteDetail, Sums};
 use crate::{
-    ledger::{CallStack, ProcessFacts, SiteKey, SiteSums},
+    ledger::{CallStack, JsHeaps, ProcessFacts, SiteKey, SiteSums},
     process::Location,
     profile, resident,
 };
@@ -77,6 +77,8 @@ pub struct State {
     pub processes: FxHashMap<u32, ProcessFacts>,
     /// Resident memory over time, by incarnation; 0 is all together.
     pub resident: FxHashMap<u32, resident::Series>,
+    /// Heaps of JavaScript.
+    pub js_heaps: JsHeaps,
     /// The numbers of the whole observation.
     pub totals: Sums,
 }

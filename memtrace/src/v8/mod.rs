@@ -7,3 +7,4 @@ mod layout;
 pub mod positions;
 
 pub use self::layout::layout;
+pub mod heap;

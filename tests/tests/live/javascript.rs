@@ -2,28 +2,15 @@
 
 #![expect(clippy::print_stdout, reason = "a test prints what it compared")]
 
-use std::{collections::BTreeMap, path::PathBuf, process::Command};
+use std::{collections::BTreeMap, path::Path, process::Command};
 
-use memtrace_tests::{Memtrace, Program, Report, programs, require_root};
+use memtrace_tests::{Memtrace, Program, Report, nodes, programs, require, require_root};
 use serde_json::Value;
 
 use crate::python::{Frames, truth};
 
-/// The versions of node that are supported, as far as they are on this machine (`cargo xtask test` installs them).
-fn nodes() -> Vec<PathBuf> {
-    let modules = programs::target().join("tools/readers/node_modules");
-    let mut found: Vec<_> = [18, 20, 22, 24]
-        .map(|version| modules.join(format!("node{version}/bin/node")))
-        .into();
-    found.retain(|path| path.exists());
-    if found.is_empty() {
-        println!("skipped: no version of node is in {}", modules.display());
-    }
-    found
-}
-
 /// Runs the program, and gives the report with what the program says.
-fn traced(node: &PathBuf, flags: &[&str], arguments: &[&str]) -> (Report, BTreeMap<u64, Frames>) {
+fn traced(node: &Path, flags: &[&str], arguments: &[&str]) -> (Report, BTreeMap<u64, Frames>) {
     println!("{} {flags:?} {arguments:?}", node.display());
     let mut command = Command::new(node);
     let script = programs::workspace().join("tests/programs/javascript.js");
@@ -114,7 +101,8 @@ fn is_same(found: &Frames, said: &Frames, exact: bool) -> bool {
 #[test]
 fn javascript_stacks_equal_call_sites_line_by_line() {
     require_root!();
-    for node in nodes() {
+    require!(nodes::all_there());
+    for node in nodes::VERSIONS.map(nodes::path) {
         // Compiled functions have no lines, and V8 compiles what is called some ten times.
         let (report, truth) = traced(&node, &["--no-sparkplug", "--no-opt"], &["worker"]);
         assert!(truth.len() >= 120, "{} stacks", truth.len());
@@ -127,7 +115,8 @@ fn javascript_stacks_equal_call_sites_line_by_line() {
 #[test]
 fn javascript_stacks_as_node_is_started() {
     require_root!();
-    for node in nodes() {
+    require!(nodes::all_there());
+    for node in nodes::VERSIONS.map(nodes::path) {
         let (report, truth) = traced(&node, &[], &[]);
         compare(&report, &truth, |found, said| is_same(found, said, false));
     }
@@ -145,7 +134,8 @@ fn is_part(found: &Frames, said: &Frames) -> bool {
 #[test]
 fn javascript_stacks_of_compiled_functions() {
     require_root!();
-    for node in nodes() {
+    require!(nodes::all_there());
+    for node in nodes::VERSIONS.map(nodes::path) {
         let (report, truth) = traced(&node, &[], &["warm"]);
         assert!(truth.len() >= 40, "{} stacks", truth.len());
         compare(&report, &truth, is_part);

@@ -51,5 +51,6 @@ mod top_saved;
 mod unwind;
 mod unwind_code;
 mod unwind_real;
+mod v8_heap;
 mod verdicts;
 mod young;

@@ -201,6 +201,7 @@ fn with_sites(profile: &Profile, sites: Vec<Site>) -> Profile {
         resident: profile.resident.clone(),
         // They are of whole programs.
         censuses: Vec::new(),
+        js_heaps: profile.js_heaps.clone(),
         health: profile.health.clone(),
     }
 }

@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 use crate::{
     plan::{self, Analysis, AttachPoint},
     process::{FileBytes, FileIdentity, Module},
-    symbolize,
+    symbolize, v8,
 };
 
 use super::mutant::Told;
@@ -72,7 +72,8 @@ impl Analyses {
         }
         let debug = symbolize::debug_file(module);
         let debug = debug.as_ref().map(FileBytes::new);
-        let analysis = plan::analyse(&module.name, &FileBytes::new(file), debug.as_ref(), &self.request)?;
+        let mut analysis = plan::analyse(&module.name, &FileBytes::new(file), debug.as_ref(), &self.request)?;
+        v8::heap::complete(file, &module.name, &mut analysis);
         let mut hooks: FxHashMap<String, u16> = FxHashMap::default();
         let mut numbered = |point: &AttachPoint| {
             let number = *hooks.entry(point.symbol.clone()).or_insert_with(|| {

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use memtrace_common::Exits;
 
 use crate::{
-    plan::{AttachPoint, Checking, Detail, Kind},
+    plan::{AttachPoint, Checking, Detail, Kind, Tells},
     probe::{Point, Role},
     process::{AddressSpace, Module},
 };
@@ -78,6 +78,11 @@ impl AttachPoint {
             Kind::Pool => Role::Pool,
             Kind::StaticAlloc => Role::StaticAlloc,
             Kind::StaticFree => Role::StaticFree,
+            Kind::V8(Tells::Allocated) => Role::JsAllocated,
+            Kind::V8(Tells::Large) => Role::JsLarge,
+            Kind::V8(Tells::Forgotten) => Role::JsForgotten,
+            Kind::V8(Tells::Pause) => Role::JsPause,
+            Kind::V8(Tells::Collected) => Role::JsCollected,
         }
     }
 }

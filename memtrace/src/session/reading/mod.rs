@@ -170,6 +170,7 @@ impl<R: Read + Seek> Reading<R> {
             Some(from_ns) => since(
                 now,
                 before.unwrap_or_default(),
+                from_ns,
                 Duration::from_nanos(from_ns.saturating_sub(start_ns)),
             ),
             None => now,

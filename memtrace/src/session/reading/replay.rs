@@ -138,6 +138,8 @@ fn tell_of(mut event: Event<'_>, thread: u32, ledger: &mut Ledger) {
         Event::Weighted(weighted) if other(&weighted.alloc.header) => return,
         Event::Pairs(pairs) if other(&pairs.header) => return,
         Event::Map(map) if other(&map.header) => return,
+        Event::JsAllocated(taken) if other(&taken.header) => return,
+        Event::JsCollected(collected) if other(&collected.header) => return,
         Event::RemapEnd(remap) if other(&remap.header) => return,
         Event::ReallocEnd(realloc) if other(&realloc.header) && realloc.header.flags & flag::FAILED == 0 => {
             realloc.header.flags |= flag::FREED;

@@ -9,9 +9,11 @@ use crate::{
     profile::Amount,
 };
 
-/// The later snapshot, with what was allocated, freed and left since the earlier one alone; `from` is when that was, since the start.
+/// The later snapshot, with what was allocated, freed and left since the earlier one alone, which is of `from_ns` in kernel time; `from` is
+/// when that was, since the start.
 /// Sites have the same order in both, and those that came later are at the end.
-pub(super) fn since(mut now: Snapshot, before: Snapshot, from: Duration) -> Snapshot {
+pub(super) fn since(mut now: Snapshot, before: Snapshot, from_ns: u64, from: Duration) -> Snapshot {
+    now.js_heaps = now.js_heaps.since(&before.js_heaps, from_ns);
     let times = now.sites.first().map(|site| Arc::clone(site.history.times()));
     let later = times.iter().flat_map(|times| times.iter()).filter(|&&at| at >= from);
     let times: Arc<[Duration]> = later.map(|&at| at.saturating_sub(from)).collect();

@@ -110,6 +110,7 @@ pub(super) fn snapshot(state: &State, min_age: Option<Duration>, histories: &His
         kept_stacks: state.totals.kept_stacks,
         stack_overflow: state.totals.stack_overflow,
         stack_collisions: state.totals.stack_collisions,
+        js_heaps: state.js_heaps.clone(),
     }
 }
 

@@ -1,0 +1,37 @@
+//! The heap of JavaScript's objects.
+
+use super::Header;
+
+/// A thread has taken bytes for JavaScript objects since its last record of this kind.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
+#[repr(C)]
+pub struct JsAllocated {
+    /// Common start; no flags apply.
+    pub header: Header,
+    /// How many bytes.
+    pub bytes: u64,
+}
+
+/// A collection of a thread's heap has ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
+#[repr(C)]
+pub struct JsCollected {
+    /// Common start; no flags apply. The time is that of its end.
+    pub header: Header,
+    /// How long the thread stood still, in nanoseconds; 0 when its beginning was not seen.
+    pub pause_ns: u64,
+    /// [`crate::v8_heap::Collected::kind`]
+    pub kind: u32,
+    /// [`crate::v8_heap::Collected::reason`]
+    pub reason: u32,
+    /// [`crate::v8_heap::Collected::before_bytes`]
+    pub before_bytes: u64,
+    /// [`crate::v8_heap::Collected::after_bytes`]
+    pub after_bytes: u64,
+    /// [`crate::v8_heap::Collected::before_memory`]
+    pub before_memory: u64,
+    /// [`crate::v8_heap::Collected::after_memory`]
+    pub after_memory: u64,
+}

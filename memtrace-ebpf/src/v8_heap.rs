@@ -1,0 +1,193 @@
+//! The heap of JavaScript's objects, as V8 counts it for itself: see `memtrace_common::v8_heap`. No stack is taken: the place in the code at
+//! which an allocation area ends says nothing of what has filled it.
+
+use aya_ebpf::{
+    bindings::BPF_ANY,
+    helpers::{bpf_ktime_get_ns, generated::bpf_probe_read_user},
+    programs::ProbeContext,
+};
+use memtrace_common::{
+    Counter,
+    event::{JsAllocated, JsCollected, Kind},
+    v8_heap::{Collected, Head, Noted, Sizes, Space, Told, taken},
+};
+
+use crate::{
+    emit, enter,
+    filter::{self, Task},
+    maps::V8_THREADS,
+    stats, unwind,
+};
+
+/// What is known of the current thread.
+#[inline(always)]
+fn noted(task: Task) -> Option<&'static mut Noted> {
+    let noted = V8_THREADS.get_ptr_mut(task.key)?;
+    // SAFETY: the entry's key is the current thread, only that thread's programs write to it, and they do not nest. Were it given to another
+    // thread meanwhile, what that has noted would be lost, which is allowed for.
+    Some(unsafe { &mut *noted })
+}
+
+/// Notes something of it.
+#[inline(always)]
+fn note(task: Task, change: impl FnOnce(&mut Noted)) -> Result<(), Counter> {
+    if let Some(noted) = noted(task) {
+        change(noted);
+        return Ok(());
+    }
+    let mut new = Noted {
+        paused_ns: 0,
+        large: 0,
+        area: 0,
+    };
+    change(&mut new);
+    let inserted = V8_THREADS.insert(task.key, new, u64::from(BPF_ANY));
+    inserted.map_err(|_full| Counter::ThreadsFull)
+}
+
+/// A thread has taken bytes. They are the second argument, behind the counter itself.
+#[inline(always)]
+pub(crate) fn allocated(ctx: &ProbeContext) -> Result<(), Counter> {
+    let Some(task) = filter::current() else { return Ok(()) };
+    let [counter, bytes, ..] = enter::arguments(ctx);
+    let told = Told::unpack(enter::cookie(ctx));
+    if !told.early || is_of_program(ctx, task, told, counter, bytes)? {
+        tell(task, bytes);
+    }
+    Ok(())
+}
+
+/// Whether a call of V8 10.2 tells of what the program has taken, and is not told yet.
+#[inline(always)]
+fn is_of_program(ctx: &ProbeContext, task: Task, told: Told, counter: u64, bytes: u64) -> Result<bool, Counter> {
+    let mut known = 0;
+    if let Some(noted) = noted(task) {
+        if noted.is_told(bytes) {
+            return Ok(false);
+        }
+        // In a pause it is the collector that copies, but for what was taken until then.
+        if noted.paused_ns != 0 {
+            let registers = unwind::registers(ctx);
+            let mut caller = [0; 1];
+            return Ok(read(&mut caller, registers.sp) && told.begins_pause(registers.ip, caller[0]));
+        }
+        known = noted.area;
+    }
+    let space = Space::of_counter(counter, told);
+    let (mut kind, mut area) = ([0; 1], [0; 1]);
+    let is_young = read(&mut kind, space.kind) && kind[0] as u32 == Space::YOUNG && read(&mut area, space.area);
+    if is_young && area[0] != known && open(area[0]) == bytes {
+        known = area[0];
+        note(task, |noted| noted.area = known)?;
+    }
+    // A thread that has none helps to collect.
+    Ok(known != 0)
+}
+
+/// V8 is about to forget how much was taken of a space's area. The space is the first argument.
+#[inline(always)]
+pub(crate) fn forgotten(ctx: &ProbeContext) -> Result<(), Counter> {
+    let Some(task) = filter::current() else { return Ok(()) };
+    let told = Told::unpack(enter::cookie(ctx));
+    let [space, ..] = enter::arguments(ctx);
+    let mut area = [0; 1];
+    if read(&mut area, told.area_of(space)) {
+        tell(task, open(area[0]));
+    }
+    Ok(())
+}
+
+/// What was taken of an area and is not counted yet.
+#[inline(always)]
+fn open(area: u64) -> u64 {
+    let mut ends = [0; 2];
+    if area != 0 && read(&mut ends, area) {
+        taken(&ends)
+    } else {
+        0
+    }
+}
+
+/// A page is made for one large object. Its bytes are the third argument, behind allocator and space.
+#[inline(always)]
+pub(crate) fn large(ctx: &ProbeContext) -> Result<(), Counter> {
+    let Some(task) = filter::current() else { return Ok(()) };
+    let _stepped = enter::cookie(ctx);
+    let [_, _, bytes, ..] = enter::arguments(ctx);
+    tell(task, bytes);
+    note(task, |noted| noted.large = bytes)
+}
+
+#[inline(always)]
+fn tell(task: Task, bytes: u64) {
+    if bytes == 0 {
+        return;
+    }
+    let sent = emit::record(JsAllocated {
+        header: emit::header(Kind::JsAllocated, None, 0, task),
+        bytes,
+    });
+    if !sent {
+        stats::count(Counter::LostJsAllocations);
+        stats::add(Counter::LostJsBytes, bytes);
+    }
+}
+
+/// A pause for a collection begins.
+#[inline(always)]
+pub(crate) fn paused(ctx: &ProbeContext) -> Result<(), Counter> {
+    let Some(task) = filter::current() else { return Ok(()) };
+    let _stepped = enter::cookie(ctx);
+    // SAFETY: the helper has no preconditions.
+    let now_ns = unsafe { bpf_ktime_get_ns() };
+    note(task, |noted| noted.paused_ns = now_ns)
+}
+
+/// It ends. The record of the collection is in the object whose address is the first argument.
+#[inline(always)]
+pub(crate) fn collected(ctx: &ProbeContext) -> Result<(), Counter> {
+    let Some(task) = filter::current() else { return Ok(()) };
+    let told = Told::unpack(enter::cookie(ctx));
+    let [tracer, ..] = enter::arguments(ctx);
+    let header = emit::header(Kind::JsCollected, None, 0, task);
+    let pause_ns = match noted(task) {
+        Some(noted) if noted.paused_ns != 0 => header.time_ns.wrapping_sub(core::mem::take(&mut noted.paused_ns)),
+        _ => 0,
+    };
+    let sizes = tracer.wrapping_add(u64::from(told.sizes) * 8);
+    let (mut head, mut row): (Head, Sizes) = ([0; 3], [0; 4]);
+    if !read(&mut head, tracer) || !read(&mut row, sizes) {
+        return Err(Counter::UnreadCollections);
+    }
+    let Collected {
+        kind,
+        reason,
+        before_bytes,
+        after_bytes,
+        before_memory,
+        after_memory,
+    } = Collected::new(&head, &row);
+    let sent = emit::record(JsCollected {
+        header,
+        pause_ns,
+        kind,
+        reason,
+        before_bytes,
+        after_bytes,
+        before_memory,
+        after_memory,
+    });
+    if !sent {
+        return Err(Counter::LostCollections);
+    }
+    Ok(())
+}
+
+/// Reads words of the target's memory. Into what is there already: with a value that may not be, the compiler copies what was never written,
+/// which the verifier refuses.
+#[inline(always)]
+fn read<const COUNT: usize>(words: &mut [u64; COUNT], address: u64) -> bool {
+    // SAFETY: the helper writes as many bytes as it is told, which are those of `words`; it checks the address and fails on memory that cannot
+    // be read.
+    unsafe { bpf_probe_read_user((&raw mut *words).cast(), size_of_val(words) as u32, address as *const _) == 0 }
+}

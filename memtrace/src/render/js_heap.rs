@@ -1,0 +1,257 @@
+//! Heaps of JavaScript in the summary: how much was taken, what collecting cost, and whether what stays grows.
+
+use std::{
+    io::{self, Write},
+    time::Duration,
+};
+
+use crate::{
+    profile::{
+        JsHeap, Profile,
+        js_heap::{Collection, Pauses, Trend, reason},
+    },
+    units::{bytes, count, duration, percent, plural, precise, rate, whole},
+};
+
+use super::layout::{COLUMNS, wrap};
+
+/// A thread that took a smaller part of all, and collected nothing, only helps another or has hardly begun.
+const LEAST_SHARE: u64 = 100;
+
+/// Writes the part, or nothing where no thread runs JavaScript.
+pub(super) fn write(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
+    let sum = |heaps: &[&JsHeap]| heaps.iter().fold(0_u64, |sum, heap| sum.saturating_add(heap.allocated));
+    let all: Vec<_> = profile.js_heaps.iter().collect();
+    let least = sum(&all) / LEAST_SHARE;
+    let is_of_note = |heap: &&JsHeap| heap.allocated > least || heap.collected() > 0;
+    let (mut shown, mut rest): (Vec<_>, Vec<_>) = all.into_iter().partition(is_of_note);
+    rest.extend(shown.split_off(shown.len().min(profile.settings.top)));
+    for (number, heap) in shown.into_iter().enumerate() {
+        if number > 0 {
+            writeln!(out)?;
+        }
+        of_thread(profile, heap, out)?;
+    }
+    if !rest.is_empty() {
+        writeln!(out)?;
+        let threads = plural(rest.len() as u64, "more thread");
+        writeln!(out, "{} were allocated by {threads}.", bytes(sum(&rest)))?;
+    }
+    Ok(())
+}
+
+fn of_thread(profile: &Profile, heap: &JsHeap, out: &mut dyn Write) -> io::Result<()> {
+    let mut sentence = format!(
+        "JavaScript heap{}: {}",
+        whose(profile, heap),
+        taken(heap, profile.observed)
+    );
+    if let Some(used) = heap.used() {
+        sentence.push_str(&format!("; {} in objects at last", bytes(used)));
+    }
+    say(&sentence, out)?;
+    if heap.sums.is_empty() {
+        return say("There was no collection.", out);
+    }
+    writeln!(out)?;
+    writeln!(out, "{:>14}  {:>14}  {:>14}  collections", "count", "paused", "longest")?;
+    for (kind, pauses) in &heap.sums {
+        let Pauses {
+            count: many,
+            all,
+            longest,
+        } = *pauses;
+        let (many, all, longest) = (count(many), precise(all), precise(longest));
+        writeln!(out, "{many:>14}  {all:>14}  {longest:>14}  {}", kind.name())?;
+    }
+    writeln!(out)?;
+    if let Some(last) = heap.collections.last() {
+        say(&of_last(last, profile.observed), out)?;
+    }
+    say(&stays(heap), out)
+}
+
+/// `1.2 GiB allocated, 24.1 MiB/s`
+fn taken(heap: &JsHeap, observed: Duration) -> String {
+    // Probes are on for a shorter time than it is observed.
+    let first = heap.steps.first().map_or(Duration::ZERO, |&(at, _)| at);
+    let seconds = observed.saturating_sub(first).as_secs_f64().max(1.0);
+    let speed = rate(heap.allocated as f64 / seconds);
+    format!("{} allocated, {}", bytes(heap.allocated), speed.trim_start_matches('+'))
+}
+
+/// Whose heap it is, where that is not clear.
+fn whose(profile: &Profile, heap: &JsHeap) -> String {
+    match (heap.pid, heap.tid) {
+        (0, 0) => " of all other threads".to_owned(),
+        (pid, tid) if pid == tid && !profile.is_of_many() => String::new(),
+        (_, tid) if !profile.is_of_many() => format!(" of thread {tid}"),
+        (pid, tid) if pid == tid => format!(" of process {pid}"),
+        (pid, tid) => format!(" of process {pid}, thread {tid}"),
+    }
+}
+
+/// What the last collection did.
+fn of_last(last: &Collection, observed: Duration) -> String {
+    let ago = duration(observed.saturating_sub(last.at));
+    let why = reason(last.reason).map_or_else(|| format!("reason {}", last.reason), str::to_owned);
+    format!(
+        "The last, {ago} before the end: {} ({why}), {} of objects before, {} after, in {} of memory.",
+        last.kind.name(),
+        bytes(last.before_bytes),
+        bytes(last.after_bytes),
+        bytes(last.after_memory)
+    )
+}
+
+/// What full collections leave, and whether that grows.
+fn stays(heap: &JsHeap) -> String {
+    let Some(Trend {
+        bytes_per_minute,
+        points,
+        over,
+    }) = heap.trend()
+    else {
+        let known = plural(heap.after_full.len() as u64, "full collection");
+        return format!("Whether it grows cannot be told: {known} in this time, and it takes three.");
+    };
+    let change = bytes(whole(bytes_per_minute.abs()));
+    let how = if bytes_per_minute < 0.0 { "shrinks" } else { "grows" };
+    format!(
+        "After full collections the JavaScript heap {how} by {change} per minute ({} in {}).",
+        plural(points as u64, "collection"),
+        duration(over)
+    )
+}
+
+/// `JavaScript: 1.2 GiB allocated, 24.1 MiB/s, 120 collections, paused 1.2 % of the time`; `None` where there is none.
+pub(super) fn status(profile: &Profile) -> Option<String> {
+    let heaps = &profile.js_heaps;
+    let mut all = JsHeap::default();
+    let mut paused = Duration::ZERO;
+    for heap in heaps {
+        all.allocated = all.allocated.saturating_add(heap.allocated);
+        all.steps.extend(heap.steps.first());
+        paused += heap.sums.iter().map(|(_, pauses)| pauses.all).sum::<Duration>();
+    }
+    all.steps.sort_unstable();
+    let collected = heaps.iter().map(JsHeap::collected).sum();
+    let share = paused.as_secs_f64() / profile.observed.as_secs_f64().max(f64::MIN_POSITIVE);
+    (!heaps.is_empty()).then(|| {
+        format!(
+            "JavaScript: {}, {}, paused {} of the time",
+            taken(&all, profile.observed),
+            plural(collected, "collection"),
+            percent(share)
+        )
+    })
+}
+
+fn say(text: &str, out: &mut dyn Write) -> io::Result<()> {
+    wrap(text, COLUMNS).iter().try_for_each(|line| writeln!(out, "{line}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        profile::{fixture, js_heap::Kind},
+        render::tests::rendered,
+    };
+
+    fn collection(second: u64, kind: Kind, before_bytes: u64, after_bytes: u64) -> Collection {
+        Collection {
+            at: Duration::from_secs(second),
+            kind,
+            reason: 1,
+            pause: Some(Duration::from_micros(1500)),
+            before_bytes,
+            after_bytes,
+            before_memory: 40 << 20,
+            after_memory: 30 << 20,
+        }
+    }
+
+    fn heap() -> JsHeap {
+        JsHeap {
+            pid: 4242,
+            tid: 4242,
+            allocated: 3 << 30,
+            since_collection: 1 << 20,
+            step: Duration::from_secs(1),
+            steps: vec![(Duration::ZERO, 3 << 30)],
+            sums: vec![
+                (
+                    Kind::Scavenge,
+                    Pauses {
+                        count: 1200,
+                        all: Duration::from_millis(900),
+                        longest: Duration::from_micros(4321),
+                    },
+                ),
+                (
+                    Kind::MarkCompact,
+                    Pauses {
+                        count: 3,
+                        all: Duration::from_millis(40),
+                        longest: Duration::from_millis(21),
+                    },
+                ),
+            ],
+            collections: vec![collection(57, Kind::Scavenge, 30 << 20, 20 << 20)],
+            after_full: vec![
+                (Duration::from_secs(10), 10 << 20),
+                (Duration::from_secs(30), 12 << 20),
+                (Duration::from_secs(50), 14 << 20),
+            ],
+        }
+    }
+
+    #[test]
+    fn a_heap_is_told_in_a_few_lines() {
+        let mut profile = fixture::profile([]);
+        profile.js_heaps = vec![heap()];
+        insta::assert_snapshot!("js_heap", rendered(|out| write(&profile, out)));
+        assert_eq!(
+            status(&profile).unwrap(),
+            "JavaScript: 3.0 GiB allocated, 51.2 MiB/s, 1,203 collections, paused 1.6% of the time"
+        );
+    }
+
+    #[test]
+    fn workers_and_what_there_is_no_row_for_are_told() {
+        let mut profile = fixture::profile([]);
+        profile.settings.top = 2;
+        let quiet = JsHeap {
+            tid: 4250,
+            allocated: 5000,
+            ..JsHeap {
+                pid: 4242,
+                ..JsHeap::default()
+            }
+        };
+        let shrinks = JsHeap {
+            tid: 4251,
+            after_full: heap()
+                .after_full
+                .into_iter()
+                .map(|(at, bytes)| (at, (20 << 20) - bytes))
+                .collect(),
+            ..heap()
+        };
+        let busy = JsHeap {
+            tid: 4252,
+            allocated: 2 << 30,
+            ..quiet.clone()
+        };
+        profile.js_heaps = vec![shrinks, busy, quiet.clone(), quiet];
+        insta::assert_snapshot!("js_heap_workers", rendered(|out| write(&profile, out)));
+    }
+
+    #[test]
+    fn nothing_is_said_where_there_is_no_javascript() {
+        let profile = fixture::profile([]);
+        assert_eq!(rendered(|out| write(&profile, out)), "");
+        assert_eq!(status(&profile), None);
+    }
+}

@@ -1,0 +1,298 @@
+//! The heap of JavaScript's objects, against what V8 itself prints of it: `--trace-gc`, and in numbers `--trace-gc-nvp`.
+
+use std::{collections::BTreeMap, path::Path, process::Command};
+
+use memtrace_tests::{Memtrace, Program, Report, nodes, programs, require, require_root};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Bytes of V8's megabyte.
+const MEGABYTE: f64 = 1_048_576.0;
+
+fn start(node: &Path, flags: &[&str], arguments: &[&str]) -> Program {
+    let mut command = Command::new(node);
+    command.env_remove("NODE_OPTIONS").args(flags).arg("--expose-gc");
+    Program::ready(command.arg(programs::source("v8_heap.js")).args(arguments))
+}
+
+/// What memtrace and V8 say of a program's work, and what the program does.
+struct Seen {
+    report: Report,
+    printed: String,
+    pid: u32,
+}
+
+fn observed(node: &Path, flags: &[&str], arguments: &[&str], options: &[&str]) -> Seen {
+    let mut program = start(node, flags, arguments);
+    let pid = program.pid();
+    let memtrace = Memtrace::attach(pid, options);
+    program.go();
+    program.truth();
+    let report = memtrace.finish();
+    let (status, printed) = program.end();
+    assert!(status.success(), "{status}");
+    Seen { report, printed, pid }
+}
+
+impl Seen {
+    /// The heap of the main thread.
+    fn main(&self) -> &Value {
+        self.heap(self.pid.into())
+    }
+
+    fn heap(&self, tid: u64) -> &Value {
+        let mut heaps = heaps(&self.report).iter();
+        let found = heaps.find(|heap| heap["tid"] == tid);
+        found.unwrap_or_else(|| panic!("no heap of {tid}: {}", self.report.profile["javascript_heaps"]))
+    }
+}
+
+fn heaps(report: &Report) -> &[Value] {
+    report.profile["javascript_heaps"].as_array().expect("a list of heaps")
+}
+
+fn list<'a>(heap: &'a Value, name: &str) -> &'a [Value] {
+    heap[name].as_array().unwrap_or_else(|| panic!("no {name}: {heap}"))
+}
+
+fn number(value: &Value, name: &str) -> u64 {
+    value[name].as_u64().unwrap_or_else(|| panic!("no {name}: {value}"))
+}
+
+/// The lines that V8 prints at collections, each with the isolate that it is about.
+fn lines(printed: &str) -> Vec<(&str, &str)> {
+    let all = printed.lines().filter_map(|line| {
+        let (isolate, rest) = line.strip_prefix('[')?.split_once(']')?;
+        Some((isolate, rest.split_once(" ms: ")?.1))
+    });
+    all.collect()
+}
+
+/// From the first to the last element that passes.
+fn between<T>(all: &[T], passes: impl Fn(&T) -> bool) -> &[T] {
+    let first = all.iter().position(&passes).expect("a first one");
+    let last = all.iter().rposition(&passes).expect("a last one");
+    &all[first..=last]
+}
+
+/// A line of `--trace-gc` without the pause: `Scavenge 8.8 (13.1) -> 4.9 (13.1) MB`, and the reason.
+fn shown(collection: &Value, version: u32) -> (String, String) {
+    let kind = match collection["kind"].as_str() {
+        Some("scavenge") => "Scavenge",
+        // As the versions of V8 call it.
+        Some("mark-compact") if version < 20 => "Mark-sweep",
+        Some("mark-compact") => "Mark-Compact",
+        other => panic!("{other:?}"),
+    };
+    let megabytes = |name: &str| format!("{:.1}", number(collection, name) as f64 / MEGABYTE);
+    let sizes = format!(
+        "{kind} {} ({}) -> {} ({}) MB",
+        megabytes("before_bytes"),
+        megabytes("before_memory_bytes"),
+        megabytes("after_bytes"),
+        megabytes("after_memory_bytes")
+    );
+    (sizes, collection["reason"].as_str().expect("a reason").to_owned())
+}
+
+#[test]
+fn collections_are_those_that_v8_prints() {
+    require_root!();
+    require!(nodes::all_there());
+    for version in nodes::VERSIONS {
+        let node = nodes::path(version);
+        let seen = observed(&node, &["--trace-gc"], &["json", "30000"], &[]);
+        let printed = lines(&seen.printed);
+        let printed = between(&printed, |(_, line)| line.contains("testing"));
+        let all = list(seen.main(), "collections");
+        let told = between(all, |collection| collection["reason"] == "testing");
+        println!(
+            "node {version}: {} collections printed, {} told",
+            printed.len(),
+            told.len()
+        );
+        assert!(printed.len() > 10, "{}", seen.printed);
+        assert_eq!(printed.len(), told.len());
+        for ((_, line), collection) in printed.iter().zip(told) {
+            let (sizes, reason) = shown(collection, version);
+            let line = line.replace("(reduce) ", "");
+            assert!(
+                line.starts_with(&sizes) && line.contains(&reason),
+                "{sizes}, {reason}: {line}"
+            );
+            let paused = collection["pause_seconds"].as_f64().expect("a pause");
+            assert!(paused > 0.0 && paused < 30.0, "{collection}");
+        }
+        let pauses = list(seen.main(), "pauses");
+        let counted: u64 = pauses.iter().map(|pauses| number(pauses, "count")).sum();
+        assert_eq!((counted, all.len() as u64), (number(seen.main(), "collected"), counted));
+        for name in ["lost_js_allocations", "lost_collections", "unread_collections"] {
+            assert_eq!(seen.report.counter(name), 0, "{name}");
+        }
+    }
+}
+
+/// A number of a line of `--trace-gc-nvp`.
+fn named(line: &str, name: &str) -> Option<u64> {
+    line.split_whitespace()
+        .find_map(|word| word.strip_prefix(name)?.strip_prefix('=')?.parse().ok())
+}
+
+/// What V8 counts as taken between the first and the last full collection of each isolate: at each collection, how much larger the heap is than
+/// the one before had left it.
+fn allocated(printed: &str) -> Vec<u64> {
+    let mut isolates: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (isolate, line) in lines(printed) {
+        isolates.entry(isolate).or_default().push(line);
+    }
+    let sums = isolates.values().filter_map(|lines| {
+        let is_full = |line: &&str| line.contains(" gc=m");
+        lines.iter().any(is_full).then_some(())?;
+        // What was taken before the first is of before.
+        let work = between(lines, is_full).iter().skip(1);
+        // Where the heap has become smaller by sweeping, V8 prints what is below zero as a number without a sign.
+        Some(
+            work.filter_map(|line| named(line, "allocated"))
+                .fold(0, u64::wrapping_add),
+        )
+    });
+    sums.collect()
+}
+
+/// Asserts that two sums are the same within a hundredth.
+fn assert_near(told: u64, counted: u64, what: &str) {
+    println!("{what}: {told} told, {counted} counted");
+    assert!(counted > 20_000_000, "{what}: too little work: {counted}");
+    assert!(told.abs_diff(counted) <= counted / 100, "{what}: {told}, {counted}");
+}
+
+#[test]
+fn what_is_allocated_is_what_v8_counts() {
+    require_root!();
+    require!(nodes::all_there());
+    for version in nodes::VERSIONS {
+        let node = nodes::path(version);
+        for (kind, amount) in [("json", "60000"), ("http", "4000")] {
+            let seen = observed(&node, &["--trace-gc-nvp", "--trace-gc"], &[kind, amount], &[]);
+            let counted = allocated(&seen.printed);
+            let main = seen.main();
+            assert_eq!(counted.len(), 1, "{counted:?}");
+            assert_near(
+                number(main, "allocated_bytes"),
+                counted[0],
+                &format!("node {version}, {kind}"),
+            );
+            let steps = list(main, "steps").iter().map(|step| step[1].as_u64().expect("bytes"));
+            assert_eq!(steps.sum::<u64>(), number(main, "allocated_bytes"));
+        }
+    }
+}
+
+#[test]
+fn each_worker_has_a_heap_of_its_own() {
+    require_root!();
+    require!(nodes::all_there());
+    for version in nodes::VERSIONS {
+        let node = nodes::path(version);
+        let seen = observed(&node, &["--trace-gc-nvp", "--trace-gc"], &["workers", "40000"], &[]);
+        let mut counted = allocated(&seen.printed);
+        counted.sort_unstable_by(|one, other| other.cmp(one));
+        assert_eq!(counted.len(), 2, "{counted:?}");
+        // Who has taken most comes first, and the main thread only waits.
+        let told: Vec<_> = heaps(&seen.report)
+            .iter()
+            .take(2)
+            .map(|heap| number(heap, "allocated_bytes"))
+            .collect();
+        for (told, counted) in told.into_iter().zip(counted) {
+            assert_near(told, counted, &format!("node {version}, a worker"));
+        }
+    }
+}
+
+#[test]
+fn what_full_collections_leave_is_a_curve_that_is_recorded_too() {
+    require_root!();
+    require!(nodes::all_there());
+    for version in nodes::VERSIONS {
+        let node = nodes::path(version);
+        let mut program = start(&node, &[], &["leak", "6"]);
+        let folder = TempDir::new().expect("a folder");
+        let file = folder.path().join("leak.memtrace");
+        let mut recorder =
+            Program::spawn(Memtrace::command(["record", "--pid", &program.pid().to_string(), "-o"]).arg(&file));
+        recorder.expect_error("attached to");
+        program.go();
+        let truth = program.truth();
+        recorder.signal(rustix::process::Signal::INT);
+        let (status, printed) = recorder.wait();
+        assert!(status.success(), "{status}: {printed}");
+        let out = folder.path().join("report");
+        let read = Memtrace::finish_command(Memtrace::command(["report"]).arg(&file).arg("-o").arg(&out));
+        assert!(read.status.success(), "{read:?}");
+        let profile = std::fs::read_to_string(out.join("profile.json")).expect("a profile");
+        let profile: Value = serde_json::from_str(&profile).expect("JSON");
+        let heap = &profile["javascript_heaps"][0];
+        let told: Vec<u64> = list(heap, "after_full")
+            .iter()
+            .map(|point| point[1].as_u64().expect("bytes"))
+            .collect();
+        println!("node {version}: {told:?}, {:?}", truth.values);
+        // One before, one in each round, two behind.
+        assert_eq!(told.len(), 9);
+        for (round, told) in told[1..7].iter().enumerate() {
+            let counted = truth.value(&format!("used_{round}"));
+            // The program has taken something for the question, and V8 has swept meanwhile.
+            assert!(told.abs_diff(counted) < counted / 10, "{round}: {told}, {counted}");
+        }
+        assert!(told[6] > told[1] + 5_000_000, "{told:?}");
+        let trend = &heap["trend"];
+        assert_eq!(trend["points"], 9);
+        assert!(trend["bytes_per_minute"].as_f64().expect("a slope") > 1e6, "{trend}");
+        assert!(
+            read.stdout
+                .contains("After full collections the JavaScript heap grows by"),
+            "{}",
+            read.stdout
+        );
+    }
+}
+
+#[test]
+fn without_symbols_native_memory_is_observed_and_the_reason_said() {
+    require_root!();
+    require!(nodes::all_there());
+    let folder = TempDir::new().expect("a folder");
+    let stripped = folder.path().join("node");
+    let done = Command::new("objcopy")
+        .arg("--strip-all")
+        .args([&nodes::path(24), &stripped])
+        .status();
+    assert!(done.expect("objcopy of binutils").success());
+    let program = start(&stripped, &[], &["json", "100"]);
+    let doctor = Memtrace::finished(["doctor", "--pid", &program.pid().to_string()]);
+    assert!(doctor.stdout.contains("is not counted"), "{}", doctor.stdout);
+    drop(program);
+    let seen = observed(&stripped, &[], &["json", "20000"], &[]);
+    assert!(heaps(&seen.report).is_empty());
+    assert!(!seen.report.rows().is_empty(), "what native code allocates is seen");
+    let words = seen.report.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("what JavaScript allocates is not counted in"), "{words}");
+}
+
+#[test]
+fn doctor_says_where_v8_tells_of_its_heap() {
+    require_root!();
+    require!(nodes::all_there());
+    for version in nodes::VERSIONS {
+        let node = nodes::path(version);
+        let program = start(&node, &[], &["json", "100"]);
+        let doctor = Memtrace::finished(["doctor", "--pid", &program.pid().to_string()]);
+        let words = doctor.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(
+            words.contains("what JavaScript allocates and V8 collects is counted"),
+            "node {version}: {}",
+            doctor.stdout
+        );
+    }
+}
