@@ -10,6 +10,7 @@ for (let i = 0; i < KEPT; i++) kept.push(new Kept(i));
 
 const fresh = [];
 const leaked = [];
+const buffers = [];
 
 // What it allocates stays.
 function leak(count) {
@@ -31,11 +32,19 @@ const verbs = {
   leak,
   churn,
   grow: (count) => { for (let i = 0; i < count; i++) fresh.push({ number: i, pair: [i, i + 1] }); },
+  buffers: (count) => { for (let i = 0; i < count; i++) buffers.push(Buffer.alloc(100000, 1)); },
+  native: (count) => addon.exports.leak(count),
   end: () => process.exit(7),
 };
 
-if (process.argv[2] === 'listen') require('net').createServer((socket) => socket.end('no inspector\n')).listen(9229, '127.0.0.1');
+if (process.argv[2] === 'listen') {
+  require('net').createServer((socket) => socket.end('no inspector\n')).listen(9229, '127.0.0.1');
+}
 if (process.argv[2] === 'handler') process.on('SIGUSR1', () => console.log('handled'));
+
+// A library whose memory V8 knows nothing of.
+const addon = { exports: {} };
+if (process.argv[2] === 'native') process.dlopen(addon, process.argv[3]);
 
 require('readline').createInterface({ input: process.stdin }).on('line', (line) => {
   const [verb, count] = line.split(' ');

@@ -45,6 +45,8 @@ pub(crate) const LIVE_TESTS: &[Package] = &[
     // Its programs are in a folder by version, which the home of its user is not.
     package("postgresql", "/var/lib/postgresql"),
     package("util-linux", "script"),
+    // For network namespaces.
+    package("iproute2", "ip"),
     // A terminal for `memtrace top`.
     TMUX,
     // Allocators, to build programs with them.

@@ -21,6 +21,7 @@ pub mod heap;
 pub mod heap_sample;
 pub mod histogram;
 mod history;
+pub mod javascript;
 pub mod js_heap;
 pub mod leak;
 mod measure;

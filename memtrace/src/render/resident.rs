@@ -1,5 +1,7 @@
 //! Resident memory in the summary: what it is made of, and in words what grew.
 
+mod javascript;
+
 use std::io::{self, Write};
 
 use crate::{
@@ -102,6 +104,7 @@ pub(super) fn sentences(profile: &Profile, resident: &Resident, last: &Reading) 
     let mut all = Vec::new();
     if let Some(change) = resident.change() {
         all.push(changed(profile, &change));
+        all.extend(javascript::sentence(profile, change.bytes));
     }
     let live = last.absent.saturating_add(last.parts.live);
     if last.absent > 1 << 20 && last.absent > live / ABSENT_SHARE {

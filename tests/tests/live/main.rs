@@ -24,6 +24,7 @@ mod lifecycle;
 mod links;
 mod loss;
 mod moments;
+mod node_resident;
 mod once;
 mod output;
 mod pairs;

@@ -183,7 +183,7 @@ mod tests {
     const SOURCE: &[u8] = b"first();\nfunction second() {\n  third();\n}\n";
 
     /// An instruction at 0 calls `third`, which is at 31.
-    const TABLE: &[u8] = &[2, 64];
+    const TABLE: &[u8] = &[2, 128, 1];
 
     fn head(id: u64) -> JavaScriptFunction {
         JavaScriptFunction {

@@ -1,0 +1,101 @@
+//! Memory of JavaScript programs, told by the functions of V8 and node that got it.
+
+use memtrace_common::op::Class;
+
+use super::{Profile, Site};
+
+/// V8's pages: its heap gets all of them there.
+const PAGES: &str = "v8::internal::MemoryAllocator::Allocate";
+
+/// Contents of buffers: `Buffer`, `ArrayBuffer`, typed arrays. Node's allocator, and V8's own way to it.
+const BUFFERS: [&str; 2] = [
+    "node::NodeArrayBufferAllocator::",
+    "v8::internal::BackingStore::Allocate",
+];
+
+/// Everything of V8's own.
+const ENGINE: &str = "v8::internal::";
+
+/// What of the memory that was taken since observation began is JavaScript's, in bytes.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct JavaScript {
+    /// Mapped by V8 for its heap, and still mapped.
+    pub heap: u64,
+    /// Live contents of buffers, which objects of JavaScript keep.
+    pub buffers: u64,
+}
+
+impl JavaScript {
+    /// `None` where no function of V8 allocated anything.
+    pub fn of(profile: &Profile) -> Option<Self> {
+        let calls = |site: &Site, begins: &str| {
+            let mut functions = profile.stack(site).filter_map(|frame| frame.function.as_deref());
+            functions.any(|function| function.starts_with(begins))
+        };
+        let mut found = Self::default();
+        let mut is_there = false;
+        for site in &profile.sites {
+            let sum = match site.op.class() {
+                // V8 maps pages without access, and makes them accessible afterwards.
+                Class::Mapped | Class::Reserved if calls(site, PAGES) => &mut found.heap,
+                Class::Heap if BUFFERS.iter().any(|begins| calls(site, begins)) => &mut found.buffers,
+                _ => {
+                    is_there = is_there || calls(site, ENGINE);
+                    continue;
+                }
+            };
+            is_there = true;
+            *sum = sum.saturating_add(site.live.bytes);
+        }
+        is_there.then_some(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use memtrace_common::op::Op;
+
+    use super::*;
+    use crate::profile::fixture::{SiteSpec, frame, profile};
+
+    fn site(op: Op, functions: &[&str], live: u64) -> SiteSpec {
+        let stack = functions.iter().map(|function| frame(function, "node"));
+        SiteSpec::new(op).stack(stack).live(live, 1).allocated(live, 1)
+    }
+
+    #[test]
+    fn pages_and_buffers_are_told_from_the_rest() {
+        let page = "v8::internal::MemoryAllocator::AllocatePage(v8::internal::Space*)";
+        let buffer = "node::NodeArrayBufferAllocator::Allocate(unsigned long)";
+        let of = |sites: Vec<SiteSpec>| JavaScript::of(&profile(sites));
+        assert_eq!(of(vec![site(Op::Malloc, &["leak", "main"], 7)]), None);
+        let engine = site(
+            Op::Malloc,
+            &[
+                "operator new(unsigned long)",
+                "v8::internal::Zone::Expand(unsigned long)",
+            ],
+            9,
+        );
+        assert_eq!(of(vec![engine]), Some(JavaScript::default()));
+        let found = of(vec![
+            site(Op::MmapReserve, &["mmap", page], 1),
+            site(Op::Mmap, &["mmap", page, "v8::internal::Heap::AllocateRaw()"], 10),
+            site(Op::Malloc, &["calloc", page], 100),
+            site(Op::Mmap, &["mmap", "uv_thread_create"], 1_000),
+            site(Op::Calloc, &["calloc", buffer], 10_000),
+            site(
+                Op::Malloc,
+                &["malloc", "v8::internal::BackingStore::Allocate(v8::internal::Isolate*)"],
+                100_000,
+            ),
+        ]);
+        assert_eq!(
+            found,
+            Some(JavaScript {
+                heap: 11,
+                buffers: 110_000
+            })
+        );
+    }
+}

@@ -1,0 +1,95 @@
+//! Resident memory of node programs that grow by their heap, by buffers, or by memory of a library: each is named for what it is.
+
+use memtrace_tests::{Memtrace, Program, Report, nodes, programs, require, require_root};
+
+const SCRIPT: &str = "live_heap.js";
+
+/// Bytes of a buffer, and of a block of the library.
+const BLOCK: u64 = 100_000;
+
+/// The report of a program that does something while it is observed.
+fn observed(version: u32, line: &str) -> (Report, Program) {
+    let library = programs::path("libnodeleak.so");
+    let mut program = nodes::start(version, &[], SCRIPT, &["native", library.to_str().expect("text")]);
+    nodes::ask(&mut program, "answer");
+    let memtrace = Memtrace::attach(program.pid(), &[]);
+    nodes::ask(&mut program, line);
+    (memtrace.finish(), program)
+}
+
+/// What the report says of JavaScript, on one line.
+fn said(report: &Report) -> String {
+    let text = report.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    // The second is in the first.
+    let at = text
+        .find("It is not JavaScript:")
+        .or_else(|| text.find("JavaScript: of what was taken"));
+    let at = at.expect("something is said of JavaScript");
+    text[at..].split(". ").next().expect("a sentence").to_owned()
+}
+
+/// Bytes of the number before a word: `71.9 MiB are mapped`.
+fn number(sentence: &str, before: &str) -> f64 {
+    let words: Vec<_> = sentence
+        .split(before)
+        .next()
+        .expect(before)
+        .split_whitespace()
+        .collect();
+    let [number, unit] = words.last_chunk().expect("a number");
+    let units = ["B", "KiB", "MiB", "GiB"];
+    let scale = units.iter().position(|known| known == unit).expect("a unit");
+    number.parse::<f64>().expect("a number") * 1024_f64.powi(i32::try_from(scale).expect("a small number"))
+}
+
+#[test]
+fn a_heap_that_grows_is_v8s() {
+    require_root!();
+    require!(nodes::all_there());
+    for version in nodes::VERSIONS {
+        let (report, mut program) = observed(version, "grow 300000");
+        let sentence = said(&report);
+        assert!(sentence.starts_with("JavaScript: "), "node {version}: {sentence}");
+        // Two objects and the numbers of an array: 80 bytes and more each.
+        assert!(
+            number(&sentence, " are mapped for V8's heap") > 24e6,
+            "node {version}: {sentence}"
+        );
+        assert!(number(&sentence, " are in buffers") < 5e6, "node {version}: {sentence}");
+        nodes::ask(&mut program, "answer");
+    }
+}
+
+#[test]
+fn buffers_that_are_kept_are_buffers() {
+    require_root!();
+    require!(nodes::all_there());
+    for version in nodes::VERSIONS {
+        let (report, mut program) = observed(version, "buffers 400");
+        let sentence = said(&report);
+        assert!(sentence.starts_with("JavaScript: "), "node {version}: {sentence}");
+        let (found, wanted) = (number(&sentence, " are in buffers"), (400 * BLOCK) as f64);
+        // Shown with three digits; the program's own buffers for its output are there too.
+        assert!(
+            (wanted * 0.99..wanted * 1.05).contains(&found),
+            "node {version}: {sentence}"
+        );
+        nodes::ask(&mut program, "answer");
+    }
+}
+
+#[test]
+fn memory_of_a_library_is_not_javascripts() {
+    require_root!();
+    require!(nodes::all_there());
+    for version in nodes::VERSIONS {
+        let (report, mut program) = observed(version, "native 600");
+        let sentence = said(&report);
+        assert!(
+            sentence.starts_with("It is not JavaScript: "),
+            "node {version}: {sentence}"
+        );
+        assert_eq!(report.site("leak_native").bytes, 600 * BLOCK, "node {version}");
+        nodes::ask(&mut program, "answer");
+    }
+}
