@@ -13,7 +13,7 @@ use memtrace_common::{
 pub use self::files::try_directory;
 use self::files::try_file;
 use crate::{
-    cli::{Mutant, ReportArgs, ScopeArgs, Stack, Step},
+    cli::{Mutant, ReportArgs, ScopeArgs, Stack, Step, Windows},
     profile::{Settings, suppress::Suppressions},
     render::{Measure, export::Format},
 };
@@ -96,6 +96,8 @@ pub struct Options {
     pub census: bool,
     /// Whether each object of Python programs is followed.
     pub python_exact: bool,
+    /// When each object is followed, if not all the time.
+    pub windows: Option<Windows>,
     /// Whether to show the BPF side's diagnostics.
     pub diagnostics: bool,
     /// Whether to do without `bpf_loop` even where the kernel has it.
@@ -182,6 +184,17 @@ impl Options {
                 );
             }
         }
+        let windows = python_exact.flatten();
+        if windows.is_some() && (budget.is_some() || no_follow || single_links) {
+            bail!(
+                "windows of --python-exact do not go with {}",
+                if budget.is_some() {
+                    "--budget, which has windows of its own"
+                } else {
+                    "--no-follow: probes then cannot be taken off and put on again quickly"
+                }
+            );
+        }
         if budget.is_some() && (no_follow || single_links) {
             bail!(
                 "--budget does not go with {}: probes then cannot be taken off and put on again quickly",
@@ -223,7 +236,8 @@ impl Options {
             every_event,
             every_call,
             resident: !no_resident,
-            python_exact,
+            python_exact: python_exact.is_some(),
+            windows,
             census,
             diagnostics: bpf_log,
             old_loop,
@@ -240,6 +254,7 @@ impl Options {
     /// # Errors
     /// A file that is there already, or cannot be made.
     pub fn recorded(mut self, recording: Recording) -> anyhow::Result<Self> {
+        self.cannot_have_windows("recording")?;
         try_file(&recording.path)?;
         self.every_event |= recording.events;
         self.recording = Some(recording);
@@ -247,10 +262,21 @@ impl Options {
     }
 
     /// The same, shown on a screen.
-    #[must_use]
-    pub fn on_screen(mut self) -> Self {
+    ///
+    /// # Errors
+    /// What cannot be shown there.
+    pub fn on_screen(mut self) -> anyhow::Result<Self> {
+        self.cannot_have_windows("screen")?;
         self.screen = true;
-        self
+        Ok(self)
+    }
+
+    /// Both are about what is live.
+    fn cannot_have_windows(&self, what: &str) -> anyhow::Result<()> {
+        if self.windows.is_some() {
+            bail!("windows of --python-exact tell what is allocated, and a {what} what is live: use attach");
+        }
+        Ok(())
     }
 
     /// Whether it was said how much is to be seen of the calls, and is not left to a default. A check is of all there is.

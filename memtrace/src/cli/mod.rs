@@ -27,7 +27,7 @@ use crate::{exit::Exit, message, render::escape};
 
 pub use self::{
     frames_args::FramesArgs,
-    report_args::{Flame, Mutant, ReportArgs, Stack, Step},
+    report_args::{Flame, Mutant, ReportArgs, Stack, Step, Windows},
     target_args::{ScopeArgs, Split},
     view_args::{
         AnnotateArgs, DiffArgs, FilterArgs, HistogramArgs, LinesArgs, MeasureArg, MeasureArgs, TimelineArgs, TreeArgs,

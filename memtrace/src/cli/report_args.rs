@@ -85,9 +85,10 @@ pub struct ReportArgs {
     #[arg(long)]
     pub no_resident: bool,
     /// Follow every object of Python programs (`CPython` 3.8 to 3.14) of builds that `memtrace doctor --pid` tells: each
-    /// costs some microseconds, and busy programs make millions in a second. Bound it by --duration
-    #[arg(long)]
-    pub python_exact: bool,
+    /// costs some microseconds, and busy programs make millions in a second. Bound it by --duration, or by windows: 100ms/10s follows for
+    /// 100 ms of each 10 s, and tells what is allocated by whom, not what is live
+    #[arg(long, value_name = "WINDOW/PERIOD", num_args = 0..=1, require_equals = true, value_parser = windows)]
+    pub python_exact: Option<Option<Windows>>,
     /// Count the objects of Python programs (`CPython` 3.8 to 3.14) by type at the beginning and at the end, and tell what grew: it takes no
     /// probe, and a second or two for a heap of a GiB
     #[arg(long)]
@@ -183,6 +184,34 @@ pub(super) fn whole_seconds(text: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
+/// Parts of the time in which something is followed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Windows {
+    /// How long each is.
+    pub each: Duration,
+    /// From the beginning of one to that of the next, on average.
+    pub period: Duration,
+}
+
+/// The least length of a window: putting probes on and taking them off takes a tenth of a second.
+const LEAST_WINDOW: Duration = Duration::from_millis(10);
+
+/// `100ms/10s`.
+fn windows(text: &str) -> Result<Windows, String> {
+    let (each, period) = text
+        .split_once('/')
+        .ok_or("it is the length of a window and the time from one to the next: 100ms/10s")?;
+    let time = |text: &str| humantime::parse_duration(text).map_err(|error| error.to_string());
+    let (each, period) = (time(each)?, time(period)?);
+    if each < LEAST_WINDOW {
+        return Err("a window is 10ms or longer".to_owned());
+    }
+    if period < 2 * each || period > Duration::from_hours(1) {
+        return Err("the time from one window to the next is twice its length or more, and an hour at most".to_owned());
+    }
+    Ok(Windows { each, period })
+}
+
 /// `5%` as 0.05.
 fn percent(text: &str) -> Result<f64, String> {
     let number = text.strip_suffix('%').ok_or("it is a percentage: 5%, 0.5%")?;
@@ -207,6 +236,15 @@ mod tests {
         assert_eq!(percent("0.5 %"), Ok(0.005));
         for wrong in ["5", "%", "0%", "-3%", "101%", "NaN%", "inf%"] {
             assert!(percent(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn windows_are_parts_of_the_time() {
+        let parsed = windows("100ms/10s").unwrap();
+        assert_eq!((parsed.each.as_millis(), parsed.period.as_secs()), (100, 10));
+        for wrong in ["100ms", "1ms/10s", "10s/10s", "100ms/2h", "/", "a/b"] {
+            assert!(windows(wrong).is_err(), "{wrong}");
         }
     }
 

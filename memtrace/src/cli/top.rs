@@ -67,7 +67,7 @@ impl TopArgs {
             return session::replay(Reading::open(&file)?, min_age, lookup, &options);
         }
         let selection = select::resolve(targets.asked())?;
-        let options = Options::new(report, scope)?.on_screen();
+        let options = Options::new(report, scope)?.on_screen()?;
         for remark in select::remarks(&selection) {
             message::say(&remark);
         }

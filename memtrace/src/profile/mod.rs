@@ -49,7 +49,7 @@ pub use self::{
     modules::Module,
     process::{Process, SameHooks},
     resident::Resident,
-    sampling::{Budget, Sampling, StepTime},
+    sampling::{Budget, Sampling, StepTime, Windows},
     timeline::Moment,
     view::View,
 };
@@ -323,6 +323,8 @@ pub struct Health {
     pub sampling: Option<Sampling>,
     /// What was done to keep within a budget, or `None` without one.
     pub budget: Option<Budget>,
+    /// The windows in which every object was followed, or `None` when it was not done in such.
+    pub windows: Option<Windows>,
     /// State of the call stacks.
     pub stacks: StackHealth,
     /// Distinct frames with a function name, of all distinct frames.

@@ -43,6 +43,17 @@ pub struct StepTime {
     pub seconds: f64,
 }
 
+/// Windows in which every object was followed; what was allocated in them stands for all the time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Windows {
+    /// How many there were.
+    pub count: u64,
+    /// How long they took together.
+    pub seconds: f64,
+    /// Of what time they are a part, and for which they stand.
+    pub of_seconds: f64,
+}
+
 /// Standard deviations between an estimate and the ends of its error bar: 95 % of a normal distribution lie inside.
 const DEVIATIONS: f64 = 1.96;
 

@@ -86,6 +86,11 @@ fn sample(sampling: &Sampling) -> String {
     } else {
         String::new()
     };
+    if interval_bytes == 1 {
+        return format!(
+            "every block{windows}, which stands for those between windows; every mapping. Sums of heap blocks are estimates"
+        );
+    }
     format!(
         "about one block for each {interval} allocated, every block of {interval} and more{windows}, every mapping; {} passed over \
          with {}. Sums of heap blocks are estimates: the true value lies within the error bar (±) 19 times of 20",

@@ -41,15 +41,10 @@ pub(super) fn write(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
 }
 
 fn of_thread(profile: &Profile, heap: &JsHeap, out: &mut dyn Write) -> io::Result<()> {
-    let mut sentence = format!(
-        "JavaScript heap{}: {}",
-        whose(profile, heap),
-        taken(heap, profile.observed)
-    );
-    if let Some(used) = heap.used() {
-        sentence.push_str(&format!("; {} in objects at last", bytes(used)));
-    }
-    say(&sentence, out)?;
+    let used = heap.used();
+    let used = used.map_or_else(String::new, |used| format!("; {} in objects at last", bytes(used)));
+    let (whose, taken) = (whose(profile, heap), taken(heap, profile.observed));
+    say(&format!("JavaScript heap{whose}: {taken}{used}"), out)?;
     if heap.sums.is_empty() {
         return say("There was no collection.", out);
     }
@@ -154,63 +149,12 @@ fn say(text: &str, out: &mut dyn Write) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        profile::{fixture, js_heap::Kind},
-        render::tests::rendered,
-    };
-
-    fn collection(second: u64, kind: Kind, before_bytes: u64, after_bytes: u64) -> Collection {
-        Collection {
-            at: Duration::from_secs(second),
-            kind,
-            reason: 1,
-            pause: Some(Duration::from_micros(1500)),
-            before_bytes,
-            after_bytes,
-            before_memory: 40 << 20,
-            after_memory: 30 << 20,
-        }
-    }
-
-    fn heap() -> JsHeap {
-        JsHeap {
-            pid: 4242,
-            tid: 4242,
-            allocated: 3 << 30,
-            since_collection: 1 << 20,
-            step: Duration::from_secs(1),
-            steps: vec![(Duration::ZERO, 3 << 30)],
-            sums: vec![
-                (
-                    Kind::Scavenge,
-                    Pauses {
-                        count: 1200,
-                        all: Duration::from_millis(900),
-                        longest: Duration::from_micros(4321),
-                    },
-                ),
-                (
-                    Kind::MarkCompact,
-                    Pauses {
-                        count: 3,
-                        all: Duration::from_millis(40),
-                        longest: Duration::from_millis(21),
-                    },
-                ),
-            ],
-            collections: vec![collection(57, Kind::Scavenge, 30 << 20, 20 << 20)],
-            after_full: vec![
-                (Duration::from_secs(10), 10 << 20),
-                (Duration::from_secs(30), 12 << 20),
-                (Duration::from_secs(50), 14 << 20),
-            ],
-        }
-    }
+    use crate::{profile::fixture, render::tests::rendered};
 
     #[test]
     fn a_heap_is_told_in_a_few_lines() {
         let mut profile = fixture::profile([]);
-        profile.js_heaps = vec![heap()];
+        profile.js_heaps = vec![fixture::js_heap()];
         insta::assert_snapshot!("js_heap", rendered(|out| write(&profile, out)));
         assert_eq!(
             status(&profile).unwrap(),
@@ -232,12 +176,12 @@ mod tests {
         };
         let shrinks = JsHeap {
             tid: 4251,
-            after_full: heap()
+            after_full: fixture::js_heap()
                 .after_full
                 .into_iter()
                 .map(|(at, bytes)| (at, (20 << 20) - bytes))
                 .collect(),
-            ..heap()
+            ..fixture::js_heap()
         };
         let busy = JsHeap {
             tid: 4252,

@@ -72,7 +72,8 @@
 //!                    history[[seconds, bytes]]
 //!                    stack[]                  leaf first {function, module, offset, file, line, inlined, kind};
 //!                                             null when it was lost; function, file and line may be null
-//! health             exact, summary, sampling (null, or how allocations were chosen), budget (null, or what was done to
+//! health             exact, summary, windows (null, or those of --python-exact: count, seconds, of_seconds), sampling (null, or how
+//!                    allocations were chosen), budget (null, or what was done to
 //!                    keep within it), and every counter of `profile::Health`
 //! ```
 //!

@@ -40,6 +40,7 @@ mod suppressions;
 pub mod text;
 pub mod timeline;
 pub mod tree;
+mod windows;
 
 use std::io::{self, Write};
 

@@ -16,7 +16,7 @@ use super::{
     census, header, health, js_heap,
     label::{self, fact},
     layout::{COLUMNS, wrap},
-    processes, resident, suppressions,
+    processes, resident, suppressions, windows,
 };
 
 /// Frames of a site in the summary; `leaks.txt` has more, the JSON all.
@@ -49,7 +49,10 @@ pub fn write(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
         js_heap::write(profile, out)?;
         writeln!(out)?;
     }
-    sites(profile, out)?;
+    match &profile.health.windows {
+        Some(kept) => windows::write(profile, kept, out)?,
+        None => sites(profile, out)?,
+    }
     writeln!(out)?;
     apart(profile, Class::Pages, PAGES, out)?;
     apart(profile, Class::Pools, POOLS, out)?;
@@ -96,11 +99,12 @@ pub(super) fn sums(profile: &Profile) -> Vec<(&'static str, String)> {
     let allocations = plural(totals.allocated.count, "allocation");
     let error = label::error(profile.total_error(|site| profile.error(site, site.allocated)));
     let allocated = format!("{} in {allocations}{error}", bytes(totals.allocated.bytes));
-    let mut facts = vec![
-        ("live", live),
-        ("peak", format!("{least}{}", bytes(totals.peak_live_bytes))),
-        ("allocated", allocated),
-    ];
+    let peak = format!("{least}{}", bytes(totals.peak_live_bytes));
+    let mut facts = match profile.health.windows {
+        Some(_) => vec![("live", "not known: frees between windows are not seen".to_owned())],
+        None => vec![("live", live), ("peak", peak)],
+    };
+    facts.push(("allocated", allocated));
     let others = by_class(false);
     if !others.is_empty() {
         let parts = others.iter().map(|(class, live)| {

@@ -60,6 +60,7 @@ pub(super) fn health(raw: &Raw, frames: &[Frame], whole: impl Fn(usize) -> bool)
         unhooked_processes: living_unhooked(raw),
         not_kept: tally.not_kept,
         budget: raw.budget.clone(),
+        windows: raw.windows,
         sampling: raw.sampling.map(|(interval_bytes, times)| Sampling {
             interval_bytes,
             times,

@@ -70,6 +70,8 @@ pub(super) struct Raw {
     pub(super) sampling: Option<(u64, u32)>,
     /// What was done to keep within a budget.
     pub(super) budget: Option<profile::Budget>,
+    /// The windows in which every object was followed.
+    pub(super) windows: Option<profile::Windows>,
 }
 
 impl Raw {
@@ -132,7 +134,8 @@ impl Raw {
             end,
             by_tables: options.unwinding == Unwinding::Auto,
             sampling: tracer.sampling(),
-            budget: tracer.budget.as_ref().map(Budget::facts),
+            budget: tracer.budget.as_ref().and_then(Budget::facts),
+            windows: tracer.budget.as_ref().and_then(Budget::windows),
         }
     }
 }

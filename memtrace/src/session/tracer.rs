@@ -103,6 +103,7 @@ impl Tracer {
         let everywhere = options.machine_wide || join == Join::All;
         // The kernel takes single probes of a process off its child when that first meets them, and shared ones never: a child that
         // is not observed would pay for them, and could be killed by its seccomp filter for a return probe.
+        let may_pause = options.budget.is_some() || options.windows.is_some() || wanted.sparing.is_some();
         let mut probes = Probes::load(probe::Options {
             ring_bytes: options.ring_bytes,
             pid_namespace: wanted.pid_namespace,
@@ -115,8 +116,8 @@ impl Tracer {
             command: filled(command.unwrap_or_default()),
             follow,
             every_event: options.every_event,
-            may_sample: options.sample.is_some() || options.budget.is_some() || wanted.sparing.is_some(),
-            may_pause: options.budget.is_some() || wanted.sparing.is_some(),
+            may_sample: options.sample.is_some() || may_pause,
+            may_pause,
         })?;
         let mut notes = Vec::new();
         let completed = wanted
@@ -145,7 +146,7 @@ impl Tracer {
         let counters = probes.counters()?;
         let members = probes.members()?;
         let mut modes = probes.modes()?;
-        if let (Some(interval), None) = (options.sample, options.budget) {
+        if let (Some(interval), None, None) = (options.sample, options.budget, options.windows) {
             modes.prepare()?;
             modes.ask()?;
             modes.open(interval, 1)?;
@@ -186,9 +187,11 @@ impl Tracer {
             started_ns,
             budget: None,
         };
-        if let Some(limit) = options.budget {
-            tracer.budget = Some(Budget::begin(limit, options, &mut tracer)?);
-        }
+        tracer.budget = match (options.windows, options.budget) {
+            (Some(windows), _) => Some(Budget::in_windows(windows, options, &mut tracer)?),
+            (None, Some(limit)) => Some(Budget::begin(limit, options, &mut tracer)?),
+            (None, None) => None,
+        };
         Ok(tracer)
     }
 

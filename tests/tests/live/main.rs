@@ -40,6 +40,7 @@ mod python_leaks;
 mod python_pools;
 mod python_sites;
 mod python_views;
+mod python_windows;
 mod real;
 mod record;
 mod resident;

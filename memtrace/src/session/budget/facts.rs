@@ -11,11 +11,19 @@ impl Budget {
         self.step != Step::Pages
     }
 
-    /// What reports say.
-    pub(in crate::session) fn facts(&self) -> profile::Budget {
+    /// What reports say of windows that the user has fixed.
+    pub(in crate::session) fn windows(&self) -> Option<profile::Windows> {
+        self.looks.facts()
+    }
+
+    /// What reports say of a budget.
+    pub(in crate::session) fn facts(&self) -> Option<profile::Budget> {
+        if self.looks.are_fixed() {
+            return None;
+        }
         let mut steps = self.steps.clone();
         spend(&mut steps, self.step, self.since.elapsed());
-        profile::Budget {
+        Some(profile::Budget {
             limit: self.limit,
             slowdown: if self.own_ns > 0.0 {
                 self.cost_ns / self.own_ns
@@ -26,7 +34,7 @@ impl Budget {
             stepped_trap_ns: self.trap.stepped_ns,
             steps,
             changes: self.changes,
-        }
+        })
     }
 
     /// The sampling interval in bytes and the largest part of time that stood for others, once something was sampled.

@@ -5,8 +5,10 @@
 //! dearest that the budget allows.
 
 mod account;
+mod begin;
 mod facts;
 mod load;
+mod looks;
 mod model;
 mod trial;
 
@@ -24,22 +26,17 @@ pub use self::trial::{TRIAL, trial};
 use self::{
     account::{Account, jitter},
     load::Load,
+    looks::Looks,
     model::{Measured, Model, Step, TrapCost},
 };
 use super::{collector::Collector, tracer::Tracer};
-use crate::{cli::Step as Fixed, clock::now_ns, options::Options, probe::On, profile};
+use crate::{clock::now_ns, probe::On, profile};
 
 /// Least time between two measurements: a load that comes at once is endured so long.
 const CHECK: Duration = Duration::from_millis(40);
 
 /// What each target adds to that: looking at its clock takes a microsecond.
 const CHECK_EACH: Duration = Duration::from_micros(50);
-
-/// Length of a look at the allocator at page level: the targets may all but stand still meanwhile.
-const LOOK: Duration = Duration::from_millis(50);
-
-/// The share of the budget that such looks may take.
-const LOOKS: f64 = 0.25;
 
 /// The largest weight that a look gives.
 const MOST_TIMES: u32 = 10_000;
@@ -70,6 +67,7 @@ enum Phase {
 pub(super) struct Budget {
     /// 0.05 is 5 %.
     limit: f64,
+    looks: Looks,
     interval: u64,
     trap: TrapCost,
     model: Model,
@@ -99,51 +97,11 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    /// Begins with a sample; all probes are on. Tries out what a trap costs.
-    ///
-    /// # Errors
-    /// When that cannot be tried out, or probes cannot be taken off quickly on this kernel.
-    pub(super) fn begin(limit: f64, options: &Options, tracer: &mut Tracer) -> anyhow::Result<Self> {
-        if let Some(why) = tracer.cannot_pause()? {
-            anyhow::bail!(
-                "--budget is not supported here: probes cannot be taken off and put on again quickly ({why}); --sample works everywhere"
-            );
-        }
-        let trap =
-            trial::trap_cost(tracer).context("failed to find out what a probe costs here (leave --budget out)")?;
-        let now = Instant::now();
-        Ok(Self {
-            limit,
-            interval: options.sample.unwrap_or(INTERVAL),
-            trap,
-            model: Model::new(trap),
-            load: Load::default(),
-            step: Step::Sampled,
-            since: now,
-            on: On::All,
-            phase: Phase::Open { until: None },
-            checked: now,
-            counters: [0; Counter::COUNT],
-            cost_ns: 0.0,
-            own_ns: 0.0,
-            steps: Vec::new(),
-            changes: 0,
-            times: 1,
-            account: Account::new(now),
-            looked: false,
-            fixed: options.step.map(|step| match step {
-                Fixed::Full => Step::Full,
-                Fixed::Sampled => Step::Sampled,
-                Fixed::Bursts => Step::Bursts(4),
-                Fixed::Pages => Step::Pages,
-            }),
-        })
-    }
-
     /// Starts to measure, and to sample.
     fn start(&mut self, tracer: &mut Tracer, collector: &mut Collector) -> anyhow::Result<()> {
         let now = Instant::now();
         self.since = now;
+        self.looks.start(now);
         self.phase = Phase::Open { until: None };
         self.counters = tracer.counters();
         self.load.since(collector.processes.living_pids(), Duration::ZERO);
@@ -154,8 +112,9 @@ impl Budget {
         };
         self.step = step;
         match step {
-            Step::Pages => self.close(tracer, collector),
-            Step::Full | Step::Sampled | Step::Bursts(_) => self.arrived(tracer, collector),
+            Step::Pages if !self.looks.are_fixed() => self.close(tracer, collector),
+            // All probes are on: the first window begins at once.
+            Step::Pages | Step::Full | Step::Sampled | Step::Bursts(_) => self.arrived(tracer, collector),
         }
     }
 
@@ -279,12 +238,14 @@ impl Budget {
     fn close(&mut self, tracer: &mut Tracer, collector: &mut Collector) -> anyhow::Result<()> {
         let pages = self.step == Step::Pages;
         tracer.close_window(pages)?;
+        self.looks.end();
         self.account.weigh(0);
         self.switch(if pages { On::Nothing } else { On::GivingBack }, tracer, collector)
     }
 
     /// What a look at page level has shown says nothing of later.
     pub(super) fn end_look(&mut self, collector: &mut Collector) -> anyhow::Result<()> {
+        self.looks.end();
         if std::mem::take(&mut self.looked) {
             collector.forget_blocks(now_ns(), true)?;
         }
@@ -325,8 +286,9 @@ impl Budget {
             }
             (Step::Pages, On::All) => {
                 let behind = self.account.behind();
-                let times = u32::try_from(behind.as_nanos() / LOOK.as_nanos()).unwrap_or(u32::MAX);
-                self.open(times.min(MOST_TIMES) + 1, LOOK, tracer, collector)?;
+                let look = self.looks.each();
+                let times = u32::try_from(behind.as_nanos() / look.as_nanos()).unwrap_or(u32::MAX);
+                self.open(times.min(MOST_TIMES) + 1, look, tracer, collector)?;
                 self.looked = true;
             }
             (Step::Pages, _) => {
@@ -337,7 +299,7 @@ impl Budget {
                     collector.forget_blocks(now_ns(), false)?;
                 }
                 self.phase = Phase::Closed {
-                    until: Instant::now() + LOOK.mul_f64(jitter() / (LOOKS * self.limit)),
+                    until: Instant::now() + self.looks.rest(self.limit),
                 };
             }
         }
@@ -362,8 +324,10 @@ impl Budget {
         } else {
             least.max(needed)
         };
+        let now = Instant::now();
+        self.looks.begin(now);
         self.phase = Phase::Open {
-            until: Some(Instant::now() + length),
+            until: Some(now + length),
         };
         Ok(())
     }
@@ -389,5 +353,5 @@ fn with(
     };
     let result = act(&mut budget, tracer, collector);
     tracer.budget = Some(budget);
-    result.context("failed to keep within the budget")
+    result.context("failed to change how much is looked at")
 }

@@ -41,7 +41,7 @@ const LADDER: [Step; 8] = [
 const MARGIN: f64 = 0.75;
 
 /// What a hit costs besides the programs' run time, in nanoseconds: the trap, and what the kernel does for it.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(in crate::session) struct TrapCost {
     /// On an instruction that the kernel emulates, and at the return of a function.
     pub(in crate::session) emulated_ns: f64,

@@ -270,6 +270,7 @@ impl<R: Read + Seek> Reading<R> {
                 ..all
             }),
             censuses: Vec::new(),
+            windows: None,
             groups: state.groups.clone(),
             seen: sums.seen,
             gaps: sums.gaps,
