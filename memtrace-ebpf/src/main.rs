@@ -164,7 +164,10 @@ pub fn js_large(ctx: ProbeContext) -> u32 {
 /// Entry of the function by which V8 marks objects as initialized, and forgets that they were taken.
 #[uprobe]
 pub fn js_forgotten(ctx: ProbeContext) -> u32 {
-    stats::run(|| v8_heap::forgotten(&ctx))
+    stats::run(|| {
+        v8_heap::forgotten(&ctx);
+        Ok(())
+    })
 }
 
 /// Entry of the function by which V8 notes that a pause for a collection begins.

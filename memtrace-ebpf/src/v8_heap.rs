@@ -86,15 +86,14 @@ fn is_of_program(ctx: &ProbeContext, task: Task, told: Told, counter: u64, bytes
 
 /// V8 is about to forget how much was taken of a space's area. The space is the first argument.
 #[inline(always)]
-pub(crate) fn forgotten(ctx: &ProbeContext) -> Result<(), Counter> {
-    let Some(task) = filter::current() else { return Ok(()) };
+pub(crate) fn forgotten(ctx: &ProbeContext) {
+    let Some(task) = filter::current() else { return };
     let told = Told::unpack(enter::cookie(ctx));
     let [space, ..] = enter::arguments(ctx);
     let mut area = [0; 1];
     if read(&mut area, told.area_of(space)) {
         tell(task, open(area[0]));
     }
-    Ok(())
 }
 
 /// What was taken of an area and is not counted yet.

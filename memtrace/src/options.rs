@@ -167,40 +167,11 @@ impl Options {
             split,
             pair,
         } = scope;
-        if interval < Duration::from_millis(100) {
-            bail!(
-                "--interval {} is too short: 100ms is the least",
-                humantime::format_duration(interval)
-            );
-        }
-        if duration.is_some_and(|duration| duration.is_zero()) {
-            bail!("--duration 0 would observe nothing");
-        }
-        for (flag, time) in [("--duration", duration), ("--interval", Some(interval))] {
-            if time.is_some_and(|time| time > LONGEST) {
-                bail!(
-                    "{flag} is too long: {} is the most",
-                    humantime::format_duration(LONGEST)
-                );
-            }
-        }
+        check_times(duration, interval)?;
         let windows = python_exact.flatten();
-        if windows.is_some() && (budget.is_some() || no_follow || single_links) {
-            bail!(
-                "windows of --python-exact do not go with {}",
-                if budget.is_some() {
-                    "--budget, which has windows of its own"
-                } else {
-                    "--no-follow: probes then cannot be taken off and put on again quickly"
-                }
-            );
-        }
-        if budget.is_some() && (no_follow || single_links) {
-            bail!(
-                "--budget does not go with {}: probes then cannot be taken off and put on again quickly",
-                if no_follow { "--no-follow" } else { "--single-links" }
-            );
-        }
+        let single = [(no_follow, "--no-follow"), (single_links, "--single-links")];
+        let single = single.into_iter().find_map(|(given, flag)| given.then_some(flag));
+        go_together(budget.is_some(), windows.is_some(), single)?;
         if top == 0 {
             bail!("--top 0 would show nothing");
         }
@@ -293,6 +264,44 @@ impl Options {
     pub fn keeps_events(&self) -> bool {
         self.recording.as_ref().is_some_and(|recording| recording.events)
     }
+}
+
+/// Whether an observation can be that long, and be told of that often.
+fn check_times(duration: Option<Duration>, interval: Duration) -> anyhow::Result<()> {
+    if interval < Duration::from_millis(100) {
+        bail!(
+            "--interval {} is too short: 100ms is the least",
+            humantime::format_duration(interval)
+        );
+    }
+    if duration.is_some_and(|duration| duration.is_zero()) {
+        bail!("--duration 0 would observe nothing");
+    }
+    for (flag, time) in [("--duration", duration), ("--interval", Some(interval))] {
+        if time.is_some_and(|time| time > LONGEST) {
+            bail!(
+                "{flag} is too long: {} is the most",
+                humantime::format_duration(LONGEST)
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Whether probes can be taken off and put on again as quickly as a budget and windows need; with the flag `single` they cannot.
+fn go_together(budget: bool, windows: bool, single: Option<&str>) -> anyhow::Result<()> {
+    if budget && windows {
+        bail!("windows of --python-exact do not go with --budget, which has windows of its own");
+    }
+    if let Some(flag) = single.filter(|_| budget || windows) {
+        let asked = if budget {
+            "--budget does"
+        } else {
+            "windows of --python-exact do"
+        };
+        bail!("{asked} not go with {flag}: probes then cannot be taken off and put on again quickly");
+    }
+    Ok(())
 }
 
 /// Ten seconds; in a shorter observation half of it, so that something can be old enough.

@@ -215,5 +215,5 @@ fn table(layout: &EngineLayout, bytecode: u64) -> Option<(u64, u64)> {
     }
     // An array of bytes has its length and then its content. What stands for a table that was not made has no number there.
     let length = small_integer(word(untagged(table).wrapping_add(8))?)?;
-    (length >= 0).then_some((untagged(table).wrapping_add(16), length as u64))
+    Some((untagged(table).wrapping_add(16), u64::try_from(length).ok()?))
 }

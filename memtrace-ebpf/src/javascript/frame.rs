@@ -100,12 +100,12 @@ fn look(walk: &mut JavaScriptWalk, layout: &EngineLayout, frame_pointer: u64, th
         return Look::Counted(Counter::JavaScriptForeign);
     };
     let key = Key {
-        script: id as u32,
+        script: id.cast_unsigned(),
         literal: shared.literal,
         source: (source >> 32) as u32,
         thread,
     };
-    walk.record.script = id as u32;
+    walk.record.script = id.cast_unsigned();
     walk.record.source_length = key.source;
     walk.bytecode = 0;
     let mut at = NO_POSITION;
@@ -126,7 +126,7 @@ fn builtin(walk: &mut JavaScriptWalk, number: i32, thread: u32) -> Look {
     walk.bytecode = 0;
     let key = Key {
         script: 0,
-        literal: number as u32,
+        literal: number.cast_unsigned(),
         source: 0,
         thread,
     };

@@ -89,7 +89,7 @@ fn try_characters(mut string: u64) -> Option<Characters> {
                 });
             }
             Representation::Sliced => {
-                skipped += small_integer(word(at.wrapping_add(STRING_SECOND))?)? as u64;
+                skipped += u64::try_from(small_integer(word(at.wrapping_add(STRING_SECOND))?)?).ok()?;
             }
             // Of two strings, what is flat has all in the first.
             Representation::Cons if length(word(at.wrapping_add(STRING_SECOND))?) != 0 => return None,

@@ -130,19 +130,7 @@ impl Tracer {
             }
             None => options,
         };
-        if follow && wanted.pid_namespace.inode != 0 {
-            notes.push(
-                "children are not followed: memtrace runs in a PID namespace of its own (a container), where the kernel does not \
-                 tell their numbers"
-                    .to_owned(),
-            );
-        }
-        if options.once_mutant.is_some() {
-            notes.push(
-                "--once-mutant: probes were told wrong places on purpose, and sums are wrong until that is found"
-                    .to_owned(),
-            );
-        }
+        notes.extend(said::first_notes(follow && wanted.pid_namespace.inode != 0, options));
         let counters = probes.counters()?;
         let members = probes.members()?;
         let mut modes = probes.modes()?;

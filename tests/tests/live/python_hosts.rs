@@ -1,7 +1,5 @@
 //! Python where it is not `python3` and its one interpreter: several interpreters in a process, and an interpreter inside another program.
 
-#![expect(clippy::print_stdout, reason = "a test prints what it compared")]
-
 use std::{
     path::{Path, PathBuf},
     process::Command,

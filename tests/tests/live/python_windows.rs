@@ -39,9 +39,9 @@ fn python_windows_tell_rates_and_nothing_of_live_bytes() {
         assert!(count > 3 && seconds < OBSERVED.as_secs_f64() / 2.0, "{what}: {windows}");
         let [often, seldom] = ["often", "seldom"].map(|function| allocated(&report, function));
         println!("{what}: {often} often, {seldom} seldom");
-        // Four for one, whatever the windows have seen.
+        // Four for one; what a dozen short windows see of that varies.
         assert!(
-            seldom > 0 && often > 3 * seldom && often < 5 * seldom,
+            seldom > 0 && often > 2 * seldom && often < 8 * seldom,
             "{what}: {often}, {seldom}"
         );
         assert_eq!(report.profile["totals"]["live_by_class"]["heap"]["count"], 0, "{what}");

@@ -78,3 +78,22 @@ pub(super) fn explain(pid: u32, error: anyhow::Error) -> anyhow::Error {
         Ok(_) => error,
     }
 }
+
+/// What is to be said from the beginning; `in_namespace` when children should be followed whose numbers are not told.
+pub(super) fn first_notes(in_namespace: bool, options: &Options) -> Vec<String> {
+    let mut notes = Vec::new();
+    if in_namespace {
+        notes.push(
+            "children are not followed: memtrace runs in a PID namespace of its own (a container), where the kernel does not \
+             tell their numbers"
+                .to_owned(),
+        );
+    }
+    if options.once_mutant.is_some() {
+        notes.push(
+            "--once-mutant: probes were told wrong places on purpose, and sums are wrong until that is found"
+                .to_owned(),
+        );
+    }
+    notes
+}

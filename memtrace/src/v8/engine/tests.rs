@@ -95,7 +95,7 @@ fn another_version_is_refused() {
         assert!(
             matches!(&found, Found::Refused(text) if text.contains(why)),
             "{found:?}"
-        )
+        );
     };
     refused(changed(VERSION[0], 99), "it is V8 99.");
     refused(changed(VERSION[1], -1), "does not say which version");
