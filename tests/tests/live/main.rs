@@ -19,6 +19,7 @@ mod hooks;
 mod inspector;
 mod inspector_harm;
 mod javascript;
+mod javascript_leaks;
 mod launch;
 mod lifecycle;
 mod links;
