@@ -205,7 +205,7 @@ pub fn physical(row: &Value) -> Vec<(Frame, Option<&str>)> {
 }
 
 /// How many frames are equal from the leaf on.
-pub(crate) fn common(left: &[Frame], right: &[Frame]) -> usize {
+fn common(left: &[Frame], right: &[Frame]) -> usize {
     left.iter().zip(right).take_while(|(left, right)| left == right).count()
 }
 

@@ -10,7 +10,8 @@ use std::{
 };
 
 use memtrace_tests::{
-    Memtrace, Program, Report, Tmux, kernel, programs, require, require_root, require_tool, requirements,
+    Memtrace, PATIENCE, Program, Report, Tmux, kernel, programs, require, require_root, require_tool, requirements,
+    wait_until,
 };
 use serde_json::Value;
 
@@ -168,26 +169,29 @@ fn python_goes_on_however_often_it_is_traced() {
         let mut program = Program::ready(Command::new(interpreter).arg(script()));
         program.go();
         program.expect("round 100");
-        let mut seen = 0;
         for number in 0..times {
-            let report = Memtrace::attach(program.pid(), &["--every-call", "--python-only"]).finish();
+            let memtrace = Memtrace::attach(program.pid(), &["--every-call", "--python-only"]);
+            // Two lines more, and a hundred rounds are between them.
+            let wanted = program.output().lines().count() + 2;
+            let worked = || (program.output().lines().count() >= wanted).then_some(());
+            wait_until(PATIENCE, worked).expect("the program goes on");
+            let report = memtrace.finish();
             assert!(report.status.success(), "{number}: {}", report.stderr);
             assert_eq!(
                 report.counter("python_foreign") + report.counter("python_unreadable"),
                 0
             );
-            seen += usize::from(report.rows().iter().any(|row| !python_frames(row).is_empty()));
+            assert!(
+                report.rows().iter().any(|row| !python_frames(row).is_empty()),
+                "{}: {number} of {times}",
+                interpreter.display()
+            );
         }
-        println!(
-            "{}: {seen} of {times} observations have Python frames",
-            interpreter.display()
-        );
         assert_eq!(
             kernel::patched(program.pid()).expect("the code can be read"),
             Vec::<String>::new()
         );
         let (status, _) = program.end();
         assert!(status.success(), "what it computes is right: {status}");
-        assert!(seen * 2 > times, "{seen} of {times}");
     }
 }

@@ -30,8 +30,11 @@ fn run(command: &mut Command) -> String {
 
 /// Observes a process at work, with gdb as a witness. At most one allocation in `of` may reach no start.
 fn witnessed(target: u32, of: u64, mut work: impl FnMut()) -> Report {
-    // gdb has native frames only, those by which an interpreter calls itself among them.
-    let memtrace = Memtrace::attach(target, &["--every-call", "--ring-size", "64MiB", "--native-only"]);
+    // gdb has those frames too by which an interpreter calls itself.
+    let memtrace = Memtrace::attach(
+        target,
+        &["--every-call", "--ring-size", "64MiB", "--interpreter-frames"],
+    );
     work();
     let calls = Gdb::attach(target).watch(&mut work);
     work();
