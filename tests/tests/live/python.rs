@@ -132,6 +132,19 @@ pub(crate) fn assert_equal(profile: &Value, truth: &BTreeMap<u64, Frames>) {
     assert!(wrong.is_empty(), "stacks differ");
 }
 
+/// Asserts that a report has what `traceback` says in a program, which ends well and says at least so many stacks.
+pub(crate) fn assert_as_said(report: &Report, program: Program, least: usize) {
+    let (status, output) = program.end();
+    assert!(status.success(), "{status}");
+    let truth = truth(&output);
+    assert!(truth.len() >= least, "{} stacks", truth.len());
+    assert_equal(&report.profile, &truth);
+    assert_eq!(
+        report.counter("python_foreign") + report.counter("python_unreadable"),
+        0
+    );
+}
+
 /// Runs the program in an interpreter, and compares.
 fn compare(interpreter: &Path, arguments: &[&str], options: &[&str], least: usize) {
     println!("{}", interpreter.display());
@@ -147,15 +160,7 @@ fn compare(interpreter: &Path, arguments: &[&str], options: &[&str], least: usiz
     program.go();
     program.expect("hold");
     let report = memtrace.finish();
-    let (status, output) = program.end();
-    assert!(status.success(), "{status}");
-    let truth = truth(&output);
-    assert!(truth.len() >= least, "{} stacks", truth.len());
-    assert_equal(&report.profile, &truth);
-    assert_eq!(
-        report.counter("python_foreign") + report.counter("python_unreadable"),
-        0
-    );
+    assert_as_said(&report, program, least);
     assert_merged(&report, interpreter);
     report.assert_files();
 }

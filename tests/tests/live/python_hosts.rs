@@ -5,22 +5,9 @@ use std::{
     process::Command,
 };
 
-use memtrace_tests::{Memtrace, PATIENCE, Program, Report, programs, require_root, require_tool, wait_until};
+use memtrace_tests::{Memtrace, PATIENCE, Program, programs, require_root, require_tool, wait_until};
 
-use super::python::{assert_equal, evaluated, headers, interpreters, python_frames, script, truth};
-
-/// What `traceback` said, and the report of it.
-fn assert_as_said(report: &Report, program: Program, least: usize) {
-    let (status, output) = program.end();
-    assert!(status.success(), "{status}");
-    let truth = truth(&output);
-    assert!(truth.len() >= least, "{} stacks", truth.len());
-    assert_equal(&report.profile, &truth);
-    assert_eq!(
-        report.counter("python_foreign") + report.counter("python_unreadable"),
-        0
-    );
-}
+use super::python::{assert_as_said, evaluated, headers, interpreters, python_frames, script};
 
 /// Four interpreters allocate six blocks each.
 const INSIDE: usize = 4 * 6;

@@ -171,7 +171,7 @@ fn text(bytes: &[u8], width: u8) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use memtrace_common::{
         event::{Header, JavaScriptFunction},
         javascript::{MARK, position as at},
@@ -185,7 +185,8 @@ mod tests {
     /// An instruction at 0 calls `third`, which is at 31.
     const TABLE: &[u8] = &[2, 128, 1];
 
-    fn head(id: u64) -> JavaScriptFunction {
+    /// What is told of a function of that script.
+    pub(in crate::session::javascript) fn head(id: u64) -> JavaScriptFunction {
         JavaScriptFunction {
             header: Header {
                 kind: 0,

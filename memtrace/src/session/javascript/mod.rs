@@ -137,11 +137,7 @@ impl JavaScriptStacks {
         let place = self
             .functions
             .place(incarnation, id, position)
-            .unwrap_or_else(|| Place {
-                function: "<unknown>".into(),
-                file: "".into(),
-                line: None,
-            });
+            .unwrap_or_else(Place::unknown);
         Some(Location {
             module,
             address: self.names.number(place).into(),

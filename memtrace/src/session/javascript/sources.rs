@@ -72,38 +72,15 @@ fn is_same(memory: &File, head: &JavaScriptFunction) -> Option<bool> {
 
 #[cfg(test)]
 mod tests {
-    use memtrace_common::event::Header;
-
-    use super::*;
+    use super::{super::functions, *};
 
     /// What is told of a script of so many units that lies nowhere any more.
     fn head(source_length: u32) -> JavaScriptFunction {
         JavaScriptFunction {
-            header: Header {
-                kind: 0,
-                op: 0,
-                flags: 0,
-                pid: std::process::id(),
-                tid: 3,
-                incarnation: 7,
-                time_ns: 0,
-            },
-            id: 1,
             source: 8,
             source_object: 8,
-            source_map: 0,
             source_length,
-            script: 5,
-            start: 9,
-            table_bytes: 0,
-            source_bytes: 0,
-            reserved: 0,
-            name_bytes: 0,
-            file_bytes: 0,
-            name_width: 1,
-            file_width: 1,
-            source_width: 1,
-            about: 0,
+            ..functions::tests::head(1)
         }
     }
 

@@ -178,11 +178,7 @@ impl PythonStacks {
                     return Entry::Mark;
                 }
                 let offset = u32::try_from(what & 0xffff_ffff).unwrap_or(0).cast_signed();
-                let place = codes.place(incarnation, id, offset).unwrap_or_else(|| Place {
-                    function: "<unknown>".into(),
-                    file: "".into(),
-                    line: None,
-                });
+                let place = codes.place(incarnation, id, offset).unwrap_or_else(Place::unknown);
                 let address = names.number(place).into();
                 Entry::Frame {
                     at: Location { module, address },

@@ -31,6 +31,17 @@ pub(in crate::session) struct Place {
     pub(in crate::session) line: Option<u32>,
 }
 
+impl Place {
+    /// That of a frame whose function the BPF side has not told of.
+    pub(in crate::session) fn unknown() -> Self {
+        Self {
+            function: "<unknown>".into(),
+            file: "".into(),
+            line: None,
+        }
+    }
+}
+
 /// Places by number; they are only added. Clones share them.
 #[derive(Clone, Debug)]
 pub(in crate::session) struct Names {
