@@ -41,7 +41,9 @@ async function served(requests) {
       }).on('error', failed);
     });
   for (let sent = 0; sent < requests; sent += 8) {
-    await Promise.all([0, 1, 2, 3, 4, 5, 6, 7].map((of) => get(`/${sent + of}`)));
+    const read = await Promise.all([0, 1, 2, 3, 4, 5, 6, 7].map((of) => get(`/${sent + of}`)));
+    if (read.some((length) => length !== 200)) throw new Error(`what was read is wrong: ${read}`);
+    if (sent % 160 === 0) say(`round ${sent / 8}`);
   }
   agent.destroy();
   server.close();

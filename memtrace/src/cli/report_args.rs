@@ -73,7 +73,7 @@ pub struct ReportArgs {
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     pub budget: Option<f64>,
     /// See every call of the allocator, whatever that costs: the default of `run` and `record -- COMMAND`, and that of `attach` for all
-    /// programs but those that run `CPython`, which it looks at within a budget of 5%
+    /// programs but those that run `CPython` or V8, which it looks at within a budget of 5% or 2%
     #[arg(long, conflicts_with_all = ["sample", "budget"])]
     pub every_call: bool,
     /// Send every allocation and every free from the kernel, also those of blocks that are freed at once: peaks are then exact

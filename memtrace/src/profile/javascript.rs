@@ -2,7 +2,7 @@
 
 use memtrace_common::op::Class;
 
-use super::{Profile, Site};
+use super::{Budget, Profile, Site};
 
 /// V8's pages: its heap gets all of them there.
 const PAGES: &str = "v8::internal::MemoryAllocator::Allocate";
@@ -23,6 +23,8 @@ pub struct JavaScript {
     pub heap: u64,
     /// Live contents of buffers, which objects of JavaScript keep.
     pub buffers: u64,
+    /// That is the least there are: at times of the allocator nothing but its mappings was seen.
+    pub at_least: bool,
 }
 
 impl JavaScript {
@@ -32,13 +34,20 @@ impl JavaScript {
             let mut functions = profile.stack(site).filter_map(|frame| frame.function.as_deref());
             functions.any(|function| function.starts_with(begins))
         };
-        let mut found = Self::default();
+        let budget = profile.health.budget.as_ref();
+        let mut found = Self {
+            at_least: budget.is_some_and(Budget::saw_pages_alone),
+            ..Self::default()
+        };
+        // What the allocator took when a buffer was asked for.
+        let mut for_buffers = 0_u64;
         let mut is_there = false;
         for site in &profile.sites {
             let sum = match site.op.class() {
                 // V8 maps pages without access, and makes them accessible afterwards.
-                Class::Mapped | Class::Reserved if calls(site, PAGES) => &mut found.heap,
+                Class::Mapped | Class::Reserved | Class::Pages if calls(site, PAGES) => &mut found.heap,
                 Class::Heap if BUFFERS.iter().any(|begins| calls(site, begins)) => &mut found.buffers,
+                Class::Pages if BUFFERS.iter().any(|begins| calls(site, begins)) => &mut for_buffers,
                 _ => {
                     is_there = is_there || calls(site, ENGINE);
                     continue;
@@ -47,6 +56,8 @@ impl JavaScript {
             is_there = true;
             *sum = sum.saturating_add(site.live.bytes);
         }
+        // The blocks that were seen lie in what the allocator took, so the two are not added.
+        found.buffers = found.buffers.max(for_buffers);
         is_there.then_some(found)
     }
 }
@@ -94,7 +105,8 @@ mod tests {
             found,
             Some(JavaScript {
                 heap: 11,
-                buffers: 110_000
+                buffers: 110_000,
+                at_least: false,
             })
         );
     }

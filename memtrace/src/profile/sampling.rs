@@ -33,6 +33,13 @@ pub struct Budget {
     pub changes: u64,
 }
 
+impl Budget {
+    /// Whether there were times when of the allocator nothing but its mappings was seen.
+    pub fn saw_pages_alone(&self) -> bool {
+        self.steps.iter().any(|time| time.step == "pages" && time.seconds > 0.0)
+    }
+}
+
 /// The time at a step.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 pub struct StepTime {

@@ -74,10 +74,19 @@ pub fn find(file: &File) -> Found {
     let Some(elf) = Elf::parse(&bytes) else {
         return Found::Nothing;
     };
-    if elf.exported(API).is_none() && elf.exported(TAGGED_SIZE).is_none() {
+    if !has_v8(&elf) {
         return Found::Nothing;
     }
     engine(&elf).map_or_else(Found::Refused, |engine| Found::Engine(Box::new(engine)))
+}
+
+/// Whether a file has V8 of any kind, which [`find`] may refuse.
+pub fn is_there(file: &File) -> bool {
+    Elf::parse(&FileBytes::new(file)).is_some_and(|elf| has_v8(&elf))
+}
+
+fn has_v8<'data, R: ReadRef<'data>>(elf: &Elf<'data, R>) -> bool {
+    elf.exported(API).is_some() || elf.exported(TAGGED_SIZE).is_some()
 }
 
 /// `v8::internal::Version`: `major_`, `minor_`, `build_` (src/utils/version.h).

@@ -16,7 +16,10 @@ fn traced(node: &Path, flags: &[&str], arguments: &[&str]) -> (Report, BTreeMap<
     let script = programs::workspace().join("tests/programs/javascript.js");
     command.args(flags).arg(script).args(arguments);
     let mut program = Program::ready(&mut command);
-    let memtrace = Memtrace::attach(program.pid(), &["--ring-size", "32MiB", "--interpreter-frames"]);
+    let memtrace = Memtrace::attach(
+        program.pid(),
+        &["--every-call", "--ring-size", "32MiB", "--interpreter-frames"],
+    );
     program.go();
     program.expect("hold");
     let report = memtrace.finish();

@@ -109,7 +109,7 @@ fn javascript_leaks_outside_of_the_heap_are_named_by_function_and_line() {
     let lines = marked("// keeps ");
     for version in nodes::VERSIONS {
         let mut program = started(version);
-        let memtrace = Memtrace::attach(program.pid(), &["--min-age", "1s"]);
+        let memtrace = Memtrace::attach(program.pid(), &["--every-call", "--min-age", "1s"]);
         program.go();
         program.expect("round 100");
         thread::sleep(OBSERVED);

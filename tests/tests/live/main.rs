@@ -1,5 +1,6 @@
 //! Tests that trace running programs, as root: one program, because linking one for each file takes gigabytes and minutes.
 
+mod again;
 mod all;
 mod allocators;
 mod census;
@@ -7,6 +8,7 @@ mod cgroups;
 mod checks;
 mod commands;
 mod debuginfod;
+mod default_mode;
 mod detach;
 mod dump;
 mod dump_bounds;
@@ -34,7 +36,6 @@ mod progress;
 mod pymalloc;
 mod python;
 mod python_census;
-mod python_default;
 mod python_dump;
 mod python_hosts;
 mod python_leaks;

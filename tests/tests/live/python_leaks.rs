@@ -9,10 +9,7 @@ use std::{
     time::Duration,
 };
 
-use memtrace_tests::{
-    Memtrace, PATIENCE, Program, Report, Tmux, kernel, programs, require, require_root, require_tool, requirements,
-    wait_until,
-};
+use memtrace_tests::{Memtrace, Program, Report, Tmux, programs, require, require_root, require_tool, requirements};
 use serde_json::Value;
 
 use super::python::{evaluated, headers, interpreters, python_frames};
@@ -153,45 +150,4 @@ fn python_names_are_on_the_screen() {
     tmux.expect(&place);
     tmux.press(&["q"]);
     assert!(program.end().0.success());
-}
-
-/// How often an interpreter at work is traced and let go.
-const TIMES: usize = 5;
-
-#[test]
-fn python_goes_on_however_often_it_is_traced() {
-    require_root!();
-    require_tool!("python3");
-    let times = std::env::var("MEMTRACE_TESTS_ATTACHED").ok();
-    let times = times.and_then(|times| times.parse().ok()).unwrap_or(TIMES);
-    let all = interpreters();
-    for interpreter in all.iter().take(1).chain(all.iter().next_back()) {
-        let mut program = Program::ready(Command::new(interpreter).arg(script()));
-        program.go();
-        program.expect("round 100");
-        for number in 0..times {
-            let memtrace = Memtrace::attach(program.pid(), &["--every-call", "--python-only"]);
-            // Two lines more, and a hundred rounds are between them.
-            let wanted = program.output().lines().count() + 2;
-            let worked = || (program.output().lines().count() >= wanted).then_some(());
-            wait_until(PATIENCE, worked).expect("the program goes on");
-            let report = memtrace.finish();
-            assert!(report.status.success(), "{number}: {}", report.stderr);
-            assert_eq!(
-                report.counter("python_foreign") + report.counter("python_unreadable"),
-                0
-            );
-            assert!(
-                report.rows().iter().any(|row| !python_frames(row).is_empty()),
-                "{}: {number} of {times}",
-                interpreter.display()
-            );
-        }
-        assert_eq!(
-            kernel::patched(program.pid()).expect("the code can be read"),
-            Vec::<String>::new()
-        );
-        let (status, _) = program.end();
-        assert!(status.success(), "what it computes is right: {status}");
-    }
 }

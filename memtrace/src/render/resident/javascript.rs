@@ -10,16 +10,28 @@ const LITTLE_SHARE: i128 = 5;
 
 /// How much of what grew is JavaScript's, where there is any.
 pub(super) fn sentence(profile: &Profile, grew: i128) -> Option<String> {
-    let JavaScript { heap, buffers } = JavaScript::of(profile)?;
+    let JavaScript {
+        heap,
+        buffers,
+        at_least,
+    } = JavaScript::of(profile)?;
     let taken = i128::from(heap.saturating_add(buffers));
     if grew <= 0 {
         return None;
     }
+    let least = if at_least { "at least " } else { "" };
     let said = format!(
-        "{} are mapped for V8's heap, and {} are in buffers",
+        "{} are mapped for V8's heap, and {least}{} are in buffers",
         bytes(heap),
         bytes(buffers)
     );
+    if at_least && taken < grew / LITTLE_SHARE {
+        // Buffers may lie in memory that the allocator had before.
+        return Some(format!(
+            "JavaScript: of what was taken meanwhile, {said}. Not every call of the allocator was seen: with --every-call it is known how \
+             much is not JavaScript's."
+        ));
+    }
     Some(if taken < grew / LITTLE_SHARE {
         format!("It is not JavaScript: of what was taken meanwhile, {said}.")
     } else if heap >= buffers {
@@ -60,6 +72,25 @@ mod tests {
             ),
         ];
         sentence(&profile(sites), grew.into())
+    }
+
+    #[test]
+    fn what_was_not_seen_is_not_denied() {
+        let frames = [frame("v8::internal::MemoryAllocator::AllocatePage()", "node")];
+        let mut seen = profile([SiteSpec::new(Op::MmapAny).stack(frames).live(5 * MIB, 5)]);
+        let step = |step: &str| crate::profile::StepTime {
+            step: step.into(),
+            seconds: 1.0,
+        };
+        seen.health.budget = Some(crate::profile::Budget {
+            steps: vec![step("sampled"), step("pages")],
+            ..Default::default()
+        });
+        insta::assert_snapshot!(
+            [80 * MIB, 6 * MIB]
+                .map(|grew| sentence(&seen, grew.into()).unwrap())
+                .join("\n")
+        );
     }
 
     #[test]

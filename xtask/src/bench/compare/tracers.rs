@@ -23,11 +23,11 @@ const MODES: &[(&str, &[&str])] = &[
     ("memtrace --budget 5%", &["--budget", "5%"]),
 ];
 
-/// Those that there are for Python alone.
-const PYTHON_MODES: &[(&str, &[&str])] = &[
-    ("memtrace --every-call", &["--every-call"]),
-    ("memtrace --python-exact", &["--python-exact"]),
-];
+/// That where it is not the default.
+const EVERY_CALL: &[(&str, &[&str])] = &[("memtrace --every-call", &["--every-call"])];
+
+/// That which there is for Python alone.
+const PYTHON_MODES: &[(&str, &[&str])] = &[("memtrace --python-exact", &["--python-exact"])];
 
 /// A row of the table.
 pub(super) struct Tracer<'a> {
@@ -89,10 +89,12 @@ impl Memory {
 
 /// All that are here for a piece of work; says which are not.
 pub(super) fn all<'a>(work: &Prepared, memleak: Option<&'a Path>) -> Vec<Tracer<'a>> {
-    let more = if work.is_python() { PYTHON_MODES } else { &[] };
+    let every_call = if work.is_seen_sparingly() { EVERY_CALL } else { &[] };
+    let of_python = if work.is_python() { PYTHON_MODES } else { &[] };
     let mut tracers: Vec<_> = MODES
         .iter()
-        .chain(more)
+        .chain(every_call)
+        .chain(of_python)
         .map(|&(name, arguments)| Tracer {
             name,
             way: Way::Memtrace(arguments),

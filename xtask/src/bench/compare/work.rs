@@ -19,6 +19,9 @@ const RUN_SECONDS: f64 = 2.0;
 /// As programs are built that are shipped: no frame of the compiler's choosing less, and no frame pointers.
 const FLAGS: [&str; 2] = ["-O2", "-fomit-frame-pointer"];
 
+/// What runs JavaScript.
+const NODE: &str = "node";
+
 /// A piece of work.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
 pub(crate) enum Work {
@@ -38,6 +41,8 @@ pub(crate) enum Work {
     Redis,
     /// A web application in Python, on Flask's own server
     Flask,
+    /// A web application in JavaScript, on node's own server
+    Node,
 }
 
 impl Work {
@@ -59,6 +64,11 @@ impl Work {
                 import.with_context(|| format!("{} has no Flask, which --python may name", python.display()))?;
                 return Ok(Prepared::Flask(python.to_owned()));
             }
+            Self::Node => {
+                let version = Cmd::new(NODE).args(["--version"]).read();
+                version.with_context(|| format!("{NODE} is not here"))?;
+                return Ok(Prepared::Node);
+            }
         };
         let binary = Binary::compile(program, &FLAGS)?;
         Ok(Prepared::Program {
@@ -78,6 +88,7 @@ pub(super) enum Prepared {
     },
     Redis,
     Flask(PathBuf),
+    Node,
 }
 
 impl Prepared {
@@ -85,13 +96,18 @@ impl Prepared {
     pub(super) fn unit(&self) -> &'static str {
         match self {
             Self::Program { unit, .. } => unit,
-            Self::Redis | Self::Flask(_) => "requests",
+            Self::Redis | Self::Flask(_) | Self::Node => "requests",
         }
     }
 
     /// Whether an interpreter of Python runs it.
     pub(super) const fn is_python(&self) -> bool {
         matches!(self, Self::Flask(_))
+    }
+
+    /// Whether every call is seen only on request.
+    pub(super) const fn is_seen_sparingly(&self) -> bool {
+        matches!(self, Self::Flask(_) | Self::Node)
     }
 
     /// Starts it, where a tool is given as the last words of its command.
@@ -101,14 +117,18 @@ impl Prepared {
             (Self::Program { binary, arguments, .. }, Some(tool)) => {
                 Load::Program(binary.start_under(tool, arguments)?)
             }
-            (Self::Flask(python), tool) => {
-                let command = tool.map_or_else(|| Cmd::new(python), |tool| tool.arg(python));
-                let program = workspace::root().join("xtask/programs/flask_app.py");
-                Load::Program(Program::spawn("flask_app", command.arg(program))?)
-            }
+            (Self::Flask(python), tool) => script(python, "flask_app.py", tool)?,
+            (Self::Node, tool) => script(Path::new(NODE), "node_app.js", tool)?,
             (Self::Redis, tool) => Load::Redis(Redis::start(tool)?),
         })
     }
+}
+
+/// Starts what a runtime runs.
+fn script(runtime: &Path, name: &'static str, tool: Option<Cmd>) -> Result<Load> {
+    let command = tool.map_or_else(|| Cmd::new(runtime), |tool| tool.arg(runtime));
+    let program = workspace::root().join("xtask/programs").join(name);
+    Ok(Load::Program(Program::spawn(name, command.arg(program))?))
 }
 
 /// What was done.

@@ -1,20 +1,28 @@
-//! What is seen of a Python program where nobody says what is to be: not every call, and the report says so.
+//! What is seen of a program of Python or JavaScript where nobody says what is to be: not every call, and the report says so.
 
 use std::process::Command;
 
-use memtrace_tests::{Memtrace, Program, Report, programs, require_root, require_tool};
+use memtrace_tests::{Memtrace, Program, Report, nodes, programs, require, require_root, require_tool};
 
 /// What every such report must name.
 const FLAG: &str = "--every-call";
 
-fn program() -> Program {
-    let script = programs::workspace().join("tests/programs/python_sites.py");
-    Program::ready(Command::new("python3").arg(script))
+fn python() -> Program {
+    Program::ready(Command::new("python3").arg(programs::source("python_sites.py")))
 }
 
-/// A report of the program at work, attached to with these flags.
+fn node(version: u32) -> Program {
+    let mut command = Command::new(nodes::path(version));
+    command.env_remove("NODE_OPTIONS").arg("--expose-gc");
+    Program::ready(command.arg(programs::source("v8_heap.js")).args(["http", "2000"]))
+}
+
+/// A report of Python's program at work, attached to with these flags.
 fn attached(options: &[&str]) -> Report {
-    let mut program = program();
+    observed(python(), options)
+}
+
+fn observed(mut program: Program, options: &[&str]) -> Report {
     let memtrace = Memtrace::attach(program.pid(), options);
     program.go();
     program.expect("hold");
@@ -85,4 +93,34 @@ fn python_that_memtrace_starts_is_seen_whole() {
     let health = &report.profile["health"];
     assert!(health["budget"].is_null() && health["sampling"].is_null(), "{health}");
     assert!(!says_so(&report), "{health}");
+}
+
+/// What V8 itself counts is counted all the same.
+#[test]
+fn javascript_is_looked_at_within_a_budget_by_default() {
+    require_root!();
+    require!(nodes::all_there());
+    for version in nodes::VERSIONS {
+        let report = observed(node(version), &[]);
+        let health = &report.profile["health"];
+        assert_eq!(health["budget"]["limit"], 0.02, "node {version}");
+        assert!(says_so(&report), "node {version}: {health}");
+        assert_eq!(health["exact"], false, "node {version}: {health}");
+        let heap = &report.profile["javascript_heaps"][0];
+        assert!(
+            heap["allocated_bytes"].as_u64() > Some(20 << 20),
+            "node {version}: {heap}"
+        );
+        assert!(heap["collected"].as_u64() > Some(2), "node {version}: {heap}");
+        report.assert_files();
+    }
+}
+
+#[test]
+fn javascript_is_seen_whole_on_request() {
+    require_root!();
+    require!(nodes::all_there());
+    let report = observed(node(24), &[FLAG]);
+    let health = &report.profile["health"];
+    assert!(health["budget"].is_null() && !says_so(&report), "{health}");
 }
