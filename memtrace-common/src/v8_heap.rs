@@ -145,9 +145,11 @@ pub struct Noted {
     pub large: u64,
     /// Where the allocation area of its young objects is described (avma); 0 when that is not known.
     pub area: u64,
+    /// First free byte of the area that was counted last (avma); 0 for none. It may be forgotten right behind that.
+    pub counted: u64,
 }
 
-const _: () = assert!(size_of::<Noted>() == 24);
+const _: () = assert!(size_of::<Noted>() == 32);
 
 impl Noted {
     /// Whether `bytes` are those of a large object that has told of itself already. The next that comes is the same or none.
@@ -156,6 +158,14 @@ impl Noted {
         let told = self.large;
         self.large = 0;
         told != 0 && told == bytes
+    }
+
+    /// Whether what was taken of an area up to `free` (avma) is counted already.
+    #[inline(always)]
+    pub const fn is_counted(&mut self, free: u64) -> bool {
+        let counted = self.counted;
+        self.counted = 0;
+        counted != 0 && counted == free
     }
 }
 
@@ -219,6 +229,16 @@ mod tests {
             ],
             [10, 11, 12, 13]
         );
+    }
+
+    #[test]
+    fn what_is_counted_is_not_counted_when_it_is_forgotten() {
+        let mut noted = Noted::default();
+        assert!(!noted.is_counted(0), "nothing is no area");
+        noted.counted = 0x1040;
+        assert!(!noted.is_counted(0x1080), "more was taken");
+        noted.counted = 0x1040;
+        assert!(noted.is_counted(0x1040) && !noted.is_counted(0x1040));
     }
 
     #[test]

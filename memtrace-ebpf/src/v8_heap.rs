@@ -39,6 +39,7 @@ fn note(task: Task, change: impl FnOnce(&mut Noted)) -> Result<(), Counter> {
         paused_ns: 0,
         large: 0,
         area: 0,
+        counted: 0,
     };
     change(&mut new);
     let inserted = V8_THREADS.insert(task.key, new, u64::from(BPF_ANY));
@@ -51,8 +52,18 @@ pub(crate) fn allocated(ctx: &ProbeContext) -> Result<(), Counter> {
     let Some(task) = filter::current() else { return Ok(()) };
     let [counter, bytes, ..] = enter::arguments(ctx);
     let told = Told::unpack(enter::cookie(ctx));
-    if !told.early || is_of_program(ctx, task, told, counter, bytes)? {
+    if !told.early {
         tell(task, bytes);
+        return Ok(());
+    }
+    if is_of_program(ctx, task, told, counter, bytes)? {
+        tell(task, bytes);
+    }
+    // Where the compiler has not put it in line, the area is forgotten by the function that tells of that, before it begins anew.
+    let mut area = [0; 1];
+    let mut ends = [0; 2];
+    if read(&mut area, Space::of_counter(counter, told).area) && read(&mut ends, area[0]) && taken(&ends) == bytes {
+        note(task, |noted| noted.counted = ends[1])?;
     }
     Ok(())
 }
@@ -68,8 +79,11 @@ fn is_of_program(ctx: &ProbeContext, task: Task, told: Told, counter: u64, bytes
         // In a pause it is the collector that copies, but for what was taken until then.
         if noted.paused_ns != 0 {
             let registers = unwind::registers(ctx);
-            let mut caller = [0; 1];
-            return Ok(read(&mut caller, registers.sp) && told.begins_pause(registers.ip, caller[0]));
+            // Where the compiler has not put it in line, a function that has a frame is between the two.
+            let (mut caller, mut next) = ([0; 1], [0; 1]);
+            let is_begin = read(&mut caller, registers.sp) && told.begins_pause(registers.ip, caller[0])
+                || read(&mut next, registers.bp.wrapping_add(8)) && told.begins_pause(registers.ip, next[0]);
+            return Ok(is_begin);
         }
         known = noted.area;
     }
@@ -91,8 +105,12 @@ pub(crate) fn forgotten(ctx: &ProbeContext) {
     let told = Told::unpack(enter::cookie(ctx));
     let [space, ..] = enter::arguments(ctx);
     let mut area = [0; 1];
-    if read(&mut area, told.area_of(space)) {
-        tell(task, open(area[0]));
+    let mut ends = [0; 2];
+    if !read(&mut area, told.area_of(space)) || area[0] == 0 || !read(&mut ends, area[0]) {
+        return;
+    }
+    if !noted(task).is_some_and(|noted| noted.is_counted(ends[1])) {
+        tell(task, taken(&ends));
     }
 }
 

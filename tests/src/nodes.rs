@@ -24,6 +24,39 @@ pub fn all_there() -> Result<(), String> {
     }
 }
 
+/// Where `cargo xtask test` unpacks Debian's node, and its library there.
+fn debian_root() -> PathBuf {
+    programs::target().join("tools/debian-node")
+}
+
+const DEBIAN_LIBRARIES: &str = "usr/lib/x86_64-linux-gnu";
+const DEBIAN_NODE: &str = "libnode.so.108";
+
+/// Fails where Debian's node is not unpacked.
+///
+/// # Errors
+///
+/// The reason in words.
+pub fn debian_there() -> Result<(), String> {
+    let library = debian_root().join(DEBIAN_LIBRARIES).join(DEBIAN_NODE);
+    library
+        .exists()
+        .then_some(())
+        .ok_or_else(|| format!("needs Debian's node, which is not in {}", library.display()))
+}
+
+/// Debian's node, which is a library, in a mount namespace of its own, where the files that it wants are in their place.
+pub fn debian() -> Command {
+    // It becomes the program: the process id stays.
+    let mut command = Command::new("unshare");
+    let files = "mount -t overlay overlay -o \"lowerdir=$1/usr/share:/usr/share\" /usr/share && shift && exec \"$@\"";
+    command.args(["--mount", "sh", "-c", files, "sh"]);
+    command.arg(debian_root());
+    command.arg(programs::path("libnode_host")).arg(DEBIAN_NODE);
+    command.env("LD_LIBRARY_PATH", debian_root().join(DEBIAN_LIBRARIES));
+    command
+}
+
 /// A program in a network namespace of its own, where it is alone with its ports.
 pub fn start(version: u32, options: &[&str], script: &str, arguments: &[&str]) -> Program {
     // It becomes the program: the process id stays.

@@ -10,6 +10,7 @@
 
 mod bench;
 mod command;
+mod debian_node;
 mod demo;
 mod dist;
 mod ebpf;

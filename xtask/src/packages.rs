@@ -175,7 +175,7 @@ pub(crate) fn available(packages: &[Package]) -> Result<bool> {
 }
 
 /// Fetches the package lists, once in the life of this process.
-fn update_once() -> Result<()> {
+pub(crate) fn update_once() -> Result<()> {
     static UPDATED: std::sync::Mutex<bool> = std::sync::Mutex::new(false);
     let mut updated = UPDATED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     if !*updated {

@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 
 use crate::{
     command::Cmd,
-    ebpf, lint, npm, packages,
+    debian_node, ebpf, lint, npm, packages,
     privilege::{self, Root},
     steps::Steps,
     tools,
@@ -35,6 +35,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     steps.run("packages", || packages::ensure(&wanted));
     steps.run("test runner", || tools::NEXTEST.ensure());
     steps.run("readers of exports", npm::ensure_readers);
+    if !options.no_live {
+        steps.run_or_skip("Debian's node", debian_node::ensure);
+    }
     if !options.no_lint {
         lint::add_steps(&mut steps);
     }

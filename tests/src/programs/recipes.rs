@@ -77,6 +77,7 @@ const RECIPES: &[Recipe] = &[
     program("cpp", &["cpp.cpp"], &[]),
     program("cpp-own-new", &["cpp.cpp"], &["-DOWN_NEW"]),
     program("libwrap.so", &["wrap.c"], &["-shared", "-fPIC"]),
+    program("libnode_host", &["libnode_host.c"], &[]),
     program("libnodeleak.so", &["node_leak.c"], &["-shared", "-fPIC"]),
     program("libpyhooks.so", &["pyhooks.c"], &["-shared", "-fPIC"]),
     program(

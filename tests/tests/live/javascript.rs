@@ -2,7 +2,7 @@
 
 #![expect(clippy::print_stdout, reason = "a test prints what it compared")]
 
-use std::{collections::BTreeMap, path::Path, process::Command};
+use std::{collections::BTreeMap, process::Command};
 
 use memtrace_tests::{Memtrace, Program, Report, nodes, programs, require, require_root};
 use serde_json::Value;
@@ -10,9 +10,8 @@ use serde_json::Value;
 use crate::python::{Frames, truth};
 
 /// Runs the program, and gives the report with what the program says.
-fn traced(node: &Path, flags: &[&str], arguments: &[&str]) -> (Report, BTreeMap<u64, Frames>) {
-    println!("{} {flags:?} {arguments:?}", node.display());
-    let mut command = Command::new(node);
+fn traced(mut command: Command, flags: &[&str], arguments: &[&str]) -> (Report, BTreeMap<u64, Frames>) {
+    println!("{command:?} {flags:?} {arguments:?}");
     let script = programs::workspace().join("tests/programs/javascript.js");
     command.args(flags).arg(script).args(arguments);
     let mut program = Program::ready(&mut command);
@@ -101,17 +100,22 @@ fn is_same(found: &Frames, said: &Frames, exact: bool) -> bool {
             .all(|(found, said)| is_function(found, said) && is_line(found.2, said.2))
 }
 
+/// Compares stacks that have all their lines.
+pub(crate) fn compare_interpreted(node: Command) {
+    // Compiled functions have no lines, and V8 compiles what is called some ten times.
+    let (report, truth) = traced(node, &["--no-sparkplug", "--no-opt"], &["worker"]);
+    assert!(truth.len() >= 100, "{} stacks", truth.len());
+    compare(&report, &truth, |found, said| is_same(found, said, true));
+    assert!(report.counter("javascript_stacks") > truth.len() as u64);
+    report.assert_files();
+}
+
 #[test]
 fn javascript_stacks_equal_call_sites_line_by_line() {
     require_root!();
     require!(nodes::all_there());
     for node in nodes::VERSIONS.map(nodes::path) {
-        // Compiled functions have no lines, and V8 compiles what is called some ten times.
-        let (report, truth) = traced(&node, &["--no-sparkplug", "--no-opt"], &["worker"]);
-        assert!(truth.len() >= 100, "{} stacks", truth.len());
-        compare(&report, &truth, |found, said| is_same(found, said, true));
-        assert!(report.counter("javascript_stacks") > truth.len() as u64);
-        report.assert_files();
+        compare_interpreted(Command::new(node));
     }
 }
 
@@ -120,7 +124,7 @@ fn javascript_stacks_as_node_is_started() {
     require_root!();
     require!(nodes::all_there());
     for node in nodes::VERSIONS.map(nodes::path) {
-        let (report, truth) = traced(&node, &[], &[]);
+        let (report, truth) = traced(Command::new(node), &[], &[]);
         compare(&report, &truth, |found, said| is_same(found, said, false));
     }
 }
@@ -142,7 +146,7 @@ fn javascript_stacks_of_compiled_functions() {
     require_root!();
     require!(nodes::all_there());
     for node in nodes::VERSIONS.map(nodes::path) {
-        let (report, truth) = traced(&node, &[], &["warm"]);
+        let (report, truth) = traced(Command::new(node), &[], &["warm"]);
         let of = |row: &Value, what: &str| row["allocated"][what].as_u64().unwrap_or(0);
         let all = report.rows().iter();
         let rows: Vec<_> = all

@@ -23,6 +23,7 @@ mod inspector_harm;
 mod javascript;
 mod javascript_leaks;
 mod launch;
+mod libnode;
 mod lifecycle;
 mod links;
 mod loss;

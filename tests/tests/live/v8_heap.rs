@@ -6,7 +6,7 @@
     reason = "a test prints what it compared, and fails by panicking"
 )]
 
-use std::{collections::BTreeMap, path::Path, process::Command};
+use std::{collections::BTreeMap, process::Command};
 
 use memtrace_tests::{Memtrace, Program, Report, nodes, programs, require, require_root};
 use serde_json::Value;
@@ -15,8 +15,7 @@ use tempfile::TempDir;
 /// Bytes of V8's megabyte.
 const MEGABYTE: f64 = 1_048_576.0;
 
-fn start(node: &Path, flags: &[&str], arguments: &[&str]) -> Program {
-    let mut command = Command::new(node);
+fn start(mut command: Command, flags: &[&str], arguments: &[&str]) -> Program {
     command.env_remove("NODE_OPTIONS").args(flags).arg("--expose-gc");
     Program::ready(command.arg(programs::source("v8_heap.js")).args(arguments))
 }
@@ -28,7 +27,7 @@ struct Seen {
     pid: u32,
 }
 
-fn observed(node: &Path, flags: &[&str], arguments: &[&str], options: &[&str]) -> Seen {
+fn observed(node: Command, flags: &[&str], arguments: &[&str], options: &[&str]) -> Seen {
     let mut program = start(node, flags, arguments);
     let pid = program.pid();
     let memtrace = Memtrace::attach(pid, options);
@@ -118,7 +117,7 @@ fn collections_are_those_that_v8_prints() {
     require!(nodes::all_there());
     for version in nodes::VERSIONS {
         let node = nodes::path(version);
-        let seen = observed(&node, &["--trace-gc"], &["json", "30000"], &[]);
+        let seen = observed(Command::new(&node), &["--trace-gc"], &["json", "30000"], &[]);
         let printed = lines(&seen.printed);
         let printed = between(&printed, |(_, line)| line.contains("testing"));
         let all = list(seen.main(), "collections");
@@ -183,6 +182,17 @@ fn assert_near(told: u64, counted: u64, what: &str) {
     assert!(told.abs_diff(counted) <= counted / 100, "{what}: {told}, {counted}");
 }
 
+/// Compares what a program's main thread takes.
+pub(crate) fn compare_counted(node: Command, kind: &str, amount: &str, name: &str) {
+    let seen = observed(node, &["--trace-gc-nvp", "--trace-gc"], &[kind, amount], &[]);
+    let counted = allocated(&seen.printed);
+    let main = seen.main();
+    assert_eq!(counted.len(), 1, "{counted:?}");
+    assert_near(number(main, "allocated_bytes"), counted[0], &format!("{name}, {kind}"));
+    let steps = list(main, "steps").iter().map(|step| step[1].as_u64().expect("bytes"));
+    assert_eq!(steps.sum::<u64>(), number(main, "allocated_bytes"));
+}
+
 #[test]
 fn what_is_allocated_is_what_v8_counts() {
     require_root!();
@@ -190,17 +200,7 @@ fn what_is_allocated_is_what_v8_counts() {
     for version in nodes::VERSIONS {
         let node = nodes::path(version);
         for (kind, amount) in [("json", "60000"), ("http", "4000")] {
-            let seen = observed(&node, &["--trace-gc-nvp", "--trace-gc"], &[kind, amount], &[]);
-            let counted = allocated(&seen.printed);
-            let main = seen.main();
-            assert_eq!(counted.len(), 1, "{counted:?}");
-            assert_near(
-                number(main, "allocated_bytes"),
-                counted[0],
-                &format!("node {version}, {kind}"),
-            );
-            let steps = list(main, "steps").iter().map(|step| step[1].as_u64().expect("bytes"));
-            assert_eq!(steps.sum::<u64>(), number(main, "allocated_bytes"));
+            compare_counted(Command::new(&node), kind, amount, &format!("node {version}"));
         }
     }
 }
@@ -211,7 +211,12 @@ fn each_worker_has_a_heap_of_its_own() {
     require!(nodes::all_there());
     for version in nodes::VERSIONS {
         let node = nodes::path(version);
-        let seen = observed(&node, &["--trace-gc-nvp", "--trace-gc"], &["workers", "80000"], &[]);
+        let seen = observed(
+            Command::new(&node),
+            &["--trace-gc-nvp", "--trace-gc"],
+            &["workers", "80000"],
+            &[],
+        );
         let mut counted = allocated(&seen.printed);
         counted.sort_unstable_by(|one, other| other.cmp(one));
         assert_eq!(counted.len(), 2, "{counted:?}");
@@ -229,7 +234,7 @@ fn what_full_collections_leave_is_a_curve_that_is_recorded_too() {
     require!(nodes::all_there());
     for version in nodes::VERSIONS {
         let node = nodes::path(version);
-        let mut program = start(&node, &["--trace-gc"], &["leak", "6"]);
+        let mut program = start(Command::new(&node), &["--trace-gc"], &["leak", "6"]);
         let folder = TempDir::new().expect("a folder");
         let file = folder.path().join("leak.memtrace");
         let mut recorder =
@@ -282,11 +287,11 @@ fn without_symbols_native_memory_is_observed_and_the_reason_said() {
         .args([&nodes::path(24), &stripped])
         .status();
     assert!(done.expect("objcopy of binutils").success());
-    let program = start(&stripped, &[], &["json", "100"]);
+    let program = start(Command::new(&stripped), &[], &["json", "100"]);
     let doctor = Memtrace::finished(["doctor", "--pid", &program.pid().to_string()]);
     assert!(doctor.stdout.contains("is not counted"), "{}", doctor.stdout);
     drop(program);
-    let seen = observed(&stripped, &[], &["json", "20000"], &[]);
+    let seen = observed(Command::new(&stripped), &[], &["json", "20000"], &[]);
     assert!(heaps(&seen.report).is_empty());
     assert!(!seen.report.rows().is_empty(), "what native code allocates is seen");
     let words = seen.report.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -299,7 +304,7 @@ fn doctor_says_where_v8_tells_of_its_heap() {
     require!(nodes::all_there());
     for version in nodes::VERSIONS {
         let node = nodes::path(version);
-        let program = start(&node, &[], &["json", "100"]);
+        let program = start(Command::new(&node), &[], &["json", "100"]);
         let doctor = Memtrace::finished(["doctor", "--pid", &program.pid().to_string()]);
         let words = doctor.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(

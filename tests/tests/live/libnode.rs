@@ -1,0 +1,19 @@
+//! A node that is a library, as in Debian: stacks and heaps are told as of one that is a program.
+
+use memtrace_tests::{nodes, require, require_root};
+
+use super::{javascript, v8_heap};
+
+#[test]
+fn stacks_equal_call_sites_line_by_line() {
+    require_root!();
+    require!(nodes::debian_there());
+    javascript::compare_interpreted(nodes::debian());
+}
+
+#[test]
+fn what_is_allocated_is_what_v8_counts() {
+    require_root!();
+    require!(nodes::debian_there());
+    v8_heap::compare_counted(nodes::debian(), "json", "60000", "Debian's node");
+}
