@@ -20,7 +20,10 @@ use memtrace_common::{
     space::{Changes, FileKey, FileTable, Recent, Space},
     state::{LostFree, LostKey, Mode, Process, Thread},
     unwind::CHUNK_WORDS,
-    v8_heap::Noted,
+    v8_heap::{
+        Noted,
+        draw::{AreaKey, Pace, Watch},
+    },
     young::{COUNTED_ROWS, CountedRow, YOUNG_ROWS, YoungRow},
 };
 
@@ -73,6 +76,8 @@ pub(crate) static CONFIG: Global<Config> = Global::new(Config {
     everywhere: 0,
     young: 0,
     processors: 0,
+    javascript_sites: 0,
+    reserved: 0,
     pid_namespace: PidNamespace { device: 0, inode: 0 },
     command: [0; limits::COMMAND_BYTES],
 });
@@ -359,9 +364,26 @@ pub(crate) static ENGINE_COUNT: Array<u32> = Array::with_max_entries(1, 0);
 /// Which functions of JavaScript the collector was told of, as [`DEFINED`].
 #[map]
 pub(crate) static FUNCTIONS: Array<u64> = Array::with_max_entries(javascript::DEFINED_SLOTS, 0);
+
 /// Threads that V8 has told of, by pid and tid. They are not taken out: the kernel gives the place of one that is not looked at to another.
 #[map]
 pub(crate) static V8_THREADS: LruHashMap<u64, Noted> = LruHashMap::with_max_entries(limits::MAX_V8_THREADS, 0);
+
+/// How often each of them is sampled.
+#[map]
+pub(crate) static V8_PACES: LruHashMap<u64, Pace> = LruHashMap::with_max_entries(limits::MAX_V8_THREADS, 0);
+
+/// How often an allocation area has ended in each place, or a watchpoint in it was hit.
+#[map]
+pub(crate) static AREA_TURNS: LruHashMap<AreaKey, u64> = LruHashMap::with_max_entries(limits::MAX_V8_AREAS, 0);
+
+/// Watchpoints that the collector has set.
+#[map]
+pub(crate) static WATCHES: LruHashMap<AreaKey, Watch> = LruHashMap::with_max_entries(limits::MAX_V8_AREAS, 0);
+
+/// Bytes that are to be watched, for the thread that does it: what lies in the ring of events may wait for long.
+#[map]
+pub(crate) static DRAWN: RingBuf = RingBuf::with_byte_size(limits::DRAWN_BYTES, 0);
 
 /// One piece of a table.
 pub(crate) type Chunk = [u32; CHUNK_WORDS];

@@ -3,8 +3,8 @@
 use memtrace_common::{
     Op,
     event::{
-        Alloc, Break, Fork, Free, Header, Image, JsAllocated, JsCollected, Kind, Map, Pairs, Program, Realloc, Remap,
-        StackHead, Unmap, Weighted,
+        Alloc, Break, Fork, Free, Header, Image, JsAllocated, JsCollected, JsSampled, Kind, Map, Pairs, Program,
+        Realloc, Remap, StackHead, Unmap, Weighted,
     },
     limits::MAX_FRAMES,
     young::LIFETIMES,
@@ -131,6 +131,11 @@ fn one_of_each() -> Vec<Event<'static>> {
             before_memory: 6,
             after_memory: 7,
         }),
+        Event::JsSampled(JsSampled {
+            header: of_kind(Kind::JsSampled),
+            weight: 1,
+            stack: 2,
+        }),
     ]
 }
 
@@ -200,6 +205,7 @@ fn unknown_kinds_and_impossible_operations_are_refused() {
                 | Event::Code(_)
                 | Event::Image(_)
                 | Event::JsAllocated(_)
+                | Event::JsSampled(_)
                 | Event::JsCollected(_)
         );
         if about_no_operation {

@@ -83,7 +83,7 @@ fn a_recording_tells_the_same() {
         read.learn(40 * SECOND, news);
     }
     assert!(heaps.news(&mut told).is_empty(), "nothing is new");
-    let (live, read) = (heaps.heaps(0), read.heaps(0));
+    let (live, read) = (heaps.heaps(0, &[]), read.heaps(0, &[]));
     assert_eq!(live.len(), read.len());
     for (live, read) in live.iter().zip(read) {
         let sum = |heap: &JsHeap| heap.steps.iter().map(|(_, bytes)| bytes).sum::<u64>();
@@ -117,14 +117,14 @@ fn memory_is_bounded() {
     for tid in 0..1000 {
         take(&mut heaps, tid + 1, 1, 1);
     }
-    let all = heaps.heaps(0);
+    let all = heaps.heaps(0, &[]);
     assert!(all.len() <= MOST_THREADS + 1, "{}", all.len());
     assert_eq!(all.iter().map(|heap| heap.allocated).sum::<u64>(), 1000);
     assert_eq!((all[0].pid, all[0].tid), (0, 0), "those that had no room");
     for second in 0..10_000 {
         collect(&mut heaps, 1, second, (1, 2), (100, second));
     }
-    let all = heaps.heaps(0);
+    let all = heaps.heaps(0, &[]);
     let main = all.iter().find(|heap| heap.tid == 1).unwrap();
     assert_eq!(main.collected(), 10_000);
     assert_eq!(main.collections.len(), MOST_COLLECTIONS);

@@ -68,6 +68,9 @@ impl Profile {
         for site in &mut self.sites {
             site.stack = site.stack.and_then(|stack| numbers.get(stack).copied());
         }
+        for site in self.js_heaps.iter_mut().flat_map(|heap| &mut heap.sites) {
+            site.stack = site.stack.and_then(|stack| numbers.get(stack).copied());
+        }
         self.sites = merge::merged(std::mem::take(&mut self.sites));
         self.filter.extend(view.clause().map(str::to_owned));
         self
