@@ -1,6 +1,6 @@
-// Allocates objects in functions whose parts of all bytes are known: node js_sites.js KIND SECONDS. KIND is `random` (any function may be next),
-// `periodic` (the same work again and again, as a server has it) or `workers` (two threads, of which one works `random`).
-// What a call takes is measured by V8's own statistics of the heap, so the truth is not that of a table in this file.
+// Allocates objects in functions whose parts of all bytes are known: node js_sites.js KIND ROUNDS. KIND is `random` (any function may be next),
+// `periodic` (the same work again and again, as a server has it), `workers` (two threads, of which one works `random`) or `endless` (as
+// `random`, until it is told to stop). A round takes some 75 KiB. What a call takes is measured by V8's own statistics of the heap, so the truth is not that of a table in this file.
 'use strict';
 const fs = require('node:fs');
 const v8 = require('node:v8');
@@ -74,15 +74,26 @@ function turn(index, n) {
   spin();
 }
 
-function work(kind, seconds) {
-  const end = Date.now() + seconds * 1000;
-  let n = 0;
-  while (Date.now() < end) {
-    for (let call = 0; call < 512; call += 1) {
-      n = (n + 1) & 0xffff;
-      turn(order[kind === 'periodic' ? call & 31 : draw()], n);
-    }
-  }
+function round(kind) {
+  for (let call = 0; call < 512; call += 1) turn(order[kind === 'periodic' ? call & 31 : draw()], call);
+}
+
+function work(kind, rounds) {
+  for (let done = 0; done < rounds; done += 1) round(kind);
+}
+
+// Hears what it is told between two rounds.
+function endless() {
+  let stopped = false;
+  process.stdin.once('data', () => {
+    stopped = true;
+  });
+  const next = () => {
+    if (stopped) return tell(truth());
+    round('random');
+    return setImmediate(next);
+  };
+  next();
 }
 
 // Bytes that a call takes: the middle of some measurements, because a collection may come into one.
@@ -111,7 +122,7 @@ function tell(values) {
 }
 
 function main() {
-  const [kind, seconds] = [process.argv[2], Number(process.argv[3])];
+  const [kind, rounds] = [process.argv[2], Number(process.argv[3])];
   const begin = (then) => {
     process.stdin.once('data', then);
     process.stdin.on('end', () => process.exit(0));
@@ -119,12 +130,13 @@ function main() {
   if (kind !== 'workers') {
     say(`ready ${process.pid}`);
     begin(() => {
-      work(kind, seconds);
-      tell(truth());
+      if (kind === 'endless') return endless();
+      work(kind, rounds);
+      return tell(truth());
     });
     return;
   }
-  const worker = new Worker(__filename, { workerData: seconds });
+  const worker = new Worker(__filename, { workerData: rounds });
   worker.once('message', () => {
     say(`ready ${process.pid}`);
     begin(() => {

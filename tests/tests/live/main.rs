@@ -20,6 +20,7 @@ mod inspector;
 mod inspector_harm;
 mod javascript;
 mod javascript_leaks;
+mod js_sites;
 mod launch;
 mod lifecycle;
 mod links;
