@@ -90,10 +90,9 @@ fn ended(task: Task, area: u64, begin: u64, bytes: u64) -> Result<(), Counter> {
     };
     let turn = if let Some(turn) = AREA_TURNS.get_ptr_mut(key) {
         // SAFETY: the thread's own, as above.
-        unsafe {
-            *turn += 1;
-            *turn
-        }
+        let turn = unsafe { &mut *turn };
+        *turn += 1;
+        *turn
     } else {
         let inserted = AREA_TURNS.insert(key, 1, u64::from(BPF_NOEXIST));
         inserted.map_err(|_full| Counter::ThreadsFull)?;

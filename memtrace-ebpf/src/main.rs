@@ -189,7 +189,7 @@ pub fn js_collected(ctx: ProbeContext) -> u32 {
 /// (from 6.11 on) that nothing has happened, and it would not take off the watchpoint that was asked for one hit.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "perf_event")]
-pub fn js_sampled(ctx: *mut c_void) -> u32 {
+pub extern "C" fn js_sampled(ctx: *mut c_void) -> u32 {
     stats::run(|| js_sites::hit(&PerfEventContext::new(ctx.cast())));
     1
 }

@@ -192,7 +192,7 @@ mod tests {
     #[test]
     fn every_byte_of_an_area_is_as_likely_as_any_other() {
         for interval in [LEAST_INTERVAL, 3 << 20, MOST_INTERVAL] {
-            let share = (PAGE as f64 / interval as f64 * 2.0_f64.powi(32)) as u32;
+            let share = u32::try_from((PAGE << 32) / interval).unwrap();
             assert_eq!(in_area(0, interval), Some(0));
             assert!(in_area(share - 1, interval).is_some_and(|place| place >= PAGE - 2 - interval / (1 << 30)));
             assert_eq!(

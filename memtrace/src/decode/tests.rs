@@ -117,6 +117,15 @@ fn one_of_each() -> Vec<Event<'static>> {
             device: 5,
             reserved: 0,
         }),
+    ]
+    .into_iter()
+    .chain(of_js_heap())
+    .collect()
+}
+
+/// Those of heaps of JavaScript.
+fn of_js_heap() -> [Event<'static>; 3] {
+    [
         Event::JsAllocated(JsAllocated {
             header: of_kind(Kind::JsAllocated),
             bytes: 1,

@@ -35,7 +35,7 @@ const MOST: usize = 192;
 /// Bytes that are watched: a word, the most that there is.
 const WATCHED_BYTES: u64 = 8;
 
-/// `PERF_TYPE_BREAKPOINT`, `HW_BREAKPOINT_W` (include/uapi/linux/perf_event.h, hw_breakpoint.h).
+/// `PERF_TYPE_BREAKPOINT`, `HW_BREAKPOINT_W` (`include/uapi/linux/perf_event.h`, `hw_breakpoint.h`).
 const BREAKPOINT: u64 = 5;
 const WRITES: u64 = 2;
 
@@ -69,7 +69,7 @@ struct Event {
     #[expect(dead_code, reason = "it is held, not used")]
     link: OwnedFd,
     #[expect(dead_code, reason = "it is held, not used")]
-    event: OwnedFd,
+    breakpoint: OwnedFd,
     /// [`Watchpoints::clock`] when it was set.
     set: u64,
 }
@@ -184,7 +184,11 @@ impl Event {
         if result < 0 {
             return Err(io::Error::last_os_error());
         }
-        Ok(Self { link, event, set })
+        Ok(Self {
+            link,
+            breakpoint: event,
+            set,
+        })
     }
 }
 

@@ -143,11 +143,7 @@ impl Tracer {
             modes.open(interval, 1)?;
         }
         unwinding.connect(&mut probes)?;
-        let watching = if options.javascript_sites {
-            said::watching(&mut probes, &mut notes)
-        } else {
-            None
-        };
+        let watching = said::watching(&mut probes, options, &mut notes);
         let told_heaps = probes.heaps()?;
         let policy = Policy {
             machine_wide: everywhere,

@@ -49,7 +49,7 @@ fn some() -> JsHeaps {
 
 #[test]
 fn each_thread_has_its_sums() {
-    let heaps = some().heaps(10 * SECOND);
+    let heaps = some().heaps(10 * SECOND, &[]);
     assert_eq!(heaps.len(), 2);
     assert_eq!((heaps[0].tid, heaps[0].allocated, heaps[0].used()), (41, 9000, None));
     let main = &heaps[1];
@@ -100,7 +100,7 @@ fn a_part_has_only_what_came_in_it() {
     let before = heaps.clone();
     take(&mut heaps, 40, 20, 70);
     collect(&mut heaps, 40, 21, (0, 7), (350, 300));
-    let part = heaps.since(&before, 15 * SECOND).heaps(15 * SECOND);
+    let part = heaps.since(&before, 15 * SECOND).heaps(15 * SECOND, &[]);
     assert_eq!(part.len(), 1, "the other thread has done nothing");
     assert_eq!(
         (part[0].allocated, part[0].collected(), part[0].used()),

@@ -25,7 +25,7 @@ const SHORTEST_PAUSE: Duration = Duration::from_micros(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(10);
 
 /// After this time without an area the thread rests, and what it takes then is left to the next draw.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
 /// Memories of processes that are kept open at most.
 const MOST_MEMORIES: usize = 64;

@@ -94,8 +94,11 @@ pub(super) fn explain(pid: u32, error: anyhow::Error) -> anyhow::Error {
     }
 }
 
-/// Begins to set watchpoints where JavaScript allocates; or notes why not.
-pub(super) fn watching(probes: &mut Probes, notes: &mut Vec<String>) -> Option<Watching> {
+/// Begins to set watchpoints where JavaScript allocates, if that is wanted; or notes why not.
+pub(super) fn watching(probes: &mut Probes, options: &Options, notes: &mut Vec<String>) -> Option<Watching> {
+    if !options.javascript_sites {
+        return None;
+    }
     let started = probes
         .watchpoints()
         .map_err(anyhow::Error::new)
