@@ -86,3 +86,30 @@ impl Ledger {
         facts
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_are_added_up_in_bounded_memory() {
+        let mut sites = JsSites::default();
+        sites.add((1, 2, Some(3)), 10);
+        sites.add((1, 2, Some(3)), 30);
+        assert_eq!(
+            sites.0[&(1, 2, Some(3))],
+            JsSampleSum {
+                samples: 2,
+                bytes: 40,
+                squares: 1000.0
+            }
+        );
+        for stack in 0..u32::try_from(MOST).unwrap() {
+            sites.add((1, 2, Some(stack)), 1);
+        }
+        sites.add((1, 7, Some(0)), u64::MAX);
+        sites.add((1, 7, Some(1)), u64::MAX);
+        assert_eq!(sites.0[&(1, 7, None)].bytes, u64::MAX);
+        assert_eq!(sites.0.len(), MOST + 1, "one more for each thread");
+    }
+}

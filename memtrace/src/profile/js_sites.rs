@@ -145,6 +145,7 @@ impl Profile {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::profile::{View, fixture};
 
     fn samples(samples: u64, weight: u64) -> JsSite {
         JsSite {
@@ -176,6 +177,24 @@ mod tests {
             (share.high - 1.0).abs() < 1e-9 && (share.low - 0.9630).abs() < 1e-4,
             "{share:?}"
         );
+    }
+
+    #[test]
+    fn functions_are_those_nearest_to_the_allocation() {
+        let profile = fixture::sampled_js_heap();
+        let functions = profile.js_functions(&profile.js_heaps[0].sites);
+        let told: Vec<_> = functions
+            .iter()
+            .map(|function| {
+                let name = function.frame.as_ref().and_then(|frame| frame.function.as_deref());
+                (name, function.samples)
+            })
+            .collect();
+        assert_eq!(told, [(Some("parse"), 750), (Some("\u{1b}[31mred"), 200), (None, 50)]);
+        let view = profile.viewed(View::Native);
+        let sites = &view.js_heaps[0].sites;
+        let samples: Vec<_> = sites.iter().map(|site| site.samples).collect();
+        assert_eq!(samples, [780, 200, 20], "stacks that are equal in a view are one");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use super::{js_heap::say, label, layout::COLUMNS};
 use crate::{
     profile::{JsHeap, Profile, js_sites::JsSamples},
-    units::{bytes, count, percent, plural, whole},
+    units::{bytes, percent, plural, whole},
 };
 
 /// Columns before a function.
@@ -46,14 +46,8 @@ pub(super) fn write(profile: &Profile, heap: &JsHeap, out: &mut dyn Write) -> io
     }
     let more = functions.len().saturating_sub(profile.settings.top);
     if more > 0 {
-        writeln!(
-            out,
-            "{:>7}  {:>15}  {:>14}  {} more functions",
-            "",
-            "",
-            "",
-            count(more as u64)
-        )?;
+        let rest = plural(more as u64, "more function");
+        writeln!(out, "{:>7}  {:>15}  {:>14}  {rest}", "", "", "")?;
     }
     let covered = all.bytes as f64 / heap.allocated.max(1) as f64;
     if covered + 2.0 / all.effective().sqrt() < LEAST_COVERED {
@@ -68,4 +62,31 @@ pub(super) fn write(profile: &Profile, heap: &JsHeap, out: &mut dyn Write) -> io
         )?;
     }
     writeln!(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{profile::fixture, render::tests::rendered};
+
+    fn written(profile: &Profile) -> String {
+        rendered(|out| write(profile, &profile.js_heaps[0], out))
+    }
+
+    #[test]
+    fn functions_are_told_with_their_ranges() {
+        insta::assert_snapshot!("js_sites", written(&fixture::sampled_js_heap()));
+    }
+
+    #[test]
+    fn what_was_missed_is_said() {
+        let mut profile = fixture::sampled_js_heap();
+        profile.js_heaps[0].allocated = 1000 << 20;
+        assert!(!written(&profile).contains("stand for"), "all of it was seen");
+        profile.settings.top = 2;
+        let told = written(&profile);
+        assert!(told.contains("1 more function"), "{told}");
+        profile.js_heaps[0].sites.clear();
+        assert_eq!(written(&profile), "");
+    }
 }

