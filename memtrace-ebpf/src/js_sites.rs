@@ -22,7 +22,7 @@ use memtrace_common::{
 use crate::{
     emit, enter,
     filter::{self, Task},
-    inflight,
+    inflight, javascript,
     maps::{AREA_TURNS, CONFIG, DRAWN, V8_PACES, WATCHES},
     stats,
     unwind::{self, At, Taken},
@@ -32,16 +32,17 @@ use crate::{
 /// Objects of more bytes have a page of their own: half of a page (`kMaxRegularHeapObjectSize`, src/common/globals.h).
 const LARGE: u64 = PAGE / 2;
 
-/// Whether that is wanted. The setting is constant when the programs are verified: without it nothing of this is in them.
+/// Whether that is wanted, and stacks have what it is for: while memtrace attaches they do not yet. The setting is constant when the programs
+/// are verified: without it nothing of this is in them.
 #[inline(always)]
-fn is_wanted() -> bool {
-    CONFIG.load().javascript_sites != 0
+fn is_wanted(task: Task) -> bool {
+    CONFIG.load().javascript_sites != 0 && javascript::is_known(task)
 }
 
 /// A counter of V8's has told of bytes.
 #[inline(always)]
 pub(crate) fn told(ctx: &ProbeContext, task: Task, bytes: u64) -> Result<(), Counter> {
-    if !is_wanted() {
+    if !is_wanted(task) {
         return Ok(());
     }
     let told = Told::unpack(enter::cookie(ctx));
@@ -121,7 +122,7 @@ fn ended(task: Task, area: u64, begin: u64, bytes: u64) -> Result<(), Counter> {
 /// A large object tells of itself.
 #[inline(always)]
 pub(crate) fn large(ctx: &ProbeContext, task: Task, bytes: u64) -> Result<(), Counter> {
-    if !is_wanted() {
+    if !is_wanted(task) {
         return Ok(());
     }
     let interval = interval(task, bytes)?;

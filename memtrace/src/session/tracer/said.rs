@@ -49,8 +49,10 @@ impl Tracer {
     /// What must be said of samples of where JavaScript allocates, if they are wanted: `any` if there is one.
     pub(in crate::session) fn unwatched(&self, any: bool) -> Option<String> {
         let watching = self.watching.as_ref()?;
-        let nothing =
-            || "--javascript-sites: there is no sample, because JavaScript has allocated too little".to_owned();
+        let nothing = || {
+            "--javascript-sites: there is no sample: JavaScript has allocated too little, or its frames are not known"
+                .to_owned()
+        };
         watching.problem().or_else(|| (!any).then(nothing))
     }
 
