@@ -38,6 +38,10 @@ pub struct Config {
     pub young: u32,
     /// What a processor's number is combined with (and) to find its slots in the table of pairs.
     pub processors: u32,
+    /// 1 when it is sampled where JavaScript objects are allocated: [`crate::v8_heap::draw`].
+    pub javascript_sites: u32,
+    /// Zero.
+    pub reserved: u32,
     /// The PID namespace in which processes and threads are numbered.
     pub pid_namespace: PidNamespace,
     /// The name of programs that join, with [`Join::Command`]; filled up with zeros.
@@ -162,5 +166,5 @@ const _: () = {
     assert!(size_of::<ReturnProbes>() == 24);
     assert!(size_of::<Trampoline>() == 16);
     assert!(size_of::<PidNamespace>() == 16);
-    assert!(size_of::<Config>() == 184);
+    assert!(size_of::<Config>() == 192);
 };

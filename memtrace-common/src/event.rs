@@ -18,7 +18,7 @@ pub use self::{
     javascript::{JavaScriptFunction, about},
     python::PythonCode,
     stack::{STACK_WORDS, Stack, StackEnd, StackHead, note},
-    v8_heap::{JsAllocated, JsCollected},
+    v8_heap::{JsAllocated, JsCollected, JsSampled},
 };
 use crate::{limits::COMMAND_BYTES, young::LIFETIMES};
 
@@ -91,6 +91,8 @@ kinds! {
     JsAllocated = 24;
     /// [`JsCollected`]
     JsCollected = 25;
+    /// [`JsSampled`]
+    JsSampled = 26;
 }
 
 /// Bits of [`Header::flags`].
@@ -354,6 +356,7 @@ const _: () = {
     assert!(size_of::<PythonCode>() == 64);
     assert!(size_of::<JsAllocated>() == 32);
     assert!(size_of::<JsCollected>() == 72);
+    assert!(size_of::<JsSampled>() == 40);
     assert!(size_of::<Stack>() == 48 + 8 * STACK_WORDS);
     assert!(core::mem::offset_of!(Stack, words) == 48);
 };

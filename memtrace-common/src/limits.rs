@@ -13,6 +13,12 @@ pub const MAX_THREADS: u32 = 65_536;
 /// Threads of which it is known that a pause for a collection goes on, or that they have made a large object. Who is noted last stays.
 pub const MAX_V8_THREADS: u32 = 1024;
 
+/// Allocation areas that are known of them: each has one for young objects, one for old ones, and some that are hardly used.
+pub const MAX_V8_AREAS: u32 = 4 * MAX_V8_THREADS;
+
+/// Size in bytes of the ring of bytes that are to be watched. Some hundred are drawn in a second.
+pub const DRAWN_BYTES: u32 = 64 << 10;
+
 /// Processes traced at once: as many as Linux numbers by default (`PID_MAX_DEFAULT`, include/linux/threads.h).
 pub const MAX_PROCESSES: u32 = 32_768;
 

@@ -10,6 +10,7 @@ use crate::{
     python::Layout,
     space::{Changes, FileKey, FileTable, Recent, Space},
     state::{LostFree, LostKey, Mode, Process, Thread},
+    v8_heap,
 };
 
 macro_rules! pods {
@@ -38,5 +39,7 @@ pods!(
     Recent,
     Space,
     Thread,
-    javascript::EngineLayout
+    javascript::EngineLayout,
+    v8_heap::draw::AreaKey,
+    v8_heap::draw::Watch
 );

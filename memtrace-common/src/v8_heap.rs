@@ -4,6 +4,8 @@
 //! since the last call: whenever an area ends, and for each large object. `GCTracer::StopObservablePause` is called at the end of the pause of
 //! a collection, when the collection's record is complete. Where the fields of that record are depends on the version of V8.
 
+pub mod draw;
+
 /// The first words of a `GCTracer`, which have kind and reason.
 pub type Head = [u64; 3];
 
@@ -49,7 +51,7 @@ impl Space {
 }
 
 /// The most that an area has: a page of V8's, in bytes.
-const PAGE: u64 = 256 << 10;
+pub const PAGE: u64 = 256 << 10;
 
 /// What was taken of an area, by its first byte and the first that is free (avma); 0 for what is none.
 #[inline(always)]
@@ -89,6 +91,20 @@ impl Told {
     pub const fn begins_pause(self, probe: u64, caller: u64) -> bool {
         let begin = probe.wrapping_add_signed(self.pauses_at as i64);
         caller.wrapping_sub(begin) < Self::PAUSES_BYTES
+    }
+
+    /// Where the address of the area is that a counter counts (avma). `kept` is the register that keeps the space in 11.3 (rbx, as
+    /// `SpaceWithLinearArea::AdvanceAllocationObservers` is compiled). From 12.4 on the counter is a part of a `MainAllocator`, which has
+    /// that address (`MainAllocator::allocation_counter_`, `allocation_info_`, src/heap/main-allocator.h). What is there is to be checked.
+    #[inline(always)]
+    pub const fn area_of_counter(self, counter: u64, kept: u64) -> u64 {
+        if self.early {
+            Space::of_counter(counter, self).area
+        } else if self.area != 0 {
+            self.area_of(kept)
+        } else {
+            counter.wrapping_sub(0x18).wrapping_add(0xa0)
+        }
     }
 
     /// Where a space has the address of its area (avma).
@@ -214,6 +230,18 @@ mod tests {
         };
         let space = Space::of_counter(0x1028, told);
         assert_eq!((space.kind, space.area), (0x1010, 0x10c8));
+    }
+
+    #[test]
+    fn the_area_of_a_counter_is_found_by_version() {
+        let told = |area, early| Told {
+            area,
+            early,
+            ..Told::default()
+        };
+        assert_eq!(told(25, true).area_of_counter(0x1028, 0x5000), 0x10c8);
+        assert_eq!(told(10, false).area_of_counter(0x1028, 0x5000), 0x5050);
+        assert_eq!(told(0, false).area_of_counter(0x1018, 0x5000), 0x10a0);
     }
 
     #[test]

@@ -37,6 +37,7 @@ mod free;
 mod image;
 mod inflight;
 mod javascript;
+mod js_sites;
 mod known;
 mod lifecycle;
 mod mapping;
@@ -54,9 +55,11 @@ mod unwind;
 mod v8_heap;
 mod young;
 
+use core::ffi::c_void;
+
 use aya_ebpf::{
     macros::{raw_tracepoint, tracepoint, uprobe, uretprobe},
-    programs::{ProbeContext, RawTracePointContext, RetProbeContext, TracePointContext},
+    programs::{PerfEventContext, ProbeContext, RawTracePointContext, RetProbeContext, TracePointContext},
 };
 
 /// Entry of a function that allocates.
@@ -180,6 +183,15 @@ pub fn js_pause(ctx: ProbeContext) -> u32 {
 #[uprobe]
 pub fn js_collected(ctx: ProbeContext) -> u32 {
     stats::run(|| v8_heap::collected(&ctx))
+}
+
+/// A watchpoint on memory that JavaScript objects are allocated in was hit. Without aya's attribute, which returns 0: that tells the kernel
+/// (from 6.11 on) that nothing has happened, and it would not take off the watchpoint that was asked for one hit.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "perf_event")]
+pub extern "C" fn js_sampled(ctx: *mut c_void) -> u32 {
+    stats::run(|| js_sites::hit(&PerfEventContext::new(ctx.cast())));
+    1
 }
 
 /// Entry of the C library's wrapper of a mapping system call: only remembers where the caller's stack begins.

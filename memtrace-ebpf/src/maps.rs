@@ -1,11 +1,15 @@
 //! Every map, each with what bounds it.
 
+mod v8;
+
+pub(crate) use self::v8::{AREA_TURNS, DRAWN, V8_PACES, V8_THREADS, WATCHES};
+
 use aya_ebpf::{
     Global,
     bindings::{BPF_F_INNER_MAP, BPF_F_NO_PREALLOC},
     btf_maps,
     macros::{btf_map, map},
-    maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
+    maps::{Array, HashMap, PerCpuArray, RingBuf},
 };
 use memtrace_common::{
     Counter,
@@ -20,7 +24,6 @@ use memtrace_common::{
     space::{Changes, FileKey, FileTable, Recent, Space},
     state::{LostFree, LostKey, Mode, Process, Thread},
     unwind::CHUNK_WORDS,
-    v8_heap::Noted,
     young::{COUNTED_ROWS, CountedRow, YOUNG_ROWS, YoungRow},
 };
 
@@ -73,6 +76,8 @@ pub(crate) static CONFIG: Global<Config> = Global::new(Config {
     everywhere: 0,
     young: 0,
     processors: 0,
+    javascript_sites: 0,
+    reserved: 0,
     pid_namespace: PidNamespace { device: 0, inode: 0 },
     command: [0; limits::COMMAND_BYTES],
 });
@@ -359,9 +364,6 @@ pub(crate) static ENGINE_COUNT: Array<u32> = Array::with_max_entries(1, 0);
 /// Which functions of JavaScript the collector was told of, as [`DEFINED`].
 #[map]
 pub(crate) static FUNCTIONS: Array<u64> = Array::with_max_entries(javascript::DEFINED_SLOTS, 0);
-/// Threads that V8 has told of, by pid and tid. They are not taken out: the kernel gives the place of one that is not looked at to another.
-#[map]
-pub(crate) static V8_THREADS: LruHashMap<u64, Noted> = LruHashMap::with_max_entries(limits::MAX_V8_THREADS, 0);
 
 /// One piece of a table.
 pub(crate) type Chunk = [u32; CHUNK_WORDS];

@@ -1,5 +1,5 @@
-//! The heap of JavaScript's objects, as V8 counts it for itself: see `memtrace_common::v8_heap`. No stack is taken: the place in the code at
-//! which an allocation area ends says nothing of what has filled it.
+//! The heap of JavaScript's objects, as V8 counts it for itself: see `memtrace_common::v8_heap`. No stack is taken here: the place in the code
+//! at which an allocation area ends says nothing of what has filled it ([`crate::js_sites`] takes those that do).
 
 use aya_ebpf::{
     bindings::BPF_ANY,
@@ -15,6 +15,7 @@ use memtrace_common::{
 use crate::{
     emit, enter,
     filter::{self, Task},
+    js_sites,
     maps::V8_THREADS,
     stats, unwind,
 };
@@ -52,20 +53,27 @@ pub(crate) fn allocated(ctx: &ProbeContext) -> Result<(), Counter> {
     let Some(task) = filter::current() else { return Ok(()) };
     let [counter, bytes, ..] = enter::arguments(ctx);
     let told = Told::unpack(enter::cookie(ctx));
-    if !told.early {
-        tell(task, bytes);
-        return Ok(());
-    }
-    if is_of_program(ctx, task, told, counter, bytes)? {
-        tell(task, bytes);
-    }
+    let is_of_program = !told.early || is_of_program(ctx, task, told, counter, bytes)?;
     // Where the compiler has not put it in line, the area is forgotten by the function that tells of that, before it begins anew.
-    let mut area = [0; 1];
-    let mut ends = [0; 2];
-    if read(&mut area, Space::of_counter(counter, told).area) && read(&mut ends, area[0]) && taken(&ends) == bytes {
+    let (mut area, mut ends) = ([0; 1], [0; 2]);
+    if told.early
+        && read(&mut area, Space::of_counter(counter, told).area)
+        && read(&mut ends, area[0])
+        && taken(&ends) == bytes
+    {
         note(task, |noted| noted.counted = ends[1])?;
     }
+    if is_of_program {
+        tell(task, bytes);
+        js_sites::told(ctx, task, bytes)?;
+    }
     Ok(())
+}
+
+/// Whether a pause for a collection goes on in the current thread.
+#[inline(always)]
+pub(crate) fn is_collecting(task: Task) -> bool {
+    noted(task).is_some_and(|noted| noted.paused_ns != 0)
 }
 
 /// Whether a call of V8 10.2 tells of what the program has taken, and is not told yet.
@@ -132,7 +140,8 @@ pub(crate) fn large(ctx: &ProbeContext) -> Result<(), Counter> {
     let _stepped = enter::cookie(ctx);
     let [_, _, bytes, ..] = enter::arguments(ctx);
     tell(task, bytes);
-    note(task, |noted| noted.large = bytes)
+    note(task, |noted| noted.large = bytes)?;
+    js_sites::large(ctx, task, bytes)
 }
 
 #[inline(always)]
@@ -203,7 +212,7 @@ pub(crate) fn collected(ctx: &ProbeContext) -> Result<(), Counter> {
 /// Reads words of the target's memory. Into what is there already: with a value that may not be, the compiler copies what was never written,
 /// which the verifier refuses.
 #[inline(always)]
-fn read<const COUNT: usize>(words: &mut [u64; COUNT], address: u64) -> bool {
+pub(crate) fn read<const COUNT: usize>(words: &mut [u64; COUNT], address: u64) -> bool {
     // SAFETY: the helper writes as many bytes as it is told, which are those of `words`; it checks the address and fails on memory that cannot
     // be read.
     unsafe { bpf_probe_read_user((&raw mut *words).cast(), size_of_val(words) as u32, address as *const _) == 0 }

@@ -94,6 +94,8 @@ pub struct Options {
     pub every_call: bool,
     /// Whether the objects of Python programs are counted at the beginning and at the end.
     pub census: bool,
+    /// Whether it is sampled where JavaScript objects are allocated.
+    pub javascript_sites: bool,
     /// Whether each object of Python programs is followed.
     pub python_exact: bool,
     /// When each object is followed, if not all the time.
@@ -154,6 +156,7 @@ impl Options {
             no_resident,
             python_exact,
             census,
+            javascript_sites,
             bpf_log,
             old_loop,
             single_links,
@@ -210,6 +213,7 @@ impl Options {
             python_exact: python_exact.is_some(),
             windows,
             census,
+            javascript_sites,
             diagnostics: bpf_log,
             old_loop,
             single_links,
@@ -226,6 +230,9 @@ impl Options {
     /// A file that is there already, or cannot be made.
     pub fn recorded(mut self, recording: Recording) -> anyhow::Result<Self> {
         self.cannot_have_windows("recording")?;
+        if self.javascript_sites {
+            bail!("--javascript-sites does not go with a recording, which has no room for its samples yet: use attach");
+        }
         try_file(&recording.path)?;
         self.every_event |= recording.events;
         self.recording = Some(recording);

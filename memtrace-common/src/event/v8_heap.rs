@@ -35,3 +35,16 @@ pub struct JsCollected {
     /// [`crate::v8_heap::Collected::after_memory`]
     pub after_memory: u64,
 }
+
+/// A byte that was drawn of what a thread takes for JavaScript objects has been taken.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
+#[repr(C)]
+pub struct JsSampled {
+    /// Common start; `STACK_LOST` and `STACK_CUT` apply.
+    pub header: Header,
+    /// For how many bytes it stands.
+    pub weight: u64,
+    /// Identity of the call stack, 0 for none.
+    pub stack: u64,
+}

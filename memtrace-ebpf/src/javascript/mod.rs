@@ -29,6 +29,13 @@ pub(crate) fn begin(task: Task) -> Option<&'static EngineLayout> {
     Some(layout)
 }
 
+/// Whether stacks of the current program have frames of JavaScript by now.
+#[inline(always)]
+pub(crate) fn is_known(task: Task) -> bool {
+    // SAFETY: as above; nothing of the value is read.
+    unsafe { ENGINES.get(task.program) }.is_some()
+}
+
 /// This processor's memory.
 #[inline(always)]
 fn memory() -> Option<&'static mut JavaScriptWalk> {

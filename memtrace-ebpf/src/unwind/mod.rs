@@ -46,6 +46,9 @@ pub(crate) enum At {
     Entry,
     /// Right after a call, or a system call.
     Call,
+    /// Anywhere behind the instructions that set the frame pointer. Tables know calls only, so the function is left by its frame pointer; one
+    /// that has none of its own is then taken for its caller.
+    Store,
 }
 
 /// The registers of a probe's context.
@@ -140,7 +143,12 @@ pub(crate) fn take(task: Task, thread: &mut Thread, registers: Registers, at: At
     scratch.walk.trampoline = inflight::trampoline(thread);
     let space = begin(scratch, task, registers);
     let engine = javascript::begin(task);
-    if at == At::Call || step::enter(scratch) {
+    let goes_on = match at {
+        At::Call => true,
+        At::Entry => step::enter(scratch),
+        At::Store => step::by_frame_pointer(scratch, engine),
+    };
+    if goes_on {
         loops::walk(scratch, space, engine);
     }
     if scratch.walk.words == scratch.walk.count {

@@ -127,7 +127,7 @@ fn signed(offset: impl Into<i64>) -> u64 {
 
 /// Follows the chain of frame pointers.
 #[inline(always)]
-fn by_frame_pointer(scratch: &mut Scratch, engine: Option<&EngineLayout>) -> bool {
+pub(super) fn by_frame_pointer(scratch: &mut Scratch, engine: Option<&EngineLayout>) -> bool {
     let (sp, bp) = (scratch.walk.sp, scratch.walk.bp);
     if bp == 0 {
         // The ABI's mark of the outermost frame (System V AMD64 ABI, 3.4.1).

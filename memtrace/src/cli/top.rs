@@ -34,7 +34,7 @@ pub(super) struct TopArgs {
         required_unless_present = "target",
         conflicts_with_all = [
             "target", "no_follow", "machine_wide", "split", "pair", "duration", "interval", "output", "stack", "ring_size", "sample",
-            "budget", "every_event", "every_call", "census", "no_resident", "bpf_log", "fail_over",
+            "budget", "every_event", "every_call", "census", "javascript_sites", "no_resident", "bpf_log", "fail_over",
         ]
     )]
     replay: Option<PathBuf>,

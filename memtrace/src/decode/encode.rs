@@ -37,6 +37,7 @@ pub fn encode(event: &Event<'_>) -> Vec<u8> {
         Event::Image(record) => (Kind::Image, bytes_of(record).to_vec()),
         Event::JsAllocated(record) => (Kind::JsAllocated, bytes_of(record).to_vec()),
         Event::JsCollected(record) => (Kind::JsCollected, bytes_of(record).to_vec()),
+        Event::JsSampled(record) => (Kind::JsSampled, bytes_of(record).to_vec()),
         Event::Python(code) => {
             let bytes = [bytes_of(&code.head), code.name, code.file, code.table].concat();
             (Kind::PythonCode, bytes)

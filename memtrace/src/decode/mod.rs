@@ -13,8 +13,8 @@ use bytemuck::AnyBitPattern;
 use memtrace_common::{
     Op,
     event::{
-        Alloc, Break, Fork, Free, Header, Image, JsAllocated, JsCollected, Kind, Map, Pairs, Program, Realloc, Remap,
-        StackEnd, StackHead, Unmap, Weighted,
+        Alloc, Break, Fork, Free, Header, Image, JsAllocated, JsCollected, JsSampled, Kind, Map, Pairs, Program,
+        Realloc, Remap, StackEnd, StackHead, Unmap, Weighted,
     },
     identity::Identity,
     javascript::{MARK, NO_POSITION},
@@ -79,6 +79,8 @@ pub enum Event<'a> {
     JsAllocated(JsAllocated),
     /// A collection of a thread's JavaScript heap has ended.
     JsCollected(JsCollected),
+    /// A byte that was drawn of what a thread takes for JavaScript objects has been taken.
+    JsSampled(JsSampled),
 }
 
 impl Event<'_> {
@@ -103,6 +105,7 @@ impl Event<'_> {
             Self::JavaScript(function) => &function.head.header,
             Self::JsAllocated(record) => &record.header,
             Self::JsCollected(record) => &record.header,
+            Self::JsSampled(record) => &record.header,
         }
     }
 
@@ -130,6 +133,7 @@ impl Event<'_> {
             Self::Image(record) => Event::Image(record),
             Self::JsAllocated(record) => Event::JsAllocated(record),
             Self::JsCollected(record) => Event::JsCollected(record),
+            Self::JsSampled(record) => Event::JsSampled(record),
         })
     }
 }
@@ -239,6 +243,7 @@ pub fn decode(record: &[u8]) -> Result<Event<'_>, Malformed> {
         Kind::Image => return read(record).map(Event::Image),
         Kind::JsAllocated => return read(record).map(Event::JsAllocated),
         Kind::JsCollected => return read(record).map(Event::JsCollected),
+        Kind::JsSampled => return read(record).map(Event::JsSampled),
     };
     // The second byte of every record is the operation's number.
     let op = record.get(1).copied().unwrap_or(0);
@@ -265,6 +270,7 @@ const fn carries(kind: Kind, op: Op) -> bool {
         | Kind::JavaScriptFunction
         | Kind::JsAllocated
         | Kind::JsCollected
+        | Kind::JsSampled
         | Kind::Stack
         | Kind::Exec
         | Kind::Fork

@@ -3,8 +3,8 @@
 use memtrace_common::{
     Op,
     event::{
-        Alloc, Break, Fork, Free, Header, Image, JsAllocated, JsCollected, Kind, Map, Pairs, Program, Realloc, Remap,
-        StackHead, Unmap, Weighted,
+        Alloc, Break, Fork, Free, Header, Image, JsAllocated, JsCollected, JsSampled, Kind, Map, Pairs, Program,
+        Realloc, Remap, StackHead, Unmap, Weighted,
     },
     limits::MAX_FRAMES,
     young::LIFETIMES,
@@ -117,6 +117,15 @@ fn one_of_each() -> Vec<Event<'static>> {
             device: 5,
             reserved: 0,
         }),
+    ]
+    .into_iter()
+    .chain(of_js_heap())
+    .collect()
+}
+
+/// Those of heaps of JavaScript.
+fn of_js_heap() -> [Event<'static>; 3] {
+    [
         Event::JsAllocated(JsAllocated {
             header: of_kind(Kind::JsAllocated),
             bytes: 1,
@@ -130,6 +139,11 @@ fn one_of_each() -> Vec<Event<'static>> {
             after_bytes: 5,
             before_memory: 6,
             after_memory: 7,
+        }),
+        Event::JsSampled(JsSampled {
+            header: of_kind(Kind::JsSampled),
+            weight: 1,
+            stack: 2,
         }),
     ]
 }
@@ -200,6 +214,7 @@ fn unknown_kinds_and_impossible_operations_are_refused() {
                 | Event::Code(_)
                 | Event::Image(_)
                 | Event::JsAllocated(_)
+                | Event::JsSampled(_)
                 | Event::JsCollected(_)
         );
         if about_no_operation {

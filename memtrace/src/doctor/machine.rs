@@ -113,6 +113,7 @@ fn programs() -> Vec<Check> {
         follow: true,
         everywhere: false,
         every_event: false,
+        javascript_sites: false,
         may_sample: false,
         may_pause: false,
         diagnostics: false,

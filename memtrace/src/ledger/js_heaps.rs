@@ -12,7 +12,11 @@ use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 use self::steps::Steps;
-use crate::profile::js_heap::{self, JsHeap, Kind, Pauses};
+use super::JsSiteFacts;
+use crate::profile::{
+    js_heap::{self, JsHeap, Kind, Pauses},
+    js_sites::JsSite,
+};
 
 /// Threads that are kept apart; the others are one.
 const MOST_THREADS: usize = 256;
@@ -180,10 +184,10 @@ impl JsHeaps {
         self
     }
 
-    /// As reports have them, for an observation that began at `start_ns`: who took most first.
-    pub fn heaps(&self, start_ns: u64) -> Vec<JsHeap> {
+    /// As reports have them, for an observation that began at `start_ns`, with where their objects were allocated: who took most first.
+    pub fn heaps(&self, start_ns: u64, sites: &[JsSiteFacts]) -> Vec<JsHeap> {
         let mut heaps: Vec<_> = (self.0.iter())
-            .map(|(&(_, tid), thread)| thread.heap(tid, start_ns))
+            .map(|(&key, thread)| thread.heap(key, start_ns, sites))
             .collect();
         heaps.sort_by_key(|heap| (std::cmp::Reverse(heap.allocated), heap.pid, heap.tid));
         heaps
@@ -239,7 +243,7 @@ impl Thread {
         }
     }
 
-    fn heap(&self, tid: u32, start_ns: u64) -> JsHeap {
+    fn heap(&self, (incarnation, tid): Key, start_ns: u64, sites: &[JsSiteFacts]) -> JsHeap {
         let since_start = |time_ns: u64| Duration::from_nanos(time_ns.saturating_sub(start_ns));
         let sums = Kind::ALL.into_iter().zip(self.sums);
         let collections = self.collections.iter().map(|collection| js_heap::Collection {
@@ -278,6 +282,15 @@ impl Thread {
             collections: collections.collect(),
             after_full: (after_full.into_iter())
                 .map(|(time_ns, bytes)| (since_start(time_ns), bytes))
+                .collect(),
+            sites: (sites.iter())
+                .filter(|facts| (facts.incarnation, facts.tid) == (incarnation, tid))
+                .map(|facts| JsSite {
+                    stack: facts.stack,
+                    samples: facts.sum.samples,
+                    bytes: facts.sum.bytes,
+                    squares: facts.sum.squares,
+                })
                 .collect(),
         }
     }

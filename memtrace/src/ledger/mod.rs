@@ -18,6 +18,7 @@ mod history;
 mod identities;
 mod inherit;
 mod js_heaps;
+mod js_sites;
 mod lifecycle;
 mod limits;
 mod live;
@@ -52,12 +53,14 @@ use self::{
     history::{Moments, Sample, Sums},
     identities::Known,
     inherit::Copies,
+    js_sites::JsSites,
     lifecycle::Kept,
     processes::Processes,
     sites::{Key, NO_STACK, Sites},
 };
 pub use self::{
     js_heaps::{JsHeaps, JsNews, JsTold},
+    js_sites::{JsSampleSum, JsSiteFacts},
     limits::Limits,
     memory::{Extent, Memory, Owner, Range},
     snapshot::{ProcessFacts, ProcessesDropped, SiteFacts, Snapshot},
@@ -101,6 +104,7 @@ pub struct Ledger {
     tally: Tally,
     /// Heaps of JavaScript.
     pub js_heaps: JsHeaps,
+    js_sites: JsSites,
 }
 
 impl Ledger {
@@ -123,6 +127,7 @@ impl Ledger {
             copies: Copies::default(),
             tally: Tally::default(),
             js_heaps: JsHeaps::default(),
+            js_sites: JsSites::default(),
         }
     }
 
@@ -148,6 +153,7 @@ impl Ledger {
             Event::Exit(header) => self.exit(header),
             Event::JsAllocated(record) => self.js_heaps.allocated(record),
             Event::JsCollected(record) => self.js_heaps.collected(record),
+            Event::JsSampled(record) => self.js_sampled(record),
         }
     }
 

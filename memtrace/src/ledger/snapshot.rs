@@ -5,7 +5,7 @@ use std::time::Duration;
 use memtrace_common::{Op, op::Class};
 use serde::{Deserialize, Serialize};
 
-use super::{CallStack, JsHeaps, Ledger, SiteSums, Tally, age::AgeClasses, process::Process, sites::Left};
+use super::{CallStack, JsHeaps, JsSiteFacts, Ledger, SiteSums, Tally, age::AgeClasses, process::Process, sites::Left};
 use crate::{
     process::Location,
     profile::{Amount, History, Moment, Spread, Totals},
@@ -121,6 +121,8 @@ pub struct Snapshot {
     pub stack_collisions: u64,
     /// Heaps of JavaScript.
     pub js_heaps: JsHeaps,
+    /// Where their objects were allocated, as far as that was sampled.
+    pub js_sites: Vec<JsSiteFacts>,
 }
 
 /// What the blocks and ranges of a site say about its age.
@@ -185,6 +187,7 @@ impl Ledger {
                 history: History::new(&moments, history.series(moments.len())),
             });
         }
+        let js_sites = self.js_site_facts(&mut stacks);
         Snapshot {
             totals: totals(&sites, self.sites.peak_bytes),
             timeline: (self.moments.sums())
@@ -206,6 +209,7 @@ impl Ledger {
             stack_overflow: self.stacks.overflow,
             stack_collisions: self.stacks.collisions,
             js_heaps: self.js_heaps.clone(),
+            js_sites,
         }
     }
 

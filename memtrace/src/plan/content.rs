@@ -38,8 +38,8 @@ pub(super) const CPYTHON: &str = "CPython";
 pub(super) const V8: &str = "V8";
 
 /// What is said of it where what is taken from it is counted.
-pub(super) const V8_COUNTED: &str = "V8 manages the heap of JavaScript's objects itself: what is taken from it and its collections are told, not \
-                                     where objects come from; for that take a heap snapshot";
+pub(super) const V8_COUNTED: &str = "V8 manages the heap of JavaScript's objects itself: what is taken from it and its collections are told; \
+                                     which functions take it tells --javascript-sites, and what is live a heap snapshot";
 
 /// Heaps in which objects come and go without a call that could be seen.
 pub(super) fn runtimes<'data, R: ReadRef<'data>>(

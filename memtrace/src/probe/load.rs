@@ -53,6 +53,8 @@ pub struct Options {
     pub may_sample: bool,
     /// Whether probes may be taken off and put on again.
     pub may_pause: bool,
+    /// Whether it is sampled where JavaScript objects are allocated.
+    pub javascript_sites: bool,
     /// Whether the BPF side writes its diagnostics to the log.
     pub diagnostics: bool,
 }
@@ -93,6 +95,8 @@ impl Probes {
             everywhere: u32::from(options.everywhere),
             young: u32::from(!options.every_event),
             processors: processors - 1,
+            javascript_sites: u32::from(options.javascript_sites),
+            reserved: 0,
             command: options.command,
             has_loop: u32::from(!options.old_loop && has_loop()),
             return_probes,
@@ -124,8 +128,11 @@ impl Probes {
         }
         for (name, program) in ebpf.programs_mut() {
             // Those for functions are loaded one way or the other: verification takes time.
-            if multi.is_err() || !matches!(program, Program::UProbe(_)) {
-                load_program(name, program)?;
+            match program {
+                Program::UProbe(_) if multi.is_ok() => {}
+                // When it is wanted, because not every kernel takes it.
+                Program::PerfEvent(_) => {}
+                program => load_program(name, program)?,
             }
         }
         Ok(Self {

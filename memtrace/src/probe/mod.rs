@@ -24,6 +24,7 @@ mod sweep;
 mod sys;
 mod tables;
 mod tracefs;
+mod watchpoint;
 
 pub use self::{
     checks::Checks,
@@ -40,4 +41,5 @@ pub use self::{
     ring::{Ring, RingRecord},
     sweep::Sweeper,
     tables::{Arena, Tables},
+    watchpoint::Watchpoints,
 };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::growth;
+use super::{growth, js_sites::JsSite};
 
 /// Full collections below which nothing is said of growth: two lie on a line whatever happens.
 const LEAST_POINTS: usize = 3;
@@ -28,6 +28,8 @@ pub struct JsHeap {
     pub collections: Vec<Collection>,
     /// Object bytes after each full collection: when it ended, and how many. With many, some are left out evenly.
     pub after_full: Vec<(Duration, u64)>,
+    /// Where objects were allocated, by a sample; none where that was not asked for, or too little was allocated.
+    pub sites: Vec<JsSite>,
 }
 
 /// A collection. Sizes are those that V8 itself notes.

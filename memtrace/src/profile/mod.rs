@@ -23,6 +23,7 @@ pub mod histogram;
 mod history;
 pub mod javascript;
 pub mod js_heap;
+pub mod js_sites;
 pub mod leak;
 mod measure;
 pub mod modules;

@@ -13,7 +13,10 @@ use crate::{
     units::{bytes, count, duration, percent, plural, precise, rate, whole},
 };
 
-use super::layout::{COLUMNS, wrap};
+use super::{
+    js_sites,
+    layout::{COLUMNS, wrap},
+};
 
 /// A thread that took a smaller part of all, and collected nothing, only helps another or has hardly begun.
 const LEAST_SHARE: u64 = 100;
@@ -45,6 +48,7 @@ fn of_thread(profile: &Profile, heap: &JsHeap, out: &mut dyn Write) -> io::Resul
     let used = used.map_or_else(String::new, |used| format!("; {} in objects at last", bytes(used)));
     let (whose, taken) = (whose(profile, heap), taken(heap, profile.observed));
     say(&format!("JavaScript heap{whose}: {taken}{used}"), out)?;
+    js_sites::write(profile, heap, out)?;
     if heap.sums.is_empty() {
         return say("There was no collection.", out);
     }
@@ -142,7 +146,7 @@ pub(super) fn status(profile: &Profile) -> Option<String> {
     })
 }
 
-fn say(text: &str, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn say(text: &str, out: &mut dyn Write) -> io::Result<()> {
     wrap(text, COLUMNS).iter().try_for_each(|line| writeln!(out, "{line}"))
 }
 

@@ -42,7 +42,10 @@
 //!                    steps[[seconds, bytes]] (what was taken when), pauses[{kind, count, seconds, longest_seconds}],
 //!                    collected (how many), collections[] (the last of them: at_seconds, kind, reason (or null), reason_number,
 //!                    pause_seconds (or null), before_bytes, after_bytes, before_memory_bytes, after_memory_bytes),
-//!                    after_full[[seconds, bytes]], trend (null, or bytes_per_minute, points, over_seconds)
+//!                    after_full[[seconds, bytes]], trend (null, or bytes_per_minute, points, over_seconds);
+//!                    with --javascript-sites: samples (how many), sampled_bytes (what they stand for),
+//!                    functions[{function (null: none of JavaScript), file, samples, share, share_low, share_high, estimated_bytes}],
+//!                    sites[{samples, share, share_low, share_high, estimated_bytes, stack (or null)}]
 //! sites[]            op                       the call: "malloc", "mmap" ...
 //!                    class                    "heap", "mapped", "file", "reserved", "pages" or "pools"
 //!                    group                    name of the group, or null
@@ -141,7 +144,7 @@ struct Document<'a> {
     processes_dropped: u64,
     resident: Option<ResidentFields>,
     censuses: Vec<CensusFields<'a>>,
-    javascript_heaps: Vec<JsHeapFields>,
+    javascript_heaps: Vec<JsHeapFields<'a>>,
     sites: Vec<SiteFields<'a>>,
     health: HealthFields<'a>,
 }
@@ -264,7 +267,7 @@ fn document(profile: &Profile, sites: Sites) -> Document<'_> {
         processes_dropped: *processes_dropped,
         resident: resident.as_ref().map(resident_fields),
         censuses: censuses.iter().map(census_fields).collect(),
-        javascript_heaps: js_heaps.iter().map(js_heap_fields).collect(),
+        javascript_heaps: (js_heaps.iter()).map(|heap| js_heap_fields(profile, heap)).collect(),
         sites: match sites {
             Sites::All => all.iter().map(|site| site_fields(profile, site)).collect(),
             Sites::Suspected => profile.suspects().map(|(site, _)| site_fields(profile, site)).collect(),

@@ -4,14 +4,18 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::profile::{
-    JsHeap,
-    js_heap::{Collection, Kind, Pauses, Trend, reason},
+use crate::{
+    profile::{
+        Frame, JsHeap, Profile,
+        js_heap::{Collection, Kind, Pauses, Trend, reason},
+        js_sites::{JsFunction, JsSamples, JsSite, Share},
+    },
+    units::whole,
 };
 
 /// A thread's heap as [`super::json`] describes it.
 #[derive(Serialize)]
-pub(super) struct JsHeapFields {
+pub(super) struct JsHeapFields<'a> {
     pid: u32,
     tid: u32,
     allocated_bytes: u64,
@@ -23,6 +27,10 @@ pub(super) struct JsHeapFields {
     collections: Vec<CollectionFields>,
     after_full: Vec<(f64, u64)>,
     trend: Option<TrendFields>,
+    samples: u64,
+    sampled_bytes: u64,
+    functions: Vec<FunctionFields>,
+    sites: Vec<SiteFields<'a>>,
 }
 
 #[derive(Serialize)]
@@ -53,8 +61,30 @@ struct TrendFields {
     over_seconds: f64,
 }
 
+#[derive(Serialize)]
+struct FunctionFields {
+    function: Option<String>,
+    file: Option<String>,
+    samples: u64,
+    share: f64,
+    share_low: f64,
+    share_high: f64,
+    estimated_bytes: u64,
+}
+
+#[derive(Serialize)]
+struct SiteFields<'a> {
+    samples: u64,
+    share: f64,
+    share_low: f64,
+    share_high: f64,
+    estimated_bytes: u64,
+    stack: Option<Vec<&'a Frame>>,
+}
+
 /// The fields of a heap.
-pub(super) fn js_heap_fields(heap: &JsHeap) -> JsHeapFields {
+pub(super) fn js_heap_fields<'a>(profile: &'a Profile, heap: &JsHeap) -> JsHeapFields<'a> {
+    let samples = JsSamples::of(&heap.sites);
     let in_seconds = |points: &[(Duration, u64)]| {
         let points = points.iter().map(|(at, bytes)| (at.as_secs_f64(), *bytes));
         points.collect()
@@ -71,7 +101,55 @@ pub(super) fn js_heap_fields(heap: &JsHeap) -> JsHeapFields {
         collections: heap.collections.iter().map(collection_fields).collect(),
         after_full: in_seconds(&heap.after_full),
         trend: heap.trend().map(trend_fields),
+        samples: samples.samples,
+        sampled_bytes: samples.bytes,
+        functions: (profile.js_functions(&heap.sites).into_iter())
+            .map(|function| function_fields(heap, function))
+            .collect(),
+        sites: (heap.sites.iter())
+            .map(|site| site_fields(profile, heap, site, samples.share(site.bytes)))
+            .collect(),
     }
+}
+
+fn function_fields(heap: &JsHeap, function: JsFunction) -> FunctionFields {
+    let JsFunction {
+        frame,
+        samples,
+        bytes: _,
+        share: Share { value, low, high },
+    } = function;
+    let (function, file) = frame.map_or((None, None), |frame| (frame.function, frame.file));
+    FunctionFields {
+        function,
+        file,
+        samples,
+        share: value,
+        share_low: low,
+        share_high: high,
+        estimated_bytes: estimated(heap, value),
+    }
+}
+
+fn site_fields<'a>(profile: &'a Profile, heap: &JsHeap, site: &JsSite, share: Share) -> SiteFields<'a> {
+    let stack = site.stack.and_then(|stack| profile.stacks.get(stack));
+    let frames = |stack: &'a Vec<u32>| {
+        let frames = stack.iter();
+        frames.filter_map(|&index| profile.frames.get(index as usize)).collect()
+    };
+    SiteFields {
+        samples: site.samples,
+        share: share.value,
+        share_low: share.low,
+        share_high: share.high,
+        estimated_bytes: estimated(heap, share.value),
+        stack: stack.map(frames),
+    }
+}
+
+/// So much of what the heap's thread has allocated.
+fn estimated(heap: &JsHeap, share: f64) -> u64 {
+    whole(share * heap.allocated as f64)
 }
 
 const fn pause_fields((kind, pauses): &(Kind, Pauses)) -> PauseFields {

@@ -36,7 +36,10 @@ fn every_document_keeps_the_schema_and_has_no_more_than_it_names() {
     let validator = jsonschema::draft202012::new(&schema).unwrap();
     let mut with_heap = fixture::profile([]);
     with_heap.js_heaps = vec![fixture::js_heap()];
-    for (name, profile) in fixture::all().into_iter().chain([("with_heap", with_heap)]) {
+    for (name, profile) in fixture::all().into_iter().chain([
+        ("with_heap", with_heap),
+        ("with_sampled_heap", fixture::sampled_js_heap()),
+    ]) {
         for sites in [Sites::All, Sites::Suspected] {
             let document: Value = serde_json::from_str(&rendered(|out| write(&profile, sites, out))).unwrap();
             let errors: Vec<_> = validator

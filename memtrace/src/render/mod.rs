@@ -20,6 +20,7 @@ pub mod heap;
 pub mod histogram;
 pub mod html;
 mod js_heap;
+mod js_sites;
 pub mod json;
 mod json_census;
 mod json_js_heap;

@@ -106,6 +106,7 @@ impl Raw {
         notes.extend(residents.notes);
         notes.extend(collector.python.notes());
         notes.extend(collector.javascript.notes());
+        notes.extend(tracer.unwatched(!snapshot.js_sites.is_empty()));
         let seen = collector.processes.seen();
         if seen <= 1 {
             // Of several, it is said of each.
@@ -329,7 +330,7 @@ impl Reporter {
             processes_dropped: raw.snapshot.processes_dropped.count,
             resident: raw.resident.clone(),
             censuses: raw.censuses,
-            js_heaps: raw.snapshot.js_heaps.heaps(raw.started_ns),
+            js_heaps: raw.snapshot.js_heaps.heaps(raw.started_ns, &raw.snapshot.js_sites),
             observed: Duration::from_nanos(raw.now_ns.saturating_sub(raw.started_ns)),
             settings: self.settings.clone(),
             filter: Vec::new(),

@@ -17,7 +17,7 @@ use super::{
     collector::{Collector, Notice},
     default_mode::Sparing,
     hooks::{Hooker, Hooks, Mapped, Policy, State, Switched, Told},
-    javascript::JavaScriptStacks,
+    javascript::{JavaScriptStacks, Watching},
     processes::Processes,
     python::PythonStacks,
     unwinding::Unwinding,
@@ -69,6 +69,8 @@ pub(super) struct Tracer {
     told_heaps: probe::Heaps,
     /// The sampling interval in bytes, if allocations are sampled without a budget.
     pub(super) interval: Option<u64>,
+    /// What sets watchpoints where JavaScript allocates, if that is wanted.
+    watching: Option<Watching>,
     /// What the reader of a report must know.
     notes: Vec<String>,
     started: Instant,
@@ -116,6 +118,7 @@ impl Tracer {
             command: filled(command.unwrap_or_default()),
             follow,
             every_event: options.every_event,
+            javascript_sites: options.javascript_sites,
             may_sample: options.sample.is_some() || may_pause,
             may_pause,
         })?;
@@ -140,6 +143,7 @@ impl Tracer {
             modes.open(interval, 1)?;
         }
         unwinding.connect(&mut probes)?;
+        let watching = said::watching(&mut probes, options, &mut notes);
         let told_heaps = probes.heaps()?;
         let policy = Policy {
             machine_wide: everywhere,
@@ -169,6 +173,7 @@ impl Tracer {
             unwinding,
             heaps: wanted.heaps.clone(),
             told_heaps,
+            watching,
             notes,
             interval: options.sample,
             started,
@@ -361,6 +366,7 @@ impl Tracer {
     /// Takes all probes off.
     pub(super) fn detach(self) {
         let begun = Instant::now();
+        drop(self.watching);
         let hooks = self.hooker.and_then(Hooker::finish).or(self.hooks);
         if let Some(hooks) = hooks {
             hooks.detach();

@@ -56,6 +56,7 @@ const RECIPES: &[Recipe] = &[
     program("calls-own-malloc", &["calls.c", "wrap.c"], &[]),
     program("calls-static", &["calls.c"], &["-static"]),
     program("ranges", &["ranges.c"], &[]),
+    program("debug-registers", &["debug_registers.c"], &[]),
     program("reuse", &["reuse.c"], &[]),
     program("dying", &["dying.c"], &[]),
     program("steady", &["steady.c"], &[]),

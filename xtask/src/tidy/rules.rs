@@ -199,6 +199,7 @@ const RULES: &[Rule] = &[
             "memtrace/src/target/",
             "memtrace/src/probe/counted.rs",
             "memtrace/src/probe/sys.rs",
+            "memtrace/src/probe/watchpoint.rs",
             "memtrace-common/src/pod.rs",
         ],
         forbidden: &["unsafe"],

@@ -49,7 +49,7 @@ fn some() -> JsHeaps {
 
 #[test]
 fn each_thread_has_its_sums() {
-    let heaps = some().heaps(10 * SECOND);
+    let heaps = some().heaps(10 * SECOND, &[]);
     assert_eq!(heaps.len(), 2);
     assert_eq!((heaps[0].tid, heaps[0].allocated, heaps[0].used()), (41, 9000, None));
     let main = &heaps[1];
@@ -83,7 +83,7 @@ fn a_recording_tells_the_same() {
         read.learn(40 * SECOND, news);
     }
     assert!(heaps.news(&mut told).is_empty(), "nothing is new");
-    let (live, read) = (heaps.heaps(0), read.heaps(0));
+    let (live, read) = (heaps.heaps(0, &[]), read.heaps(0, &[]));
     assert_eq!(live.len(), read.len());
     for (live, read) in live.iter().zip(read) {
         let sum = |heap: &JsHeap| heap.steps.iter().map(|(_, bytes)| bytes).sum::<u64>();
@@ -100,7 +100,7 @@ fn a_part_has_only_what_came_in_it() {
     let before = heaps.clone();
     take(&mut heaps, 40, 20, 70);
     collect(&mut heaps, 40, 21, (0, 7), (350, 300));
-    let part = heaps.since(&before, 15 * SECOND).heaps(15 * SECOND);
+    let part = heaps.since(&before, 15 * SECOND).heaps(15 * SECOND, &[]);
     assert_eq!(part.len(), 1, "the other thread has done nothing");
     assert_eq!(
         (part[0].allocated, part[0].collected(), part[0].used()),
@@ -117,14 +117,14 @@ fn memory_is_bounded() {
     for tid in 0..1000 {
         take(&mut heaps, tid + 1, 1, 1);
     }
-    let all = heaps.heaps(0);
+    let all = heaps.heaps(0, &[]);
     assert!(all.len() <= MOST_THREADS + 1, "{}", all.len());
     assert_eq!(all.iter().map(|heap| heap.allocated).sum::<u64>(), 1000);
     assert_eq!((all[0].pid, all[0].tid), (0, 0), "those that had no room");
     for second in 0..10_000 {
         collect(&mut heaps, 1, second, (1, 2), (100, second));
     }
-    let all = heaps.heaps(0);
+    let all = heaps.heaps(0, &[]);
     let main = all.iter().find(|heap| heap.tid == 1).unwrap();
     assert_eq!(main.collected(), 10_000);
     assert_eq!(main.collections.len(), MOST_COLLECTIONS);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use memtrace_common::op::Op;
 use rustc_hash::FxHashMap;
 
-use crate::profile::{Amount, History, Site, Spread};
+use crate::profile::{Amount, History, Site, Spread, js_sites::JsSite};
 
 /// What makes a site one.
 type Key = (Op, Option<usize>, Option<usize>);
@@ -24,6 +24,23 @@ pub(super) fn merged(sites: Vec<Site>) -> Vec<Site> {
         }
     }
     all
+}
+
+/// Samples of JavaScript, with those of one stack added up.
+pub(super) fn merged_samples(sites: Vec<JsSite>) -> Vec<JsSite> {
+    let mut all: BTreeMap<Option<usize>, JsSite> = BTreeMap::new();
+    for site in sites {
+        let sum = all.entry(site.stack).or_insert(JsSite {
+            stack: site.stack,
+            ..JsSite::default()
+        });
+        sum.samples += site.samples;
+        sum.bytes = sum.bytes.saturating_add(site.bytes);
+        sum.squares += site.squares;
+    }
+    let mut sites: Vec<_> = all.into_values().collect();
+    sites.sort_by_key(|site| std::cmp::Reverse(site.bytes));
+    sites
 }
 
 /// Adds another site to one.

@@ -68,6 +68,12 @@ impl Profile {
         for site in &mut self.sites {
             site.stack = site.stack.and_then(|stack| numbers.get(stack).copied());
         }
+        for heap in &mut self.js_heaps {
+            for site in &mut heap.sites {
+                site.stack = site.stack.and_then(|stack| numbers.get(stack).copied());
+            }
+            heap.sites = merge::merged_samples(std::mem::take(&mut heap.sites));
+        }
         self.sites = merge::merged(std::mem::take(&mut self.sites));
         self.filter.extend(view.clause().map(str::to_owned));
         self

@@ -2,9 +2,12 @@
 
 mod functions;
 mod sources;
+mod watching;
 
 use memtrace_common::javascript::EngineLayout;
 use rustc_hash::FxHashMap;
+
+pub(super) use self::watching::Watching;
 
 use self::functions::Functions;
 use super::python::{Names, Place, Programs};

@@ -111,6 +111,8 @@ pub(super) fn snapshot(state: &State, min_age: Option<Duration>, histories: &His
         stack_overflow: state.totals.stack_overflow,
         stack_collisions: state.totals.stack_collisions,
         js_heaps: state.js_heaps.clone(),
+        // They are not recorded.
+        js_sites: Vec::new(),
     }
 }
 

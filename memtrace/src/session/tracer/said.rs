@@ -5,7 +5,14 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 
 use super::{Hooks, Tracer};
-use crate::{message, options::Options, plan, probe::ProbeError, profile::Allocator};
+use crate::{
+    message,
+    options::Options,
+    plan,
+    probe::{ProbeError, Probes},
+    profile::Allocator,
+    session::javascript::Watching,
+};
 
 impl Tracer {
     /// Says that observation has begun of `what`, in which these are hooked.
@@ -37,6 +44,16 @@ impl Tracer {
         if !self.notes.contains(&note) {
             self.notes.push(note);
         }
+    }
+
+    /// What must be said of samples of where JavaScript allocates, if they are wanted: `any` if there is one.
+    pub(in crate::session) fn unwatched(&self, any: bool) -> Option<String> {
+        let watching = self.watching.as_ref()?;
+        let nothing = || {
+            "--javascript-sites: there is no sample: JavaScript has allocated too little, or its frames are not known"
+                .to_owned()
+        };
+        watching.problem().or_else(|| (!any).then(nothing))
     }
 
     /// Heeds that two probes have taken the place of one.
@@ -77,6 +94,24 @@ pub(super) fn explain(pid: u32, error: anyhow::Error) -> anyhow::Error {
         Err(gone) => anyhow::Error::new(gone).context("the target ended while memtrace was attaching to it"),
         Ok(_) => error,
     }
+}
+
+/// Begins to set watchpoints where JavaScript allocates, if that is wanted; or notes why not.
+pub(super) fn watching(probes: &mut Probes, options: &Options, notes: &mut Vec<String>) -> Option<Watching> {
+    if !options.javascript_sites {
+        return None;
+    }
+    let started = probes
+        .watchpoints()
+        .map_err(anyhow::Error::new)
+        .and_then(|watchpoints| Ok(Watching::start(watchpoints)?));
+    started
+        .map_err(|error| {
+            notes.push(format!(
+                "--javascript-sites: where JavaScript allocates is not sampled, how much is told all the same: {error:#}"
+            ));
+        })
+        .ok()
 }
 
 /// What is to be said from the beginning; `in_namespace` when children should be followed whose numbers are not told.

@@ -1,0 +1,115 @@
+//! Where JavaScript's objects were allocated: sums of samples by thread and stack, in bounded memory.
+
+use memtrace_common::event::JsSampled;
+use rustc_hash::FxHashMap;
+
+use super::{Ledger, snapshot::ChosenStacks};
+
+/// Rows that are kept; samples for which there is none are added to that without a stack of their thread.
+const MOST: usize = 1 << 16;
+
+/// A thread, and the number of a stack.
+type Key = (u32, u32, Option<u32>);
+
+/// Sums by thread and stack.
+#[derive(Clone, Debug, Default)]
+pub(super) struct JsSites(FxHashMap<Key, JsSampleSum>);
+
+/// What samples amount to.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct JsSampleSum {
+    /// How many.
+    pub samples: u64,
+    /// Bytes that they stand for.
+    pub bytes: u64,
+    /// Sum of the squares of the bytes that each stands for.
+    pub squares: f64,
+}
+
+/// Samples of a thread with one stack.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct JsSiteFacts {
+    /// The program.
+    pub incarnation: u32,
+    /// The thread.
+    pub tid: u32,
+    /// Index into [`super::Snapshot::stacks`], or `None` when it is not known.
+    pub stack: Option<usize>,
+    /// What they amount to.
+    pub sum: JsSampleSum,
+}
+
+impl JsSites {
+    fn add(&mut self, key: Key, weight: u64) {
+        let (incarnation, tid, _) = key;
+        let key = if self.0.len() < MOST || self.0.contains_key(&key) {
+            key
+        } else {
+            (incarnation, tid, None)
+        };
+        let sum = self.0.entry(key).or_default();
+        sum.samples += 1;
+        sum.bytes = sum.bytes.saturating_add(weight);
+        sum.squares += (weight as f64).powi(2);
+    }
+}
+
+impl Ledger {
+    /// A byte was sampled.
+    pub(super) fn js_sampled(&mut self, record: &JsSampled) {
+        let header = &record.header;
+        let stack = self.processes.find(header.incarnation).and_then(|place| {
+            let known = self.processes[place].identities.get(record.stack)?;
+            Some(known.stack)
+        });
+        self.js_sites
+            .add((header.incarnation, header.tid, stack), record.weight);
+    }
+
+    /// The sums, with stacks as a snapshot has them.
+    pub(super) fn js_site_facts(&self, stacks: &mut ChosenStacks) -> Vec<JsSiteFacts> {
+        let mut facts: Vec<_> = (self.js_sites.0.iter())
+            .map(|(&(incarnation, tid, stack), &sum)| {
+                let stack = stack.and_then(|number| {
+                    let known = self.stacks.get(number)?;
+                    stacks.index(number, || known.clone())
+                });
+                JsSiteFacts {
+                    incarnation,
+                    tid,
+                    stack,
+                    sum,
+                }
+            })
+            .collect();
+        facts.sort_by_key(|facts| (facts.incarnation, facts.tid, facts.stack));
+        facts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_are_added_up_in_bounded_memory() {
+        let mut sites = JsSites::default();
+        sites.add((1, 2, Some(3)), 10);
+        sites.add((1, 2, Some(3)), 30);
+        assert_eq!(
+            sites.0[&(1, 2, Some(3))],
+            JsSampleSum {
+                samples: 2,
+                bytes: 40,
+                squares: 1000.0
+            }
+        );
+        for stack in 0..u32::try_from(MOST).unwrap() {
+            sites.add((1, 2, Some(stack)), 1);
+        }
+        sites.add((1, 7, Some(0)), u64::MAX);
+        sites.add((1, 7, Some(1)), u64::MAX);
+        assert_eq!(sites.0[&(1, 7, None)].bytes, u64::MAX);
+        assert_eq!(sites.0.len(), MOST + 1, "one more for each thread");
+    }
+}

@@ -1,0 +1,92 @@
+//! Where JavaScript's objects were allocated, in the summary: functions, by a sample.
+
+use std::io::{self, Write};
+
+use super::{js_heap::say, label, layout::COLUMNS};
+use crate::{
+    profile::{JsHeap, Profile, js_sites::JsSamples},
+    units::{bytes, percent, plural, whole},
+};
+
+/// Columns before a function.
+const BEFORE: usize = 43;
+
+/// Of so much of what was allocated, at least, samples are expected to tell: how many there are is random.
+const LEAST_COVERED: f64 = 0.9;
+
+/// What stands for samples without one.
+pub(super) const NO_FUNCTION: &str = "(no function of JavaScript)";
+
+/// Writes the functions of a thread that have allocated most; nothing where there is no sample.
+pub(super) fn write(profile: &Profile, heap: &JsHeap, out: &mut dyn Write) -> io::Result<()> {
+    if heap.sites.is_empty() {
+        return Ok(());
+    }
+    let all = JsSamples::of(&heap.sites);
+    writeln!(out)?;
+    say(
+        &format!(
+            "Where its objects were allocated, by {}; each share is within its range 19 times of 20:",
+            plural(all.samples, "sample")
+        ),
+        out,
+    )?;
+    writeln!(out)?;
+    writeln!(out, "{:>7}  {:>15}  {:>14}  function", "share", "range", "about")?;
+    let functions = profile.js_functions(&heap.sites);
+    for function in functions.iter().take(profile.settings.top) {
+        let share = function.share;
+        let range = format!("{} to {}", percent(share.low), percent(share.high));
+        let about = bytes(whole(share.value * heap.allocated as f64));
+        let name = (function.frame.as_ref()).map_or_else(
+            || NO_FUNCTION.to_owned(),
+            |frame| label::frame(frame, COLUMNS.saturating_sub(BEFORE)),
+        );
+        writeln!(out, "{:>7}  {range:>15}  {about:>14}  {name}", percent(share.value))?;
+    }
+    let more = functions.len().saturating_sub(profile.settings.top);
+    if more > 0 {
+        let rest = plural(more as u64, "more function");
+        writeln!(out, "{:>7}  {:>15}  {:>14}  {rest}", "", "", "")?;
+    }
+    let covered = all.bytes as f64 / heap.allocated.max(1) as f64;
+    if covered + 2.0 / all.effective().sqrt() < LEAST_COVERED {
+        writeln!(out)?;
+        say(
+            &format!(
+                "The samples stand for {} of what was allocated: the rest was taken before it could be watched, so shares favour what is \
+                 allocated slowly.",
+                percent(covered)
+            ),
+            out,
+        )?;
+    }
+    writeln!(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{profile::fixture, render::tests::rendered};
+
+    fn written(profile: &Profile) -> String {
+        rendered(|out| write(profile, &profile.js_heaps[0], out))
+    }
+
+    #[test]
+    fn functions_are_told_with_their_ranges() {
+        insta::assert_snapshot!("js_sites", written(&fixture::sampled_js_heap()));
+    }
+
+    #[test]
+    fn what_was_missed_is_said() {
+        let mut profile = fixture::sampled_js_heap();
+        profile.js_heaps[0].allocated = 1000 << 20;
+        assert!(!written(&profile).contains("stand for"), "all of it was seen");
+        profile.settings.top = 2;
+        let told = written(&profile);
+        assert!(told.contains("1 more function"), "{told}");
+        profile.js_heaps[0].sites.clear();
+        assert_eq!(written(&profile), "");
+    }
+}
