@@ -37,6 +37,7 @@ mod python_census;
 mod python_default;
 mod python_dump;
 mod python_hosts;
+mod python_inside;
 mod python_leaks;
 mod python_pools;
 mod python_sites;

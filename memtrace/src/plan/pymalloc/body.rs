@@ -42,13 +42,18 @@ impl Body {
         pointers: &FxHashMap<u64, u64>,
         is_part: impl Fn(u64) -> bool,
     ) -> Self {
-        let bytes = elf.file_offset(begin).and_then(|offset| elf.bytes(offset, end.checked_sub(begin)?));
+        let bytes = elf
+            .file_offset(begin)
+            .and_then(|offset| elf.bytes(offset, end.checked_sub(begin)?));
         let decoder = Decoder::with_ip(64, bytes.unwrap_or_default(), begin, DecoderOptions::NONE);
         let instructions: Vec<Instruction> = decoder
             .into_iter()
             .take_while(|instruction| !instruction.is_invalid())
             .collect();
-        let index = instructions.iter().enumerate().map(|(index, instruction)| (instruction.ip(), index));
+        let index = instructions
+            .iter()
+            .enumerate()
+            .map(|(index, instruction)| (instruction.ip(), index));
         let mut body = Self {
             index: index.collect(),
             instructions: Vec::new(),
@@ -94,7 +99,9 @@ impl Body {
                 && instruction.op0_register().full_register() == register;
             match instruction.mnemonic() {
                 Mnemonic::Add if first => return Some(Indirect::Table),
-                Mnemonic::Mov if first && instruction.op1_kind() == OpKind::Memory => return Some(of_memory(instruction)),
+                Mnemonic::Mov if first && instruction.op1_kind() == OpKind::Memory => {
+                    return Some(of_memory(instruction));
+                }
                 Mnemonic::Cmp | Mnemonic::Test => {}
                 _ if first => return None,
                 _ => {}
@@ -131,7 +138,9 @@ fn linked(pointers: &FxHashMap<u64, u64>, table: u64) -> impl Iterator<Item = u6
 fn addresses<'data, R: ReadRef<'data>>(elf: &Elf<'data, R>, table: u64) -> impl Iterator<Item = u64> {
     (0..MOST_ENTRIES).map_while(move |index| {
         let offset = elf.file_offset(table.checked_add(index * 8)?)?;
-        elf.bytes(offset, 8)?.first_chunk().map(|bytes| u64::from_le_bytes(*bytes))
+        elf.bytes(offset, 8)?
+            .first_chunk()
+            .map(|bytes| u64::from_le_bytes(*bytes))
     })
 }
 
@@ -139,7 +148,10 @@ fn addresses<'data, R: ReadRef<'data>>(elf: &Elf<'data, R>, table: u64) -> impl 
 fn distances<'data, R: ReadRef<'data>>(elf: &Elf<'data, R>, table: u64) -> impl Iterator<Item = u64> {
     (0..MOST_ENTRIES).map_while(move |index| {
         let offset = elf.file_offset(table.checked_add(index * 4)?)?;
-        let entry = elf.bytes(offset, 4)?.first_chunk().map(|bytes| i32::from_le_bytes(*bytes))?;
+        let entry = elf
+            .bytes(offset, 4)?
+            .first_chunk()
+            .map(|bytes| i32::from_le_bytes(*bytes))?;
         Some(table.wrapping_add_signed(i64::from(entry)))
     })
 }

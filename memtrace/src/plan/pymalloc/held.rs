@@ -159,17 +159,20 @@ impl State {
                 | Opcode::VEX_Vmovq_xmm_rm64
                 | Opcode::VEX_Vmovq_rm64_xmm
         );
-        let read = (0..operands).filter_map(|operand| match (instruction.op_kind(operand), info.op_access(operand)) {
-            // Where nothing is written under a condition, what was there stays.
-            (OpKind::Register, access) if access != OpAccess::Write => {
-                self.register(instruction.op_register(operand)).cloned()
-            }
-            (OpKind::Memory, OpAccess::NoMemAccess) => self.register(instruction.memory_base()).cloned(),
-            (OpKind::Memory, OpAccess::Read | OpAccess::ReadWrite | OpAccess::CondRead | OpAccess::ReadCondWrite) => {
-                self.memory(instruction, bytes)
-            }
-            _ => None,
-        });
+        let read = (0..operands).filter_map(
+            |operand| match (instruction.op_kind(operand), info.op_access(operand)) {
+                // Where nothing is written under a condition, what was there stays.
+                (OpKind::Register, access) if access != OpAccess::Write => {
+                    self.register(instruction.op_register(operand)).cloned()
+                }
+                (OpKind::Memory, OpAccess::NoMemAccess) => self.register(instruction.memory_base()).cloned(),
+                (
+                    OpKind::Memory,
+                    OpAccess::Read | OpAccess::ReadWrite | OpAccess::CondRead | OpAccess::ReadCondWrite,
+                ) => self.memory(instruction, bytes),
+                _ => None,
+            },
+        );
         let mut value = read.reduce(|one, other| one.or(&other));
         if !is_copy {
             value = value.map(Held::perhaps);
@@ -181,7 +184,9 @@ impl State {
             });
         }
         if instruction.mnemonic() == Mnemonic::Pop {
-            value = self.depth.and_then(|depth| self.held.get(&Holder::Stack(-depth)).cloned());
+            value = self
+                .depth
+                .and_then(|depth| self.held.get(&Holder::Stack(-depth)).cloned());
             value = value.map(Held::perhaps);
         }
         let pushed = self.operand(instruction, 0);
@@ -207,7 +212,10 @@ impl State {
         if let Some(place) = stored {
             self.store(place, bytes, value);
         }
-        self.depth = self.depth.zip(deeper(instruction)).and_then(|(depth, by)| depth.checked_add(by));
+        self.depth = self
+            .depth
+            .zip(deeper(instruction))
+            .and_then(|(depth, by)| depth.checked_add(by));
         if let (Mnemonic::Push, Some(depth)) = (instruction.mnemonic(), self.depth) {
             self.store(Holder::Stack(-depth), WORD, pushed);
         }
@@ -271,7 +279,10 @@ impl State {
     /// All that is held in registers.
     pub(super) fn in_registers(&self) -> impl Iterator<Item = &Held> {
         let is_register = |holder: &Holder| matches!(holder, Holder::Register(_));
-        self.held.iter().filter(move |(holder, _)| is_register(holder)).map(|(_, held)| held)
+        self.held
+            .iter()
+            .filter(move |(holder, _)| is_register(holder))
+            .map(|(_, held)| held)
     }
 }
 

@@ -63,7 +63,8 @@ pub(super) fn prove<'data, R: ReadRef<'data>>(
         ConditionCode::e => jump.next_ip(),
         _ => return Err("the jump behind the comparison is about something else than equality"),
     };
-    let state = call(code, other, compare).map_err(|why| if is_question(code, other, false) { QUESTION } else { why })?;
+    let state =
+        call(code, other, compare).map_err(|why| if is_question(code, other, false) { QUESTION } else { why })?;
     let argument = |register| state.get(register).ok_or("where an argument is cannot be told");
     let (first, second) = (argument(Register::RSI), argument(Register::RDX));
     let at = jump.ip();

@@ -103,11 +103,15 @@ impl<'data, R: ReadRef<'data>> Spread<'_, '_, 'data, R> {
         for _ in 0..MOST {
             let Some(at) = self.left.pop() else { return Ok(()) };
             self.waits.remove(&at);
-            let Some((body, instruction)) = self.body(at).and_then(|body| Some((body, *self.bodies.get(&body)?.at(at)?)))
+            let Some((body, instruction)) = self
+                .body(at)
+                .and_then(|body| Some((body, *self.bodies.get(&body)?.at(at)?)))
             else {
                 continue;
             };
-            let Some(mut state) = self.states.get(&at).cloned() else { continue };
+            let Some(mut state) = self.states.get(&at).cloned() else {
+                continue;
+            };
             state.pass(&instruction, self.sweep.given.contains_key(&at), &mut factory);
             self.leave(body, &instruction, state);
         }
@@ -257,7 +261,9 @@ impl<'data, R: ReadRef<'data>> Spread<'_, '_, 'data, R> {
     }
 
     fn may_return(&mut self, function: u64, depth: u32) -> bool {
-        let Some(deeper) = depth.checked_sub(1) else { return true };
+        let Some(deeper) = depth.checked_sub(1) else {
+            return true;
+        };
         let mut left = vec![function];
         let mut seen = FxHashSet::default();
         while let Some(at) = left.pop() {
@@ -286,7 +292,12 @@ impl<'data, R: ReadRef<'data>> Spread<'_, '_, 'data, R> {
     fn judged(self) -> Found {
         let mut found = Found::default();
         let mut used = FxHashSet::default();
-        let function = |held: &Held| held.given.first().and_then(|given| self.sweep.given.get(given)).copied();
+        let function = |held: &Held| {
+            held.given
+                .first()
+                .and_then(|given| self.sweep.given.get(given))
+                .copied()
+        };
         let mut states: Vec<_> = self.states.iter().collect();
         states.sort_unstable_by_key(|(at, _)| **at);
         for (&at, state) in states {
@@ -308,7 +319,10 @@ impl<'data, R: ReadRef<'data>> Spread<'_, '_, 'data, R> {
                 (Some(one), Some(other)) => (one.or(&other).perhaps(), 0),
             };
             let Some(target) = function(&held) else { continue };
-            let is_one = held.given.iter().all(|given| self.sweep.given.get(given) == Some(&target));
+            let is_one = held
+                .given
+                .iter()
+                .all(|given| self.sweep.given.get(given) == Some(&target));
             if held.always && is_one {
                 found.compares.push(Compare::with(instruction, other, target));
             } else {
@@ -329,9 +343,7 @@ impl<'data, R: ReadRef<'data>> Spread<'_, '_, 'data, R> {
 fn pointers<'data, R: ReadRef<'data>>(elf: &Elf<'data, R>) -> FxHashMap<u64, u64> {
     let endian = elf.endian();
     let sections = elf.sections.iter().filter(|section| section.kind == elf::SHT_RELA);
-    let relocations = sections.flat_map(|section| {
-        elf.entries::<elf::Rela64<Endianness>>(*section).unwrap_or_default()
-    });
+    let relocations = sections.flat_map(|section| elf.entries::<elf::Rela64<Endianness>>(*section).unwrap_or_default());
     relocations
         .filter(|relocation| relocation.r_type(endian, false) == elf::R_X86_64_RELATIVE)
         .filter_map(|relocation| {

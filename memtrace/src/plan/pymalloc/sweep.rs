@@ -33,7 +33,11 @@ impl Compare {
             next: instruction.next_ip(),
             target,
             register,
-            row: if register.is_none() { absolute(instruction) } else { None },
+            row: if register.is_none() {
+                absolute(instruction)
+            } else {
+                None
+            },
         }
     }
 }

@@ -60,7 +60,12 @@ fn file_of(user: &[u8], further: &[u64], pointers: &[u64]) -> Vec<u8> {
     put(RAW_MALLOC, &[0xc3]);
     put(REFILL, &[0x53, 0xc3]);
     put(USER, user);
-    let starts = [&[OWN[0], OWN[1], OWN[2], OWN[3], RAW_MALLOC, REFILL, USER][..], further, &[END]].concat();
+    let starts = [
+        &[OWN[0], OWN[1], OWN[2], OWN[3], RAW_MALLOC, REFILL, USER][..],
+        further,
+        &[END],
+    ]
+    .concat();
     let table_at = file.len() as u64;
     file.extend([1, 0x1b, 0x03, 0x3b, 0, 0, 0, 0]);
     file.extend(u32::try_from(starts.len()).unwrap().to_le_bytes());

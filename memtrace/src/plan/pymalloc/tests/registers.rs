@@ -35,7 +35,11 @@ fn assert_site(plan: &PymallocPlan, into: u64, what: &str) {
     let sites = sites(plan);
     assert!(plan.gaps.is_empty(), "{what}: {:?}", plan.gaps);
     assert_eq!((plan.class, sites.len()), (Class::Promoted, 1), "{what}");
-    assert_eq!((sites[0].role, sites[0].offset), (Role::Malloc, USER - BASE + into), "{what}");
+    assert_eq!(
+        (sites[0].role, sites[0].offset),
+        (Role::Malloc, USER - BASE + into),
+        "{what}"
+    );
     assert_eq!(sites[0].size, Some(Where::register(Register::RSI)), "{what}");
 }
 
@@ -127,14 +131,25 @@ fn copies_are_followed_and_what_the_stack_keeps_is_not_certain() {
     // mov $0, %ebx: the register is another's then, and nothing was done with the address.
     let gone = [&*lea(0, RBX, OWN[0]), &[0xbb, 0, 0, 0, 0], &LOAD, &WITH_RBX].concat();
     let plan = placed(&gone, &[0xc3], &[]);
-    assert!(plan.gaps.len() == 1 && plan.gaps[0].contains("not understood"), "{:?}", plan.gaps);
+    assert!(
+        plan.gaps.len() == 1 && plan.gaps[0].contains("not understood"),
+        "{:?}",
+        plan.gaps
+    );
 }
 
 #[test]
 fn parts_that_only_jumps_lead_to_are_of_the_function() {
     let to_part = i32::try_from(PART - (USER + 15)).unwrap().to_le_bytes();
     // lea malloc, %rbx; test %edi, %edi; jne to the part; load; compare
-    let user = [&*lea(0, RBX, OWN[0]), &[0x85, 0xff, 0x0f, 0x85], &to_part, &LOAD, &WITH_RBX].concat();
+    let user = [
+        &*lea(0, RBX, OWN[0]),
+        &[0x85, 0xff, 0x0f, 0x85],
+        &to_part,
+        &LOAD,
+        &WITH_RBX,
+    ]
+    .concat();
     let back = i32::try_from((USER + 15).cast_signed() - (PART + 5).cast_signed()).unwrap();
     let part = [&[0xe9][..], &back.to_le_bytes()].concat();
     assert_site(&placed(&user, &part, &[USER]), 25, "a part");
@@ -149,12 +164,23 @@ fn tables_of_jumps_lead_to_their_labels() {
     // lea malloc, %rbx; lea a table in data, %rcx; mov (%rcx,%rax,8), %rax; jmp *%rax; label: load; compare
     let user = |table: u64| {
         let table = lea(7, 0x0d, table);
-        [&*lea(0, RBX, OWN[0]), &table, &[0x48, 0x8b, 0x04, 0xc1, 0xff, 0xe0], &LOAD, &WITH_RBX].concat()
+        [
+            &*lea(0, RBX, OWN[0]),
+            &table,
+            &[0x48, 0x8b, 0x04, 0xc1, 0xff, 0xe0],
+            &LOAD,
+            &WITH_RBX,
+        ]
+        .concat()
     };
     // The linker's entries are said to be at 8, 16 and so on; the first one makes it a function that is known.
     assert_site(&placed(&user(16), &[0xc3], &[USER, USER + 20]), 30, "a label");
     let plan = placed(&user(8), &[0xc3], &[OWN[1], USER, USER + 20]);
-    assert!(plan.gaps.len() == 1 && plan.gaps[0].contains("not understood"), "no labels: {:?}", plan.gaps);
+    assert!(
+        plan.gaps.len() == 1 && plan.gaps[0].contains("not understood"),
+        "no labels: {:?}",
+        plan.gaps
+    );
 }
 
 #[test]
