@@ -288,9 +288,8 @@ impl State {
 
 /// Whether a word is one of so many bytes from another one on.
 fn overlaps(word: Holder, from: Holder, bytes: i64) -> bool {
-    let (word, from) = match (word, from) {
-        (Holder::Stack(word), Holder::Stack(from)) | (Holder::Frame(word), Holder::Frame(from)) => (word, from),
-        _ => return false,
+    let ((Holder::Stack(word), Holder::Stack(from)) | (Holder::Frame(word), Holder::Frame(from))) = (word, from) else {
+        return false;
     };
     word.saturating_add(WORD) > from && word < from.saturating_add(bytes)
 }

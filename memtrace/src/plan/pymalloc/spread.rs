@@ -193,12 +193,11 @@ impl<'data, R: ReadRef<'data>> Spread<'_, '_, 'data, R> {
     }
 
     fn merge(&mut self, at: u64, state: &State) {
-        let changed = match self.states.get_mut(&at) {
-            Some(known) => known.join(state),
-            None => {
-                self.states.insert(at, state.clone());
-                true
-            }
+        let changed = if let Some(known) = self.states.get_mut(&at) {
+            known.join(state)
+        } else {
+            self.states.insert(at, state.clone());
+            true
         };
         if changed && self.waits.insert(at) {
             self.left.push(at);
@@ -274,12 +273,11 @@ impl<'data, R: ReadRef<'data>> Spread<'_, '_, 'data, R> {
                 return true;
             };
             match step.flow {
-                Flow::Next | Flow::Padding => left.push(step.next),
-                Flow::Branch(target) => left.extend([target, step.next]),
-                Flow::Jump(Place::Local(target)) => left.push(target),
                 Flow::Call(Place::Import(name)) if never_returns(name) => {}
                 Flow::Call(Place::Local(target)) if target != function && !self.returns(target, deeper) => {}
-                Flow::Call(_) => left.push(step.next),
+                Flow::Next | Flow::Padding | Flow::Call(_) => left.push(step.next),
+                Flow::Branch(target) => left.extend([target, step.next]),
+                Flow::Jump(Place::Local(target)) => left.push(target),
                 Flow::Jump(Place::Import(name)) if never_returns(name) => {}
                 Flow::Jump(_) | Flow::Return => return true,
                 Flow::Stop => {}

@@ -111,7 +111,7 @@ impl Sweep {
         let target = |value: u64| targets.iter().position(|&target| target == value);
         // Where each register was loaded from.
         let mut loaded: Vec<(Register, u64)> = Vec::new();
-        for instruction in Decoder::with_ip(64, bytes, begin, DecoderOptions::NONE).iter() {
+        for instruction in &mut Decoder::with_ip(64, bytes, begin, DecoderOptions::NONE) {
             if instruction.is_invalid() {
                 // Data between functions, or damage: what follows is not known to be code.
                 break;
