@@ -158,11 +158,20 @@ fn call<'data, R: ReadRef<'data>>(
             Flow::Jump(Place::Local(target)) => at = target,
             Flow::Call(_) | Flow::Jump(_) if is_by(&instruction, &state, compare) => return Ok(state),
             Flow::Call(_) => return Err("another function is called before that of the pointer"),
+            // Of a check of the stack before it returns (`-fstack-protector`) the other way ends.
+            Flow::Branch(target) if ends(code, target) => at = instruction.next_ip(),
+            Flow::Branch(target) if ends(code, instruction.next_ip()) => at = target,
             Flow::Branch(_) => return Err("there are several ways to the call by the pointer"),
             Flow::Jump(_) | Flow::Return | Flow::Stop => return Err("the way does not lead to a call by the pointer"),
         }
     }
     Err("no call by the pointer is near")
+}
+
+/// Whether what is at an address is a call that does not return.
+fn ends<'data, R: ReadRef<'data>>(code: &Code<'_, 'data, R>, at: u64) -> bool {
+    code.step(at)
+        .is_some_and(|step| matches!(step.flow, Flow::Call(Place::Import(name)) if never_returns(name)))
 }
 
 /// Whether a way, on which the pointer is not pymalloc's function, leads to the end of its function without a call: then the comparison

@@ -197,6 +197,11 @@ fn arguments_are_where_the_other_way_takes_them_from() {
         "push; mov 24(%rsp), %rsi"
     );
     assert_eq!(
+        size(&[0x44, 0x89, 0x4c, 0x24, 0x50, 0x48, 0x8b, 0x74, 0x24, 0x40]),
+        "rsp+64 in memory",
+        "mov %r9d, 80(%rsp); mov 64(%rsp), %rsi"
+    );
+    assert_eq!(
         size(&[0x31, 0xf6, 0x48, 0x83, 0xc6, 8]),
         "8",
         "xor %esi, %esi; add $8, %rsi"
@@ -238,6 +243,11 @@ fn what_cannot_be_proven_is_said() {
         ),
         (user(OWN[0], &[], &[0x74, 0]), "several ways"),
         (user(OWN[0], &[], &[0x48, 0x8b, 0x37]), "where an argument is"),
+        // mov %r9d, 12(%rsp); mov 8(%rsp), %rsi
+        (
+            user(OWN[0], &[], &[0x44, 0x89, 0x4c, 0x24, 12, 0x48, 0x8b, 0x74, 0x24, 8]),
+            "where an argument is",
+        ),
         (user(OWN[0], &[], &[0x48, 0x0f, 0xaf, 0xf3]), "where an argument is"),
         (
             [&*user(OWN[0], &[], &[]), &[0xeb, 0xf8]].concat(),
