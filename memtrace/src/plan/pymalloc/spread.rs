@@ -310,6 +310,10 @@ impl<'data, R: ReadRef<'data>> Spread<'_, '_, 'data, R> {
             for given in [&first, &second].into_iter().flatten().flat_map(|held| &held.given) {
                 used.insert(*given);
             }
+            // With a constant it decides no call of a function.
+            if instruction.try_immediate(1).is_ok() {
+                continue;
+            }
             let (held, other) = match (first, second) {
                 (None, None) => continue,
                 (Some(held), None) => (held, 1),

@@ -122,6 +122,17 @@ fn copies_are_followed_and_what_the_stack_keeps_is_not_certain() {
         &WITH_RBX,
     ];
     assert_uncertain(&placed(&kept.concat(), &[0xc3], &[]), "on the stack");
+    // cmpq $0, 8(%rsp) of it asks nothing about a function: the address is used, and no call is.
+    let constant = [
+        &*lea(0, RDX, OWN[0]),
+        &[0x48, 0x89, 0x54, 0x24, 8, 0x48, 0x83, 0x7c, 0x24, 8, 0, 0xc3],
+    ]
+    .concat();
+    let plan = placed(&constant, &[0xc3], &[]);
+    assert_eq!(
+        (plan.class, plan.gaps.len(), plan.no_calls.len()),
+        (Class::Direct, 0, 0)
+    );
     // push %rdx; pop %rbx
     let pushed = [&*lea(0, RDX, OWN[0]), &[0x52, 0x5b], &LOAD, &WITH_RBX].concat();
     assert_uncertain(&placed(&pushed, &[0xc3], &[]), "pushed");
