@@ -1,6 +1,6 @@
 // A program with an interpreter of Python inside: runs a script in it, on the main thread or on another.
 //
-//     python_host SCRIPT [main|thread|late]
+//     python_host SCRIPT [main|thread|late] [ARGUMENT ...]
 //
 // What is printed is the script's own, but with `late`: then it prints `ready` and waits for a line before there is an interpreter.
 
@@ -11,12 +11,20 @@
 #include <unistd.h>
 
 static const char *script;
+static char **rest;
 
 __attribute__((noinline)) static int run_in_host(void) {
     FILE *file = fopen(script, "r");
     if (!file)
         return 2;
-    PyRun_SimpleString("import sys; sys.argv = ['script']");
+    PyObject *arguments = Py_BuildValue("[s]", "script");
+    for (char **next = rest; *next; next++) {
+        PyObject *argument = PyUnicode_FromString(*next);
+        PyList_Append(arguments, argument);
+        Py_DECREF(argument);
+    }
+    PySys_SetObject("argv", arguments);
+    Py_DECREF(arguments);
     int failed = PyRun_SimpleFile(file, script);
     fclose(file);
     return failed;
@@ -31,9 +39,10 @@ static void *on_thread(void *unused) {
 }
 
 int main(int count, char **arguments) {
-    if (count != 3)
+    if (count < 3)
         return 2;
     script = arguments[1];
+    rest = arguments + 3;
     if (!strcmp(arguments[2], "late")) {
         printf("ready %d\n", getpid());
         fflush(stdout);

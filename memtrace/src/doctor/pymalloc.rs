@@ -50,7 +50,7 @@ fn judge(report: &Report) -> Vec<Check> {
         Check::ok(NAME, class(plan)),
     ];
     checks.extend(functions(plan));
-    if plan.count(Kind::Site, ROLES[0]) > 0 {
+    if ROLES.into_iter().any(|role| plan.count(Kind::Site, role) > 0) {
         checks.push(sites(plan));
     }
     checks.push(match &plan.refill {

@@ -55,7 +55,7 @@ pub(super) struct Step<'data> {
 }
 
 /// By how many bytes an instruction makes the stack deeper, see [`Step::deeper`].
-fn deeper(instruction: &Instruction) -> Option<i64> {
+pub(super) fn deeper(instruction: &Instruction) -> Option<i64> {
     let is_stack = instruction.op0_kind() == OpKind::Register && instruction.op0_register() == Register::RSP;
     match instruction.mnemonic() {
         Mnemonic::Push | Mnemonic::Pop => Some(-i64::from(instruction.stack_pointer_increment())),
@@ -173,6 +173,14 @@ impl<'elf, 'data, R: ReadRef<'data>> Code<'elf, 'data, R> {
             }
         }
         Place::Local(svma)
+    }
+
+    /// The address of this file that the linker stores at one, where nobody else writes.
+    pub(super) fn linked(&self, svma: u64) -> Option<u64> {
+        match self.slot(svma) {
+            Place::Local(address) => Some(address),
+            Place::Import(_) | Place::Unknown => None,
+        }
     }
 
     /// What the dynamic linker stores in a slot of the global offset table.

@@ -38,6 +38,11 @@ pub(super) const NEVER_RETURN: [&str; 14] = [
     "__cxa_call_unexpected",
 ];
 
+/// Whether a function of this name ends without returning to its caller.
+pub(super) fn never_returns(name: &[u8]) -> bool {
+    NEVER_RETURN.iter().any(|known| known.as_bytes() == name)
+}
+
 /// What the functions of a file are, by address.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Known {

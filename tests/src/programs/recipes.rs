@@ -81,6 +81,11 @@ const RECIPES: &[Recipe] = &[
     program("libnode_host", &["libnode_host.c"], &[]),
     program("libnodeleak.so", &["node_leak.c"], &["-shared", "-fPIC"]),
     program("libpyhooks.so", &["pyhooks.c"], &["-shared", "-fPIC"]),
+    Recipe {
+        libraries: &["-l:libpython3.11.so.1.0"],
+        needs: &[("/usr/lib/x86_64-linux-gnu/libpython3.11.so.1.0", "libpython3.11")],
+        ..program("python-library", &["python_library.c"], &[])
+    },
     program(
         "libplugin.so",
         &["plugin.c"],

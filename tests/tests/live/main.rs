@@ -40,6 +40,7 @@ mod python;
 mod python_census;
 mod python_dump;
 mod python_hosts;
+mod python_inside;
 mod python_leaks;
 mod python_pools;
 mod python_sites;

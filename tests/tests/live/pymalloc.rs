@@ -20,7 +20,7 @@ fn start(interpreter: &Path, environment: &[(&str, &str)]) -> Program {
 }
 
 /// What doctor says of the interpreter.
-fn doctor(program: &Program) -> String {
+pub(super) fn doctor(program: &Program) -> String {
     let finished = Memtrace::finished(["doctor", "--pid", &program.pid().to_string()]);
     let lines = finished
         .stdout
@@ -29,7 +29,7 @@ fn doctor(program: &Program) -> String {
     lines.collect::<Vec<_>>().join("\n") + "\n"
 }
 
-fn observed(mut program: Program) -> (Truth, Report) {
+pub(super) fn observed(mut program: Program) -> (Truth, Report) {
     let memtrace = Memtrace::attach(program.pid(), &["--python-exact"]);
     program.go();
     let truth = program.truth();
@@ -37,7 +37,7 @@ fn observed(mut program: Program) -> (Truth, Report) {
 }
 
 /// Sums of all sites of a class: live bytes and blocks, allocated bytes and blocks.
-fn heap(report: &Report) -> [u64; 4] {
+pub(super) fn heap(report: &Report) -> [u64; 4] {
     let rows = report.rows().iter().filter(|row| row["class"] == "heap");
     rows.fold([0; 4], |sums, row| {
         let number = |sum: &str, unit: &str| row[sum][unit].as_u64().expect("a number in a site");

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use memtrace_tests::{Memtrace, Program, programs, pythons, require_root};
+use memtrace_tests::{Memtrace, Program, Report, programs, pythons, require_root};
 use serde_json::Value;
 
 /// Objects that the function `grow` of the program keeps.
@@ -26,25 +26,30 @@ fn python_census_tells_what_grew_while_it_was_observed() {
         let report = memtrace.finish();
         let pid = program.pid();
         assert!(program.end().0.success());
-        let all = report.profile["censuses"].as_array().expect("a list");
-        assert_eq!(all.len(), 1, "{what}: {}", report.profile["health"]["notes"]);
-        let census = &all[0];
-        assert_eq!(census["pid"], pid, "{what}");
-        let types: Vec<&Value> = census["types"].as_array().into_iter().flatten().collect();
-        let orders = types
-            .iter()
-            .find(|row| row["name"] == "__main__.Order")
-            .expect("the type");
-        let count = |side: &str| orders[side]["count"].as_u64().expect("a number");
-        assert_eq!(count("after") - count("before"), KEPT, "{what}: {orders}");
-        assert!(census["after"]["complete"] == true, "{what}: {census}");
-        let text = &report.stdout;
-        assert!(
-            text.contains("Order") && text.contains("Not told: where they were allocated"),
-            "{what}: {text}"
-        );
-        report.assert_files();
+        assert_grown(&report, pid, &what.to_string());
     }
+}
+
+/// One census of the program, which says how many objects it kept in the meantime.
+pub(super) fn assert_grown(report: &Report, pid: u32, what: &str) {
+    let all = report.profile["censuses"].as_array().expect("a list");
+    assert_eq!(all.len(), 1, "{what}: {}", report.profile["health"]["notes"]);
+    let census = &all[0];
+    assert_eq!(census["pid"], pid, "{what}");
+    let types: Vec<&Value> = census["types"].as_array().into_iter().flatten().collect();
+    let orders = types
+        .iter()
+        .find(|row| row["name"] == "__main__.Order")
+        .expect("the type");
+    let count = |side: &str| orders[side]["count"].as_u64().expect("a number");
+    assert_eq!(count("after") - count("before"), KEPT, "{what}: {orders}");
+    assert!(census["after"]["complete"] == true, "{what}: {census}");
+    let text = &report.stdout;
+    assert!(
+        text.contains("Order") && text.contains("Not told: where they were allocated"),
+        "{what}: {text}"
+    );
+    report.assert_files();
 }
 
 #[test]

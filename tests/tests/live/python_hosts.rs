@@ -28,7 +28,7 @@ fn python_stacks_of_interpreters_beside_the_main_one() {
 }
 
 /// A program with this interpreter's library inside; `None` where it has none that programs can be linked with.
-fn host(interpreter: &Path, directory: &Path) -> Option<PathBuf> {
+pub(super) fn host(interpreter: &Path, directory: &Path) -> Option<PathBuf> {
     let headers = headers(interpreter)?;
     let of = |name: &str| {
         let expression = format!("import sysconfig; print(sysconfig.get_config_var({name:?}) or '')");

@@ -6,9 +6,12 @@
 //! functions those for the calls that are left. Each place is proven first, and what cannot be proven is left out and said: a
 //! breakpoint between two instructions would kill the program, and one at the wrong one would count wrongly.
 
+mod body;
+mod held;
 mod hooks;
 mod pools;
 mod site;
+mod spread;
 mod sweep;
 mod value;
 
@@ -183,7 +186,8 @@ pub fn analyse<'data, R: ReadRef<'data>>(file: R, functions: &Functions) -> Resu
         gaps: Vec::new(),
         refill: refill(&elf, &code, functions),
     };
-    for compare in &sweep.compares {
+    let spread = spread::found(&elf, &code, &sweep)?;
+    for compare in sweep.compares.iter().chain(&spread.compares) {
         let role = ROLES[compare.target];
         match site::prove(&code, &sweep, compare, role) {
             Ok(site) => {
@@ -209,7 +213,7 @@ pub fn analyse<'data, R: ReadRef<'data>>(file: R, functions: &Functions) -> Resu
             }
         }
     }
-    by_register(&code, &sweep, &mut plan);
+    not_told(&code, &spread, &mut plan);
     let jumps = Jumps::of(&code, functions.own);
     for (role, svma) in ROLES.into_iter().zip(functions.own) {
         let (placement, shape) = placement::place(&code, svma, role.shape(), &jumps);
@@ -232,23 +236,21 @@ pub fn analyse<'data, R: ReadRef<'data>>(file: R, functions: &Functions) -> Resu
     Ok(plan)
 }
 
-/// Comparisons with a register that has the function's address: of position-independent builds. They are told from those that only ask
-/// whether pymalloc is in use, and are not probed yet: such a register may be kept through a loop or a whole function, and not every
-/// comparison with it was found.
-fn by_register<'data, R: ReadRef<'data>>(code: &Code<'_, 'data, R>, sweep: &Sweep, plan: &mut PymallocPlan) {
-    for &(at, target) in &sweep.by_register {
+/// What becomes of functions' addresses where that is not certain.
+fn not_told<'data, R: ReadRef<'data>>(code: &Code<'_, 'data, R>, spread: &spread::Found, plan: &mut PymallocPlan) {
+    for &(at, target) in &spread.uncertain {
         let role = ROLES[target];
         match site::is_call(code, at) {
             Ok(()) => {
                 plan.class = Class::Promoted;
                 plan.gaps.push(format!(
-                    "a call of {role} by code in line at {at:#x} would not be seen: it compares with a register, which is not followed yet"
+                    "a call of {role} by code in line at {at:#x} would not be seen: whether it compares with the function is not certain"
                 ));
             }
             Err(why) => plan.no_calls.push((at, role, why)),
         }
     }
-    for &(at, target) in &sweep.unexplained {
+    for &(at, target) in &spread.unexplained {
         let role = ROLES[target];
         plan.gaps.push(format!(
             "what the address of {role} is for at {at:#x} is not understood: it may be compared with a pointer"

@@ -13,6 +13,7 @@ use rustc_hash::FxHashSet;
 use super::{
     super::{
         code::{Code, Flow, Place},
+        flow::never_returns,
         placement::is_emulated,
     },
     Role,
@@ -25,6 +26,9 @@ const MOST_BETWEEN: usize = 8;
 
 /// Most instructions from the jump to the call.
 const MOST: usize = 64;
+
+/// Most instructions that may follow a comparison which is none of a call: whole rows are compared one after the other.
+const MOST_OF_QUESTION: usize = 1024;
 
 /// What is said of a comparison that is none of a call.
 pub(super) const QUESTION: &str = "it only asks whether pymalloc is in use";
@@ -59,7 +63,8 @@ pub(super) fn prove<'data, R: ReadRef<'data>>(
         ConditionCode::e => jump.next_ip(),
         _ => return Err("the jump behind the comparison is about something else than equality"),
     };
-    let state = call(code, other, compare).map_err(|why| if is_question(code, other) { QUESTION } else { why })?;
+    let state =
+        call(code, other, compare).map_err(|why| if is_question(code, other, false) { QUESTION } else { why })?;
     let argument = |register| state.get(register).ok_or("where an argument is cannot be told");
     let (first, second) = (argument(Register::RSI), argument(Register::RDX));
     let at = jump.ip();
@@ -153,6 +158,9 @@ fn call<'data, R: ReadRef<'data>>(
             Flow::Jump(Place::Local(target)) => at = target,
             Flow::Call(_) | Flow::Jump(_) if is_by(&instruction, &state, compare) => return Ok(state),
             Flow::Call(_) => return Err("another function is called before that of the pointer"),
+            // Of a check of the stack before it returns (`-fstack-protector`) the other way ends.
+            Flow::Branch(target) if ends(code, target) => at = instruction.next_ip(),
+            Flow::Branch(target) if ends(code, instruction.next_ip()) => at = target,
             Flow::Branch(_) => return Err("there are several ways to the call by the pointer"),
             Flow::Jump(_) | Flow::Return | Flow::Stop => return Err("the way does not lead to a call by the pointer"),
         }
@@ -160,22 +168,31 @@ fn call<'data, R: ReadRef<'data>>(
     Err("no call by the pointer is near")
 }
 
+/// Whether what is at an address is a call that does not return.
+fn ends<'data, R: ReadRef<'data>>(code: &Code<'_, 'data, R>, at: u64) -> bool {
+    code.step(at)
+        .is_some_and(|step| matches!(step.flow, Flow::Call(Place::Import(name)) if never_returns(name)))
+}
+
 /// Whether a way, on which the pointer is not pymalloc's function, leads to the end of its function without a call: then the comparison
-/// does not decide how to call the pointer, as there is none.
-fn is_question<'data, R: ReadRef<'data>>(code: &Code<'_, 'data, R>, from: u64) -> bool {
+/// does not decide how to call the pointer, as there is none. `beside`: calls of other functions by their names are none of a pointer.
+fn is_question<'data, R: ReadRef<'data>>(code: &Code<'_, 'data, R>, from: u64, beside: bool) -> bool {
     let mut left = vec![from];
     let mut seen = FxHashSet::default();
     while let Some(at) = left.pop() {
         if !seen.insert(at) {
             continue;
         }
-        let Some(step) = code.step(at).filter(|_| seen.len() <= MOST) else {
+        let Some(step) = code.step(at).filter(|_| seen.len() <= MOST_OF_QUESTION) else {
             return false;
         };
         match step.flow {
             Flow::Next | Flow::Padding => left.push(step.next),
             Flow::Branch(target) => left.extend([target, step.next]),
             Flow::Jump(Place::Local(target)) => left.push(target),
+            // What checks the stack before it returns ends there.
+            Flow::Call(Place::Import(name)) if never_returns(name) => {}
+            Flow::Call(Place::Import(_) | Place::Local(_)) if beside => left.push(step.next),
             Flow::Return => {}
             Flow::Call(_) | Flow::Jump(_) | Flow::Stop => return false,
         }
@@ -197,7 +214,7 @@ pub(super) fn is_call<'data, R: ReadRef<'data>>(code: &Code<'_, 'data, R>, at: u
         _ => None,
     });
     match other {
-        Some(other) if is_question(code, other) => Err(QUESTION),
+        Some(other) if is_question(code, other, true) => Err(QUESTION),
         Some(_) | None => Ok(()),
     }
 }

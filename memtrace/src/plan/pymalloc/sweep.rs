@@ -2,15 +2,12 @@
 
 use iced_x86::{Decoder, DecoderOptions, Instruction, Mnemonic, OpKind, Register};
 use object::{ReadRef, elf::PT_LOAD};
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::super::{code::Code, elf::Elf};
 
 /// Most bytes of code that are looked through: the largest interpreter has 4 MB.
 const MOST: u64 = 64 << 20;
-
-/// Most instructions from where the address of a function is loaded to where it is compared.
-const NEAR: usize = 64;
 
 /// A comparison of a pointer with a function.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -27,17 +24,37 @@ pub(super) struct Compare {
     pub(super) row: Option<u64>,
 }
 
+impl Compare {
+    /// Of one operand with a function whose address the other one holds.
+    pub(super) fn with(instruction: &Instruction, operand: u32, target: usize) -> Self {
+        let register = (instruction.op_kind(operand) == OpKind::Register).then(|| instruction.op_register(operand));
+        Self {
+            at: instruction.ip(),
+            next: instruction.next_ip(),
+            target,
+            register,
+            row: if register.is_none() {
+                absolute(instruction)
+            } else {
+                None
+            },
+        }
+    }
+}
+
 /// What is found.
 #[derive(Debug, Default)]
 pub(super) struct Sweep {
     /// Comparisons with the function's address itself.
     pub(super) compares: Vec<Compare>,
-    /// Comparisons with a register that was given the address before: where (svma), and with which function.
-    pub(super) by_register: Vec<(u64, usize)>,
-    /// Where the address of a function is taken (svma), and what becomes of it is not understood.
-    pub(super) unexplained: Vec<(u64, usize)>,
-    /// Where jumps by a distance lead to.
+    /// Instructions that put the address of a function into a register (svma), and which function.
+    pub(super) given: FxHashMap<u64, usize>,
+    /// Where jumps and calls by a distance lead to.
     pub(super) jumped_to: FxHashSet<u64>,
+    /// Jumps out of a function or part of one: where that begins, and where they lead to.
+    pub(super) out: Vec<(u64, u64)>,
+    /// Where calls alone lead to, and code whose address is taken.
+    pub(super) entered: FxHashSet<u64>,
 }
 
 impl Sweep {
@@ -78,29 +95,36 @@ impl Sweep {
                 let range = into(begin)
                     .zip(into(stop))
                     .and_then(|(begin, stop)| bytes.get(begin..stop));
-                sweep.function(range.unwrap_or_default(), begin, targets);
+                sweep.function(code, range.unwrap_or_default(), begin, targets);
             }
         }
         Ok(sweep)
     }
 
-    fn function(&mut self, bytes: &[u8], begin: u64, targets: [u64; 4]) {
+    fn function<'data, R: ReadRef<'data>>(
+        &mut self,
+        code: &Code<'_, 'data, R>,
+        bytes: &[u8],
+        begin: u64,
+        targets: [u64; 4],
+    ) {
         let target = |value: u64| targets.iter().position(|&target| target == value);
         // Where each register was loaded from.
         let mut loaded: Vec<(Register, u64)> = Vec::new();
-        let mut given: Vec<Given> = Vec::new();
-        for (index, instruction) in Decoder::with_ip(64, bytes, begin, DecoderOptions::NONE)
-            .iter()
-            .enumerate()
-        {
+        for instruction in &mut Decoder::with_ip(64, bytes, begin, DecoderOptions::NONE) {
             if instruction.is_invalid() {
                 // Data between functions, or damage: what follows is not known to be code.
                 break;
             }
             if let OpKind::NearBranch64 = instruction.op0_kind() {
-                self.jumped_to.insert(instruction.near_branch_target());
+                let to = instruction.near_branch_target();
+                self.jumped_to.insert(to);
+                if instruction.mnemonic() == Mnemonic::Call {
+                    self.entered.insert(to);
+                } else if to < begin || to - begin >= bytes.len() as u64 {
+                    self.out.push((begin, to));
+                }
             }
-            self.use_of(&instruction, index, &mut given);
             if instruction.mnemonic() == Mnemonic::Cmp {
                 if let Some(target) = constant(&instruction).and_then(target) {
                     let register = (instruction.op0_kind() == OpKind::Register).then(|| instruction.op0_register());
@@ -127,72 +151,24 @@ impl Sweep {
             {
                 loaded.push((register, row));
             }
-            let address = match instruction.mnemonic() {
-                Mnemonic::Lea => absolute(&instruction),
-                Mnemonic::Mov => constant(&instruction),
-                _ => None,
-            };
+            let address = address(code, &instruction);
+            if instruction.mnemonic() == Mnemonic::Lea {
+                self.entered.extend(address);
+            }
             if let Some(target) = address.and_then(target) {
-                given.push(Given {
-                    register,
-                    target,
-                    at: instruction.ip(),
-                    index,
-                    is_used: false,
-                });
+                self.given.insert(instruction.ip(), target);
             }
         }
-        self.unexplained.extend(
-            given
-                .iter()
-                .filter(|given| !given.is_used)
-                .map(|given| (given.at, given.target)),
-        );
-    }
-
-    /// Notes what an instruction does with the addresses that registers were given: they may be stored, which is how rows are made, and
-    /// they may be compared. One that is overwritten without that, or kept for long, is not understood.
-    fn use_of(&mut self, instruction: &Instruction, index: usize, given: &mut Vec<Given>) {
-        let overwritten = written(instruction);
-        for known in given.iter_mut() {
-            let reads = |operand: u32| {
-                instruction.op_kind(operand) == OpKind::Register
-                    && instruction.op_register(operand).full_register() == known.register
-            };
-            match instruction.mnemonic() {
-                Mnemonic::Cmp if reads(0) || reads(1) => {
-                    known.is_used = true;
-                    self.by_register.push((instruction.ip(), known.target));
-                }
-                Mnemonic::Mov | Mnemonic::Movq | Mnemonic::Vmovq | Mnemonic::Pinsrq | Mnemonic::Vpinsrq
-                    if instruction.op_count() > 1
-                        && (1..instruction.op_count()).any(reads)
-                        && !is_general(instruction) =>
-                {
-                    known.is_used = true;
-                }
-                _ => {}
-            }
-        }
-        let unexplained = &mut self.unexplained;
-        given.retain(|known| {
-            let keep = overwritten != Some(known.register) && index - known.index <= NEAR;
-            if !keep && !known.is_used {
-                unexplained.push((known.at, known.target));
-            }
-            keep
-        });
     }
 }
 
-/// A register that was given the address of a function.
-struct Given {
-    register: Register,
-    target: usize,
-    at: u64,
-    index: usize,
-    /// Whether something was done with it that is understood.
-    is_used: bool,
+/// The address that an instruction puts into a register, if it is always the same one.
+pub(super) fn address<'data, R: ReadRef<'data>>(code: &Code<'_, 'data, R>, instruction: &Instruction) -> Option<u64> {
+    match instruction.mnemonic() {
+        Mnemonic::Lea => absolute(instruction),
+        Mnemonic::Mov => constant(instruction).or_else(|| code.linked(absolute(instruction)?)),
+        _ => None,
+    }
 }
 
 /// The whole register that is an instruction's first operand, if it is written to.
@@ -204,18 +180,13 @@ fn written(instruction: &Instruction) -> Option<Register> {
     (instruction.op0_kind() == OpKind::Register && !only_reads).then(|| instruction.op0_register().full_register())
 }
 
-/// Whether it writes to a general register: a copy of an address, which is not followed.
-fn is_general(instruction: &Instruction) -> bool {
-    instruction.op0_kind() == OpKind::Register && instruction.op0_register().is_gpr()
-}
-
 /// The constant that is an instruction's second operand.
 fn constant(instruction: &Instruction) -> Option<u64> {
     instruction.try_immediate(1).ok()
 }
 
 /// The address (svma) of a memory operand that is always the same.
-fn absolute(instruction: &Instruction) -> Option<u64> {
+pub(super) fn absolute(instruction: &Instruction) -> Option<u64> {
     if instruction.is_ip_rel_memory_operand() {
         return Some(instruction.ip_rel_memory_address());
     }

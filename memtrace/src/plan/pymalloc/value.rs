@@ -207,6 +207,11 @@ impl State {
                 self.stored.retain(|known, _| known.abs_diff(at) >= 8);
                 self.stored.insert(at, value);
             }
+            // A part of a word: what is read around it is not known.
+            Some(at) if instruction.mnemonic() == Mnemonic::Mov && instruction.memory_size().size() < 8 => {
+                self.stored.retain(|known, _| known.abs_diff(at) >= 8);
+                self.stored.insert(at, None);
+            }
             _ => {
                 self.stack_is_changed = true;
                 self.stored.clear();
