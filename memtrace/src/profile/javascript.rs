@@ -2,7 +2,7 @@
 
 use memtrace_common::op::Class;
 
-use super::{Budget, Profile, Site};
+use super::{Profile, Site};
 
 /// V8's pages: its heap gets all of them there.
 const PAGES: &str = "v8::internal::MemoryAllocator::Allocate";
@@ -34,9 +34,8 @@ impl JavaScript {
             let mut functions = profile.stack(site).filter_map(|frame| frame.function.as_deref());
             functions.any(|function| function.starts_with(begins))
         };
-        let budget = profile.health.budget.as_ref();
         let mut found = Self {
-            at_least: budget.is_some_and(Budget::saw_pages_alone),
+            at_least: profile.pages_alone().is_some(),
             ..Self::default()
         };
         // What the allocator took when a buffer was asked for.

@@ -1,5 +1,7 @@
 //! How sure sums are that were estimated from a sample.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Amount, Profile, Site};
@@ -34,9 +36,11 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// Whether there were times when of the allocator nothing but its mappings was seen.
-    pub fn saw_pages_alone(&self) -> bool {
-        self.steps.iter().any(|time| time.step == "pages" && time.seconds > 0.0)
+    /// For how long nothing of the allocator was seen but its mappings, and what short looks show; `None` if there was no such time.
+    pub fn pages_alone(&self) -> Option<Duration> {
+        let pages = self.steps.iter().filter(|time| time.step == "pages");
+        let seconds: f64 = pages.map(|time| time.seconds).sum();
+        (seconds > 0.0).then(|| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
     }
 }
 
@@ -89,6 +93,11 @@ impl Sampling {
 }
 
 impl Profile {
+    /// For how long, within a budget, it was not seen which blocks were taken and given back; `None` if there was no such time.
+    pub fn pages_alone(&self) -> Option<Duration> {
+        self.health.budget.as_ref().and_then(Budget::pages_alone)
+    }
+
     /// Half the length of the error bar of a sum over allocations of a site, in bytes; `None` where the sum is exact: nothing was
     /// sampled, or it is of mappings, which never are.
     pub fn error(&self, site: &Site, amount: Amount) -> Option<u64> {

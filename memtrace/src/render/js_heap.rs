@@ -50,6 +50,9 @@ fn of_thread(profile: &Profile, heap: &JsHeap, out: &mut dyn Write) -> io::Resul
     say(&format!("JavaScript heap{whose}: {taken}{used}"), out)?;
     js_sites::write(profile, heap, out)?;
     if heap.sums.is_empty() {
+        if !heap.sites.is_empty() {
+            writeln!(out)?;
+        }
         return say("There was no collection.", out);
     }
     writeln!(out)?;

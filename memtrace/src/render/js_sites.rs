@@ -61,7 +61,7 @@ pub(super) fn write(profile: &Profile, heap: &JsHeap, out: &mut dyn Write) -> io
             out,
         )?;
     }
-    writeln!(out)
+    Ok(())
 }
 
 #[cfg(test)]

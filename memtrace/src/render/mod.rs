@@ -35,6 +35,7 @@ pub(crate) mod layout;
 pub mod leaks;
 pub mod lines;
 pub mod live;
+mod nothing;
 pub(crate) mod processes;
 mod resident;
 mod suppressions;

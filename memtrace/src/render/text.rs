@@ -16,7 +16,7 @@ use super::{
     census, header, health, js_heap,
     label::{self, fact},
     layout::{COLUMNS, wrap},
-    processes, resident, suppressions, windows,
+    nothing, processes, resident, suppressions, windows,
 };
 
 /// Frames of a site in the summary; `leaks.txt` has more, the JSON all.
@@ -125,7 +125,12 @@ fn sites(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
             let targets = label::targets(profile);
             return writeln!(out, "Nothing was allocated while the {targets} {was} observed.");
         }
-        (0, _) => return writeln!(out, "Nothing is live: all that was allocated has been freed."),
+        (0, _) => {
+            for line in wrap(&nothing::live(profile), COLUMNS) {
+                writeln!(out, "{line}")?;
+            }
+            return Ok(());
+        }
         (all, shown) if all == shown => writeln!(out, "{} with live bytes", plural(all as u64, "site"))?,
         (all, shown) => writeln!(out, "Top {shown} of {} with live bytes", plural(all as u64, "site"))?,
     }
@@ -267,7 +272,7 @@ fn row(profile: &Profile, number: usize, site: &Site, out: &mut dyn Write) -> io
 /// One line on suspected leaks for each verdict, or why there are none.
 pub(super) fn suspects(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
     if profile.suspects().next().is_none() {
-        for line in wrap(&nothing_suspected(profile), COLUMNS) {
+        for line in wrap(&nothing::suspected(profile), COLUMNS) {
             writeln!(out, "{line}")?;
         }
         return suppressions::outcome(profile, out);
@@ -312,34 +317,6 @@ fn meaning(profile: &Profile, verdict: Verdict) -> &'static str {
         Verdict::Leaked => ", never freed before the target exited",
         Verdict::Growing => ", old, and more of them all the time",
         Verdict::StillLive => ", old but not growing: may be a cache, or needed",
-    }
-}
-
-/// Why no site is suspected.
-pub(super) fn nothing_suspected(profile: &Profile) -> String {
-    let min_age = duration(profile.settings.min_age);
-    let (targets, was) = (
-        label::targets(profile),
-        if profile.is_of_many() { "were" } else { "was" },
-    );
-    if profile.too_short_to_suspect() {
-        let observed = duration(profile.observed);
-        return format!(
-            "Leaks cannot be told yet: the {targets} {was} observed for {observed}, and a block is suspected only \
-             from an age of {min_age}. Observe longer, or lower --min-age."
-        );
-    }
-    let mut least = match profile.settings.min_size {
-        0 => String::new(),
-        size => format!(" with at least {}", bytes(size)),
-    };
-    if profile.suppressed().sites > 0 {
-        least.push_str(" that is not suppressed");
-    }
-    if profile.exited() {
-        format!("No suspected leaks: no site{least} had live blocks when the {targets} exited.")
-    } else {
-        format!("No suspected leaks: no site{least} has blocks that are at least {min_age} old.")
     }
 }
 

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::{
     profile::{Amount, Profile, Resident, Site, resident::Part},
-    render::{Measure, escape, header, health, label, leaks, processes, resident, suppressions, text},
+    render::{Measure, escape, header, health, label, leaks, nothing, processes, resident, suppressions, text},
     units::duration,
 };
 
@@ -59,7 +59,7 @@ impl Words {
             program,
             sums: text::sums(profile),
             verdicts: text::verdicts(profile),
-            nothing: (profile.suspects().next().is_none()).then(|| text::nothing_suspected(profile)),
+            nothing: (profile.suspects().next().is_none()).then(|| nothing::suspected(profile)),
             outcomes: suppressions::outcomes(profile),
             suppressions: String::from_utf8_lossy(&foot).trim().to_owned(),
             rule: leaks::rule(profile),
