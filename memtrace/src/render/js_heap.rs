@@ -13,10 +13,7 @@ use crate::{
     units::{bytes, count, duration, percent, plural, precise, rate, whole},
 };
 
-use super::{
-    js_sites,
-    layout::{COLUMNS, wrap},
-};
+use super::{js_sites, layout::say};
 
 /// A thread that took a smaller part of all, and collected nothing, only helps another or has hardly begun.
 const LEAST_SHARE: u64 = 100;
@@ -147,10 +144,6 @@ pub(super) fn status(profile: &Profile) -> Option<String> {
             percent(share)
         )
     })
-}
-
-pub(super) fn say(text: &str, out: &mut dyn Write) -> io::Result<()> {
-    wrap(text, COLUMNS).iter().try_for_each(|line| writeln!(out, "{line}"))
 }
 
 #[cfg(test)]

@@ -2,7 +2,10 @@
 
 use std::io::{self, Write};
 
-use super::{js_heap::say, label, layout::COLUMNS};
+use super::{
+    label,
+    layout::{COLUMNS, say},
+};
 use crate::{
     profile::{JsHeap, Profile, js_sites::JsSamples},
     units::{bytes, percent, plural, whole},

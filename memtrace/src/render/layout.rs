@@ -1,5 +1,7 @@
 //! Text that fits a width, measured in terminal columns.
 
+use std::io::{self, Write};
+
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 /// Width of plain reports in columns.
@@ -73,6 +75,11 @@ fn is_number(word: &str) -> bool {
         && word
             .chars()
             .all(|character| character.is_ascii_digit() || "+-.,(".contains(character))
+}
+
+/// Writes a text in lines that are not longer than a report.
+pub(super) fn say(text: &str, out: &mut dyn Write) -> io::Result<()> {
+    wrap(text, COLUMNS).iter().try_for_each(|line| writeln!(out, "{line}"))
 }
 
 #[cfg(test)]

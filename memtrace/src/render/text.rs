@@ -15,7 +15,7 @@ use crate::{
 use super::{
     census, header, health, js_heap,
     label::{self, fact},
-    layout::{COLUMNS, wrap},
+    layout::{COLUMNS, say, wrap},
     nothing, processes, resident, suppressions, windows,
 };
 
@@ -125,12 +125,7 @@ fn sites(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
             let targets = label::targets(profile);
             return writeln!(out, "Nothing was allocated while the {targets} {was} observed.");
         }
-        (0, _) => {
-            for line in wrap(&nothing::live(profile), COLUMNS) {
-                writeln!(out, "{line}")?;
-            }
-            return Ok(());
-        }
+        (0, _) => return say(&nothing::live(profile), out),
         (all, shown) if all == shown => writeln!(out, "{} with live bytes", plural(all as u64, "site"))?,
         (all, shown) => writeln!(out, "Top {shown} of {} with live bytes", plural(all as u64, "site"))?,
     }
@@ -182,9 +177,7 @@ fn apart(profile: &Profile, class: Class, said: &str, out: &mut dyn Write) -> io
         return Ok(());
     }
     found.sort_by_key(|site| std::cmp::Reverse(site.live.bytes));
-    for line in wrap(said, COLUMNS) {
-        writeln!(out, "{line}")?;
-    }
+    say(said, out)?;
     for site in found.iter().take(APART.min(profile.settings.top)) {
         writeln!(out)?;
         let (live, taken) = (pieces(class, site.live.count), count(site.allocated.count));
@@ -212,9 +205,7 @@ fn censuses(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
         columns: COLUMNS,
     };
     for Growth { before, after } in &profile.censuses {
-        for line in wrap(CENSUSES, COLUMNS) {
-            writeln!(out, "{line}")?;
-        }
+        say(CENSUSES, out)?;
         writeln!(out)?;
         census::write_diff(&Comparison::new(before, after), &options, out)?;
         writeln!(out)?;
@@ -272,9 +263,7 @@ fn row(profile: &Profile, number: usize, site: &Site, out: &mut dyn Write) -> io
 /// One line on suspected leaks for each verdict, or why there are none.
 pub(super) fn suspects(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
     if profile.suspects().next().is_none() {
-        for line in wrap(&nothing::suspected(profile), COLUMNS) {
-            writeln!(out, "{line}")?;
-        }
+        say(&nothing::suspected(profile), out)?;
         return suppressions::outcome(profile, out);
     }
     writeln!(out, "Suspected leaks")?;

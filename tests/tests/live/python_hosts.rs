@@ -1,5 +1,7 @@
 //! Python where it is not `python3` and its one interpreter: several interpreters in a process, and an interpreter inside another program.
 
+#![expect(clippy::print_stdout, reason = "a test prints what it compared")]
+
 use std::{
     path::{Path, PathBuf},
     process::Command,
@@ -28,7 +30,7 @@ fn python_stacks_of_interpreters_beside_the_main_one() {
 }
 
 /// A program with this interpreter's library inside; `None` where it has none that programs can be linked with.
-pub(super) fn host(interpreter: &Path, directory: &Path) -> Option<PathBuf> {
+fn host(interpreter: &Path, directory: &Path) -> Option<PathBuf> {
     let headers = headers(interpreter)?;
     let of = |name: &str| {
         let expression = format!("import sysconfig; print(sysconfig.get_config_var({name:?}) or '')");
@@ -50,10 +52,8 @@ pub(super) fn host(interpreter: &Path, directory: &Path) -> Option<PathBuf> {
     Some(program)
 }
 
-#[test]
-fn python_stacks_of_an_interpreter_inside_another_program() {
-    require_root!();
-    require_tool!("python3");
+/// Hosts of all interpreters that have a library and headers here, with the folder of their standard library.
+pub(super) fn hosts(mut of_each: impl FnMut(&Path, &str)) {
     let mut compared = 0;
     for interpreter in interpreters() {
         let directory = tempfile::tempdir().expect("a temporary directory");
@@ -61,17 +61,33 @@ fn python_stacks_of_an_interpreter_inside_another_program() {
             println!("{}: no shared library with headers", interpreter.display());
             continue;
         };
+        println!("{}", interpreter.display());
         let home = evaluated(&interpreter, "import sys; print(sys.prefix)").expect("a prefix");
+        of_each(&host, &home);
+        compared += 1;
+    }
+    assert!(
+        compared > 0 || interpreters().len() == 1,
+        "only Debian's has no library here"
+    );
+}
+
+#[test]
+fn python_stacks_of_an_interpreter_inside_another_program() {
+    require_root!();
+    require_tool!("python3");
+    let mut is_first = true;
+    hosts(|host, home| {
         // Every way with the first, and one with the others: it is the interpreters that differ.
-        let ways = if compared == 0 {
+        let ways = if std::mem::take(&mut is_first) {
             &["main", "thread", "late"][..]
         } else {
             &["thread"]
         };
         for &thread in ways {
-            println!("{}: {thread}", interpreter.display());
-            let mut command = Command::new(&host);
-            let mut program = Program::ready(command.env("PYTHONHOME", &home).arg(script()).arg(thread));
+            println!("{thread}");
+            let mut command = Command::new(host);
+            let mut program = Program::ready(command.env("PYTHONHOME", home).arg(script()).arg(thread));
             let memtrace = Memtrace::attach(program.pid(), &["--every-call"]);
             program.go();
             if thread == "late" {
@@ -86,11 +102,6 @@ fn python_stacks_of_an_interpreter_inside_another_program() {
             let in_host = stacks.filter(|row| row["stack"].to_string().contains("run_in_host"));
             assert!(in_host.count() > 50);
             assert_as_said(&report, program, 80);
-            compared += 1;
         }
-    }
-    assert!(
-        compared > 0 || interpreters().len() == 1,
-        "only Debian's has no library here"
-    );
+    });
 }

@@ -1,37 +1,14 @@
 //! The objects of an interpreter inside another program: each by call stack, and by type.
 
-#![expect(clippy::print_stdout, reason = "a test prints what it compared")]
-
-use std::{path::Path, process::Command};
+use std::process::Command;
 
 use memtrace_tests::{Memtrace, Program, programs, require_root, require_tool};
 
 use super::{
     pymalloc::{doctor, heap, observed},
-    python::{evaluated, interpreters},
     python_census::assert_grown,
-    python_hosts::host,
+    python_hosts::hosts,
 };
-
-/// Hosts of all interpreters that have a library and headers here, with the folder of their standard library.
-fn hosts(of_each: impl Fn(&Path, &str)) {
-    let mut compared = 0;
-    for interpreter in interpreters() {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let Some(host) = host(&interpreter, directory.path()) else {
-            println!("{}: no shared library with headers", interpreter.display());
-            continue;
-        };
-        println!("{}", interpreter.display());
-        let home = evaluated(&interpreter, "import sys; print(sys.prefix)").expect("a prefix");
-        of_each(&host, &home);
-        compared += 1;
-    }
-    assert!(
-        compared > 0 || interpreters().len() == 1,
-        "only Debian's has no library here"
-    );
-}
 
 #[test]
 fn python_objects_of_an_interpreter_inside_another_program() {
