@@ -148,31 +148,45 @@ fn collections_are_those_that_v8_prints() {
     }
 }
 
-/// A number of a line of `--trace-gc-nvp`.
-fn named(line: &str, name: &str) -> Option<u64> {
-    line.split_whitespace()
-        .find_map(|word| word.strip_prefix(name)?.strip_prefix('=')?.parse().ok())
+/// A number of a line of `--trace-gc-nvp`, by the names that the versions of V8 have for it.
+fn named(line: &str, names: [&str; 2]) -> i64 {
+    let found = line.split_whitespace().find_map(|word| {
+        let (name, number) = word.split_once('=')?;
+        names.contains(&name).then(|| number.parse().ok())?
+    });
+    found.unwrap_or_else(|| panic!("no {names:?}: {line}"))
 }
 
-/// What V8 counts as taken between the first and the last full collection of each isolate: at each collection, how much larger the heap is than
-/// the one before had left it.
+/// What V8 has seen taken between the first and the last full collection of each isolate: at each collection, how much larger the heap is than
+/// the one before had left it. V8 prints that difference too (`allocated`), but what 10.2 prints at the first scavenge while marking goes on is
+/// the size of the whole heap.
 fn allocated(printed: &str) -> Vec<u64> {
     let mut isolates: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for (isolate, line) in lines(printed) {
+    for (isolate, line) in lines(printed).into_iter().filter(|(_, line)| line.contains(" gc=")) {
         isolates.entry(isolate).or_default().push(line);
     }
     let sums = isolates.values().filter_map(|lines| {
         let is_full = |line: &&str| line.contains(" gc=m");
         lines.iter().any(is_full).then_some(())?;
-        // What was taken before the first is of before.
-        let work = between(lines, is_full).iter().skip(1);
-        // Where the heap has become smaller by sweeping, V8 prints what is below zero as a number without a sign.
-        Some(
-            work.filter_map(|line| named(line, "allocated"))
-                .fold(0, u64::wrapping_add),
-        )
+        let work = between(lines, is_full);
+        let grown = work.windows(2).map(|pair| {
+            let left = named(pair[0], ["total_size_after", "end_object_size"]);
+            // Sweeping may have made it smaller.
+            named(pair[1], ["total_size_before", "start_object_size"]) - left
+        });
+        Some(grown.sum::<i64>().cast_unsigned())
     });
     sums.collect()
+}
+
+/// Lines as V8 10.2 prints them: the second collection comes while marking goes on, and its `allocated` is wrong.
+#[test]
+fn what_was_taken_is_the_difference_of_sizes() {
+    let printed = "[7:0x10]       10 ms: pause=1 gc=ms total_size_before=900 total_size_after=400 allocated=900\n\
+                   [7:0x10]       12 ms: Scavenge 1.0 (2.0) -> 1.0 (2.0) MB\n\
+                   [7:0x10]       20 ms: pause=1 gc=s total_size_before=1000 total_size_after=500 allocated=1000\n\
+                   [7:0x10]       30 ms: pause=1 gc=ms total_size_before=450 total_size_after=300 allocated=18446744073709551566\n";
+    assert_eq!(allocated(printed), [600 - 50]);
 }
 
 /// Asserts that two sums are the same within a hundredth.
