@@ -107,6 +107,8 @@ pub mod flag {
     pub const STACK_LOST: u16 = 8;
     /// The stack does not reach the start of its thread: its [`super::StackHead::end`] tells why.
     pub const STACK_CUT: u16 = 16;
+    /// Nobody wrote to the byte that was sampled; only [`super::Kind::JsSampled`] carries it.
+    pub const UNWRITTEN: u16 = 32;
     /// The call was made by an allocator for itself; only [`super::Kind::Break`] carries it.
     pub const NESTED: u16 = 64;
     /// The mapping replaced whatever was in its range (`MAP_FIXED`).

@@ -11,7 +11,7 @@ use aya_ebpf::{
 };
 use memtrace_common::{
     Counter,
-    event::{JsSampled, Kind},
+    event::{JsSampled, Kind, flag},
     v8_heap::{
         PAGE, Told,
         draw::{self, AreaKey, Drawn, Pace},
@@ -92,6 +92,7 @@ fn ended(task: Task, area: u64, begin: u64, bytes: u64) -> Result<(), Counter> {
     let turn = if let Some(turn) = AREA_TURNS.get_ptr_mut(key) {
         // SAFETY: the thread's own, as above.
         let turn = unsafe { &mut *turn };
+        unwritten(task, key, *turn, begin, bytes);
         *turn += 1;
         *turn
     } else {
@@ -117,6 +118,24 @@ fn ended(task: Task, area: u64, begin: u64, bytes: u64) -> Result<(), Counter> {
     });
     entry.submit(u64::from(BPF_RB_FORCE_WAKEUP));
     Ok(())
+}
+
+/// An area has ended: tells of a byte in it that was watched and that nobody has written to. There is no stack of who took it.
+#[inline(always)]
+fn unwritten(task: Task, key: AreaKey, turn: u64, begin: u64, bytes: u64) {
+    // SAFETY: the value's memory stays that of some watchpoint, and one of another turn is none.
+    let Some(watch) = (unsafe { WATCHES.get(key) }) else {
+        return;
+    };
+    if watch.is_unwritten(turn, begin, bytes) {
+        let nobody = Taken {
+            id: 0,
+            flags: flag::UNWRITTEN,
+        };
+        if send(task, watch.weight, nobody).is_err() {
+            stats::count(Counter::LostJsSamples);
+        }
+    }
 }
 
 /// A large object tells of itself.

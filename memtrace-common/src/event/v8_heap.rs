@@ -41,7 +41,7 @@ pub struct JsCollected {
 #[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
 #[repr(C)]
 pub struct JsSampled {
-    /// Common start; `STACK_LOST` and `STACK_CUT` apply.
+    /// Common start; `STACK_LOST`, `STACK_CUT` and `UNWRITTEN` apply.
     pub header: Header,
     /// For how many bytes it stands.
     pub weight: u64,

@@ -64,6 +64,16 @@ pub struct Watch {
     pub address: u64,
     /// [`Drawn::weight`]
     pub weight: u64,
+    /// Whether the byte was still to come when the watchpoint was there: 1, or 0.
+    pub is_ahead: u64,
+}
+
+impl Watch {
+    /// Whether it has watched a byte that was taken of an area when it ended, in its turn, and that was not written to.
+    #[inline(always)]
+    pub const fn is_unwritten(&self, turn: u64, begin: u64, bytes: u64) -> bool {
+        self.is_ahead != 0 && self.turn == turn && self.address.wrapping_sub(begin) < bytes
+    }
 }
 
 /// How often a thread is sampled.
@@ -81,7 +91,7 @@ pub struct Pace {
 const _: () = {
     assert!(size_of::<AreaKey>() == 16);
     assert!(size_of::<Drawn>() == 56);
-    assert!(size_of::<Watch>() == 24);
+    assert!(size_of::<Watch>() == 32);
     assert!(size_of::<Pace>() == 24);
 };
 
@@ -202,6 +212,25 @@ mod tests {
             let middle = in_area(share / 2, interval).unwrap();
             assert!(middle.abs_diff(PAGE / 2) < 4, "{middle}");
         }
+    }
+
+    #[test]
+    fn a_byte_is_unwritten_when_its_area_ends_behind_it() {
+        let watch = Watch {
+            turn: 3,
+            address: 0x1040,
+            weight: 1,
+            is_ahead: 1,
+        };
+        assert!(watch.is_unwritten(3, 0x1000, 0x48) && watch.is_unwritten(3, 0x1040, 8));
+        assert!(!watch.is_unwritten(3, 0x1000, 0x40), "it was not taken");
+        assert!(!watch.is_unwritten(3, 0x1048, 0x40), "it is not of this area");
+        assert!(!watch.is_unwritten(4, 0x1000, 0x48), "it was hit");
+        let late = Watch { is_ahead: 0, ..watch };
+        assert!(
+            !late.is_unwritten(3, 0x1000, 0x48),
+            "it may have been written to before"
+        );
     }
 
     #[test]

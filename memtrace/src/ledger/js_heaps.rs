@@ -286,7 +286,7 @@ impl Thread {
             sites: (sites.iter())
                 .filter(|facts| (facts.incarnation, facts.tid) == (incarnation, tid))
                 .map(|facts| JsSite {
-                    stack: facts.stack,
+                    writer: facts.writer,
                     samples: facts.sum.samples,
                     bytes: facts.sum.bytes,
                     squares: facts.sum.squares,

@@ -1,15 +1,16 @@
 //! Where JavaScript's objects were allocated: sums of samples by thread and stack, in bounded memory.
 
-use memtrace_common::event::JsSampled;
+use memtrace_common::event::{JsSampled, flag};
 use rustc_hash::FxHashMap;
 
 use super::{Ledger, snapshot::ChosenStacks};
+use crate::profile::js_sites::Writer;
 
-/// Rows that are kept; samples for which there is none are added to that without a stack of their thread.
+/// Rows that are kept; samples for which there is none are added to those of their thread whose stack was lost.
 const MOST: usize = 1 << 16;
 
 /// A thread, and the number of a stack.
-type Key = (u32, u32, Option<u32>);
+type Key = (u32, u32, Writer<u32>);
 
 /// Sums by thread and stack.
 #[derive(Clone, Debug, Default)]
@@ -33,8 +34,8 @@ pub struct JsSiteFacts {
     pub incarnation: u32,
     /// The thread.
     pub tid: u32,
-    /// Index into [`super::Snapshot::stacks`], or `None` when it is not known.
-    pub stack: Option<usize>,
+    /// By index into [`super::Snapshot::stacks`].
+    pub writer: Writer<usize>,
     /// What they amount to.
     pub sum: JsSampleSum,
 }
@@ -45,7 +46,7 @@ impl JsSites {
         let key = if self.0.len() < MOST || self.0.contains_key(&key) {
             key
         } else {
-            (incarnation, tid, None)
+            (incarnation, tid, Writer::Unknown)
         };
         let sum = self.0.entry(key).or_default();
         sum.samples += 1;
@@ -62,27 +63,29 @@ impl Ledger {
             let known = self.processes[place].identities.get(record.stack)?;
             Some(known.stack)
         });
+        let writer = match stack {
+            Some(stack) => Writer::Stack(stack),
+            None if header.flags & flag::UNWRITTEN != 0 => Writer::Nobody,
+            None => Writer::Unknown,
+        };
         self.js_sites
-            .add((header.incarnation, header.tid, stack), record.weight);
+            .add((header.incarnation, header.tid, writer), record.weight);
     }
 
     /// The sums, with stacks as a snapshot has them.
     pub(super) fn js_site_facts(&self, stacks: &mut ChosenStacks) -> Vec<JsSiteFacts> {
         let mut facts: Vec<_> = (self.js_sites.0.iter())
-            .map(|(&(incarnation, tid, stack), &sum)| {
-                let stack = stack.and_then(|number| {
+            .map(|(&(incarnation, tid, writer), &sum)| JsSiteFacts {
+                incarnation,
+                tid,
+                writer: writer.and_then(|number| {
                     let known = self.stacks.get(number)?;
                     stacks.index(number, || known.clone())
-                });
-                JsSiteFacts {
-                    incarnation,
-                    tid,
-                    stack,
-                    sum,
-                }
+                }),
+                sum,
             })
             .collect();
-        facts.sort_by_key(|facts| (facts.incarnation, facts.tid, facts.stack));
+        facts.sort_by_key(|facts| (facts.incarnation, facts.tid, facts.writer));
         facts
     }
 }
@@ -94,10 +97,10 @@ mod tests {
     #[test]
     fn samples_are_added_up_in_bounded_memory() {
         let mut sites = JsSites::default();
-        sites.add((1, 2, Some(3)), 10);
-        sites.add((1, 2, Some(3)), 30);
+        sites.add((1, 2, Writer::Stack(3)), 10);
+        sites.add((1, 2, Writer::Stack(3)), 30);
         assert_eq!(
-            sites.0[&(1, 2, Some(3))],
+            sites.0[&(1, 2, Writer::Stack(3))],
             JsSampleSum {
                 samples: 2,
                 bytes: 40,
@@ -105,11 +108,11 @@ mod tests {
             }
         );
         for stack in 0..u32::try_from(MOST).unwrap() {
-            sites.add((1, 2, Some(stack)), 1);
+            sites.add((1, 2, Writer::Stack(stack)), 1);
         }
-        sites.add((1, 7, Some(0)), u64::MAX);
-        sites.add((1, 7, Some(1)), u64::MAX);
-        assert_eq!(sites.0[&(1, 7, None)].bytes, u64::MAX);
+        sites.add((1, 7, Writer::Stack(0)), u64::MAX);
+        sites.add((1, 7, Writer::Stack(1)), u64::MAX);
+        assert_eq!(sites.0[&(1, 7, Writer::Unknown)].bytes, u64::MAX);
         assert_eq!(sites.0.len(), MOST + 1, "one more for each thread");
     }
 }

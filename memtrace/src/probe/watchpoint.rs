@@ -122,18 +122,14 @@ impl Watchpoints {
         bytemuck::try_pod_read_unaligned(&record).ok()
     }
 
-    /// Watches the word at an address (avma) in the place of what was watched in the same area, until it is written to once.
+    /// Watches the word at an address (avma) in the place of what was watched in the same area, until it is written to once. Then
+    /// [`Self::confirm`] is to be called, where the word is not taken yet.
     ///
     /// # Errors
     /// What the kernel says: `ENOSPC` when the thread's debug registers are taken, `ESRCH` when it is gone.
     pub fn set(&mut self, drawn: &Drawn, address: u64) -> io::Result<()> {
-        let watch = Watch {
-            turn: drawn.turn,
-            address,
-            weight: drawn.weight,
-        };
         // First, because it may be hit at once.
-        self.watches.insert(drawn.key, watch, 0).map_err(io::Error::other)?;
+        self.note(drawn, address, false)?;
         self.clock += 1;
         // It may have the register that the next one needs.
         self.events.remove(&drawn.key);
@@ -141,6 +137,24 @@ impl Watchpoints {
         let event = Event::open(self.program.as_fd(), drawn.key, address, self.clock)?;
         self.events.insert(drawn.key, event);
         Ok(())
+    }
+
+    /// Says of a watchpoint that was just set that its word was not taken yet by then: if it is not hit, nobody writes there.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn confirm(&mut self, drawn: &Drawn, address: u64) -> io::Result<()> {
+        self.note(drawn, address, true)
+    }
+
+    fn note(&mut self, drawn: &Drawn, address: u64, is_ahead: bool) -> io::Result<()> {
+        let watch = Watch {
+            turn: drawn.turn,
+            address,
+            weight: drawn.weight,
+            is_ahead: is_ahead.into(),
+        };
+        self.watches.insert(drawn.key, watch, 0).map_err(io::Error::other)
     }
 
     /// Takes away what was not set for the longest time, where there are as many as there may be.
@@ -155,6 +169,8 @@ impl Watchpoints {
         let oldest = among.min_by_key(|(_, event)| event.set).map(|(&key, _)| key);
         if let Some(oldest) = oldest {
             self.events.remove(&oldest);
+            // What is not watched cannot be said to be unwritten. The kernel may have dropped it before.
+            let _gone = self.watches.remove(&oldest);
         }
     }
 }

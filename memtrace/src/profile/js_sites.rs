@@ -5,11 +5,33 @@ use super::{Frame, FrameIndex, FrameKind, Profile};
 /// Standard deviations of a normal distribution within which 95 % lie.
 const Z: f64 = 1.959_964;
 
+/// Who has written first to a byte that was sampled, and so has allocated it.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Writer<Stack> {
+    /// By its call stack.
+    Stack(Stack),
+    /// Its stack was lost.
+    Unknown,
+    /// Nobody, until its area has ended: who took it has given it back, or never used it.
+    Nobody,
+}
+
+impl<Stack> Writer<Stack> {
+    /// The same by another number of the stack; one that has none was lost.
+    pub fn and_then<Other>(self, number: impl FnOnce(Stack) -> Option<Other>) -> Writer<Other> {
+        match self {
+            Self::Stack(stack) => number(stack).map_or(Writer::Unknown, Writer::Stack),
+            Self::Unknown => Writer::Unknown,
+            Self::Nobody => Writer::Nobody,
+        }
+    }
+}
+
 /// Samples of a thread with one call stack.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct JsSite {
-    /// Index into [`Profile::stacks`], or `None` when the stack was lost.
-    pub stack: Option<usize>,
+    /// By index into [`Profile::stacks`].
+    pub writer: Writer<usize>,
     /// How many.
     pub samples: u64,
     /// Bytes that they stand for.
@@ -29,11 +51,32 @@ pub struct Share {
     pub high: f64,
 }
 
+/// Who has allocated.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Allocator {
+    /// A function, at no line in particular.
+    Function(Frame),
+    /// No function of JavaScript: V8 or its program for itself, or nobody knows.
+    Other,
+    /// [`Writer::Nobody`]
+    Nobody,
+}
+
+impl Allocator {
+    /// The function, if it is one.
+    pub const fn function(&self) -> Option<&Frame> {
+        match self {
+            Self::Function(frame) => Some(frame),
+            Self::Other | Self::Nobody => None,
+        }
+    }
+}
+
 /// Samples of a function: those in which no other function of JavaScript was nearer to the allocation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct JsFunction {
-    /// The function, at no line in particular; `None` for samples without a function of JavaScript.
-    pub frame: Option<Frame>,
+    /// The function, or what stands for none.
+    pub allocator: Allocator,
     /// How many.
     pub samples: u64,
     /// Bytes that they stand for.
@@ -99,15 +142,14 @@ impl Profile {
         let all = JsSamples::of(sites);
         let mut functions: Vec<JsFunction> = Vec::new();
         for site in sites {
-            let stack = site.stack.and_then(|stack| self.stacks.get(stack));
-            let frame = stack.and_then(|stack| self.innermost(stack));
-            let known = functions.iter_mut().find(|function| function.frame == frame);
+            let allocator = self.allocator(site.writer);
+            let known = functions.iter_mut().find(|function| function.allocator == allocator);
             if let Some(function) = known {
                 function.samples += site.samples;
                 function.bytes = function.bytes.saturating_add(site.bytes);
             } else {
                 functions.push(JsFunction {
-                    frame,
+                    allocator,
                     samples: site.samples,
                     bytes: site.bytes,
                     share: Share::default(),
@@ -120,12 +162,20 @@ impl Profile {
         // Equal ones in an order of their own.
         functions.sort_by(|one, other| {
             let name = |function: &JsFunction| {
-                let frame = function.frame.as_ref();
+                let frame = function.allocator.function();
                 frame.map(|frame| (frame.function.clone(), frame.file.clone()))
             };
             (other.bytes.cmp(&one.bytes)).then_with(|| name(one).cmp(&name(other)))
         });
         functions
+    }
+
+    fn allocator(&self, writer: Writer<usize>) -> Allocator {
+        match writer.and_then(|stack| self.innermost(self.stacks.get(stack)?)) {
+            Writer::Stack(frame) => Allocator::Function(frame),
+            Writer::Unknown => Allocator::Other,
+            Writer::Nobody => Allocator::Nobody,
+        }
     }
 
     /// The function of JavaScript that is nearest to the allocation.
@@ -149,7 +199,7 @@ mod tests {
 
     fn samples(samples: u64, weight: u64) -> JsSite {
         JsSite {
-            stack: None,
+            writer: Writer::Unknown,
             samples,
             bytes: samples * weight,
             squares: samples as f64 * (weight as f64).powi(2),
@@ -186,15 +236,27 @@ mod tests {
         let told: Vec<_> = functions
             .iter()
             .map(|function| {
-                let name = function.frame.as_ref().and_then(|frame| frame.function.as_deref());
+                let name = (function.allocator.function()).and_then(|frame| frame.function.as_deref());
                 (name, function.samples)
             })
             .collect();
-        assert_eq!(told, [(Some("parse"), 750), (Some("\u{1b}[31mred"), 200), (None, 50)]);
+        assert_eq!(
+            told,
+            [
+                (Some("parse"), 750),
+                (Some("\u{1b}[31mred"), 160),
+                (None, 50),
+                (None, 40)
+            ]
+        );
+        assert_eq!(
+            [&functions[2].allocator, &functions[3].allocator],
+            [&Allocator::Other, &Allocator::Nobody]
+        );
         let view = profile.viewed(View::Native);
         let sites = &view.js_heaps[0].sites;
         let samples: Vec<_> = sites.iter().map(|site| site.samples).collect();
-        assert_eq!(samples, [780, 200, 20], "stacks that are equal in a view are one");
+        assert_eq!(samples, [780, 160, 40, 20], "stacks that are equal in a view are one");
     }
 
     #[test]

@@ -7,7 +7,10 @@ use super::{
     layout::{COLUMNS, say},
 };
 use crate::{
-    profile::{JsHeap, Profile, js_sites::JsSamples},
+    profile::{
+        JsHeap, Profile,
+        js_sites::{Allocator, JsSamples},
+    },
     units::{bytes, percent, plural, whole},
 };
 
@@ -19,6 +22,9 @@ const LEAST_COVERED: f64 = 0.9;
 
 /// What stands for samples without one.
 pub(super) const NO_FUNCTION: &str = "(no function of JavaScript)";
+
+/// What stands for bytes that nobody has written to.
+const NEVER_WRITTEN: &str = "(never written to)";
 
 /// Writes the functions of a thread that have allocated most; nothing where there is no sample.
 pub(super) fn write(profile: &Profile, heap: &JsHeap, out: &mut dyn Write) -> io::Result<()> {
@@ -41,10 +47,11 @@ pub(super) fn write(profile: &Profile, heap: &JsHeap, out: &mut dyn Write) -> io
         let share = function.share;
         let range = format!("{} to {}", percent(share.low), percent(share.high));
         let about = bytes(whole(share.value * heap.allocated as f64));
-        let name = (function.frame.as_ref()).map_or_else(
-            || NO_FUNCTION.to_owned(),
-            |frame| label::frame(frame, COLUMNS.saturating_sub(BEFORE)),
-        );
+        let name = match &function.allocator {
+            Allocator::Function(frame) => label::frame(frame, COLUMNS.saturating_sub(BEFORE)),
+            Allocator::Other => NO_FUNCTION.to_owned(),
+            Allocator::Nobody => NEVER_WRITTEN.to_owned(),
+        };
         writeln!(out, "{:>7}  {range:>15}  {about:>14}  {name}", percent(share.value))?;
     }
     let more = functions.len().saturating_sub(profile.settings.top);
@@ -88,7 +95,7 @@ mod tests {
         assert!(!written(&profile).contains("stand for"), "all of it was seen");
         profile.settings.top = 2;
         let told = written(&profile);
-        assert!(told.contains("1 more function"), "{told}");
+        assert!(told.contains("2 more functions"), "{told}");
         profile.js_heaps[0].sites.clear();
         assert_eq!(written(&profile), "");
     }

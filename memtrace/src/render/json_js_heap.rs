@@ -8,7 +8,7 @@ use crate::{
     profile::{
         Frame, JsHeap, Profile,
         js_heap::{Collection, Kind, Pauses, Trend, reason},
-        js_sites::{JsFunction, JsSamples, JsSite, Share},
+        js_sites::{Allocator, JsFunction, JsSamples, JsSite, Share, Writer},
     },
     units::whole,
 };
@@ -65,6 +65,7 @@ struct TrendFields {
 struct FunctionFields {
     function: Option<String>,
     file: Option<String>,
+    is_written: bool,
     samples: u64,
     share: f64,
     share_low: f64,
@@ -74,6 +75,7 @@ struct FunctionFields {
 
 #[derive(Serialize)]
 struct SiteFields<'a> {
+    is_written: bool,
     samples: u64,
     share: f64,
     share_low: f64,
@@ -114,15 +116,20 @@ pub(super) fn js_heap_fields<'a>(profile: &'a Profile, heap: &JsHeap) -> JsHeapF
 
 fn function_fields(heap: &JsHeap, function: JsFunction) -> FunctionFields {
     let JsFunction {
-        frame,
+        allocator,
         samples,
         bytes: _,
         share: Share { value, low, high },
     } = function;
-    let (function, file) = frame.map_or((None, None), |frame| (frame.function, frame.file));
+    let is_written = allocator != Allocator::Nobody;
+    let (function, file) = match allocator {
+        Allocator::Function(frame) => (frame.function, frame.file),
+        Allocator::Other | Allocator::Nobody => (None, None),
+    };
     FunctionFields {
         function,
         file,
+        is_written,
         samples,
         share: value,
         share_low: low,
@@ -132,18 +139,22 @@ fn function_fields(heap: &JsHeap, function: JsFunction) -> FunctionFields {
 }
 
 fn site_fields<'a>(profile: &'a Profile, heap: &JsHeap, site: &JsSite, share: Share) -> SiteFields<'a> {
-    let stack = site.stack.and_then(|stack| profile.stacks.get(stack));
     let frames = |stack: &'a Vec<u32>| {
         let frames = stack.iter();
         frames.filter_map(|&index| profile.frames.get(index as usize)).collect()
     };
+    let stack = match site.writer {
+        Writer::Stack(stack) => profile.stacks.get(stack).map(frames),
+        Writer::Unknown | Writer::Nobody => None,
+    };
     SiteFields {
+        is_written: site.writer != Writer::Nobody,
         samples: site.samples,
         share: share.value,
         share_low: share.low,
         share_high: share.high,
         estimated_bytes: estimated(heap, share.value),
-        stack: stack.map(frames),
+        stack,
     }
 }
 

@@ -37,7 +37,14 @@ fn sampled(report: &Report) -> &Value {
 
 fn functions(heap: &Value) -> BTreeMap<&str, &Value> {
     let functions = heap["functions"].as_array().expect("a list of functions").iter();
-    let named = functions.map(|function| (function["function"].as_str().unwrap_or_default(), function));
+    let named = functions.map(|function| {
+        let name = match (function["function"].as_str(), &function["is_written"]) {
+            (Some(name), Value::Bool(true)) => name,
+            (None, Value::Bool(true)) => "(none)",
+            _ => "(nobody)",
+        };
+        (name, function)
+    });
     named.collect()
 }
 

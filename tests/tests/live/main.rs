@@ -22,6 +22,7 @@ mod inspector;
 mod inspector_harm;
 mod javascript;
 mod javascript_leaks;
+mod js_sampled;
 mod js_sites;
 mod launch;
 mod libnode;

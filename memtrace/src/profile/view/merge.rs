@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use memtrace_common::op::Op;
 use rustc_hash::FxHashMap;
 
-use crate::profile::{Amount, History, Site, Spread, js_sites::JsSite};
+use crate::profile::{
+    Amount, History, Site, Spread,
+    js_sites::{JsSite, Writer},
+};
 
 /// What makes a site one.
 type Key = (Op, Option<usize>, Option<usize>);
@@ -28,11 +31,13 @@ pub(super) fn merged(sites: Vec<Site>) -> Vec<Site> {
 
 /// Samples of JavaScript, with those of one stack added up.
 pub(super) fn merged_samples(sites: Vec<JsSite>) -> Vec<JsSite> {
-    let mut all: BTreeMap<Option<usize>, JsSite> = BTreeMap::new();
+    let mut all: BTreeMap<Writer<usize>, JsSite> = BTreeMap::new();
     for site in sites {
-        let sum = all.entry(site.stack).or_insert(JsSite {
-            stack: site.stack,
-            ..JsSite::default()
+        let sum = all.entry(site.writer).or_insert(JsSite {
+            writer: site.writer,
+            samples: 0,
+            bytes: 0,
+            squares: 0.0,
         });
         sum.samples += site.samples;
         sum.bytes = sum.bytes.saturating_add(site.bytes);

@@ -70,7 +70,7 @@ impl Profile {
         }
         for heap in &mut self.js_heaps {
             for site in &mut heap.sites {
-                site.stack = site.stack.and_then(|stack| numbers.get(stack).copied());
+                site.writer = site.writer.and_then(|stack| numbers.get(stack).copied());
             }
             heap.sites = merge::merged_samples(std::mem::take(&mut heap.sites));
         }

@@ -152,13 +152,22 @@ impl Worker {
         match self.area(drawn).map(|area| place(drawn, area)) {
             Some(Outcome::NotYet) => return true,
             Some(Outcome::Ahead(address)) => {
-                if let Err(error) = self.watchpoints.set(drawn, address) {
+                if let Err(error) = self.watch(drawn, address) {
                     self.not_set(&error);
                 }
             }
             Some(Outcome::Beyond | Outcome::Late) | None => {}
         }
         false
+    }
+
+    fn watch(&mut self, drawn: &Drawn, address: u64) -> io::Result<()> {
+        self.watchpoints.set(drawn, address)?;
+        let is_ahead = (self.area(drawn)).is_some_and(|area| place(drawn, area) == Outcome::Ahead(address));
+        if is_ahead {
+            self.watchpoints.confirm(drawn, address)?;
+        }
+        Ok(())
     }
 
     /// The area, or `None` when the process is gone.
