@@ -14,6 +14,7 @@ use crate::{
 /// Sites have the same order in both, and those that came later are at the end.
 pub(super) fn since(mut now: Snapshot, before: Snapshot, from_ns: u64, from: Duration) -> Snapshot {
     now.js_heaps = now.js_heaps.since(&before.js_heaps, from_ns);
+    now.js_shortages = now.js_shortages.since(from_ns);
     let times = now.sites.first().map(|site| Arc::clone(site.history.times()));
     let later = times.iter().flat_map(|times| times.iter()).filter(|&&at| at >= from);
     let times: Arc<[Duration]> = later.map(|&at| at.saturating_sub(from)).collect();
@@ -60,7 +61,7 @@ fn take_counts<K: Copy + Eq + Hash>(now: &mut Vec<(K, u64)>, before: Vec<(K, u64
     });
 }
 
-/// Leaves out stacks that no site has.
+/// Leaves out stacks that nothing has.
 fn with_stacks_of_sites(mut snapshot: Snapshot) -> Snapshot {
     let all = std::mem::take(&mut snapshot.stacks);
     let mut stacks = ChosenStacks::new(all.len());
@@ -70,6 +71,10 @@ fn with_stacks_of_sites(mut snapshot: Snapshot) -> Snapshot {
             stacks.index(number, || all[stack].clone())
         });
     }
+    snapshot.js_shortages = std::mem::take(&mut snapshot.js_shortages).numbered(|stack| {
+        let known = all.get(stack as usize)?;
+        stacks.index(stack, || known.clone())
+    });
     snapshot.stacks = stacks.all;
     snapshot
 }
