@@ -15,22 +15,25 @@ use crate::{
     units::{bytes, duration, plural},
 };
 
-/// Of so many, the last, each is told by itself.
+/// So many are told one by one.
 const SHOWN: usize = 3;
 /// Frames of each.
 const FRAMES: usize = 8;
 /// Columns before a frame.
 const INDENT: usize = 4;
 
-/// Writes what happened and where, and an empty line behind; nothing where nothing has.
+/// Writes what happened and where, the last first, and an empty line behind; nothing where nothing has.
 pub(super) fn write(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
+    let mut later = None;
     for shortage in shown(profile) {
-        say(&sentence(profile, shortage), out)?;
         let frames = profile.shortage_callers(shortage);
+        let is_same = !frames.is_empty() && later.replace(frames.clone()).is_some_and(|later| later == frames);
+        let place = if is_same { "at the same place" } else { "at" };
+        say(&format!("{}; it was {place}", sentence(profile, shortage)), out)?;
         if frames.is_empty() {
             let why = no_stack_of(profile, shortage.stack.is_some());
             writeln!(out, "{:INDENT$}{why}", "")?;
-        } else {
+        } else if !is_same {
             for line in label::frames(&frames, INDENT, FRAMES) {
                 writeln!(out, "{line}")?;
             }
@@ -50,13 +53,10 @@ pub(super) fn facts(profile: &Profile) -> Vec<(&'static str, String)> {
     for shortage in shown(profile) {
         facts.push(("out of heap", sentence(profile, shortage)));
         let frames = profile.shortage_callers(shortage);
-        let frames: Vec<_> = frames
-            .iter()
-            .take(FRAMES)
-            .map(|frame| label::frame(frame, usize::MAX))
-            .collect();
-        if !frames.is_empty() {
-            facts.push(("there", frames.join(" < ")));
+        let shown = frames.iter().take(FRAMES);
+        let shown: Vec<_> = shown.map(|frame| label::frame(frame, usize::MAX)).collect();
+        if !shown.is_empty() {
+            facts.push(("there", shown.join(" < ")));
         }
     }
     facts.extend(before(profile).map(|before| ("before", before)));
@@ -79,17 +79,21 @@ pub(crate) fn status(profile: &Profile) -> Option<String> {
     ))
 }
 
-/// Those that are told one by one, the last ones.
-fn shown(profile: &Profile) -> &[JsShortage] {
-    let all = &profile.js_shortages;
-    &all[all.len().saturating_sub(SHOWN)..]
+/// Those that are told one by one, the last first.
+fn shown(profile: &Profile) -> impl Iterator<Item = &JsShortage> {
+    profile.js_shortages.iter().rev().take(SHOWN)
 }
 
 /// That there were more.
 fn before(profile: &Profile) -> Option<String> {
     let more = profile.js_shortages.len().saturating_sub(SHOWN) as u64;
     let more = more.saturating_add(profile.js_shortages_dropped);
-    (more > 0).then(|| format!("It was short of memory {} before.", plural(more, "more time")))
+    (more > 0).then(|| {
+        format!(
+            "That happened {} before, or something like it.",
+            plural(more, "more time")
+        )
+    })
 }
 
 /// What happened, when, and how large the heap was and may become.
@@ -115,7 +119,7 @@ fn sentence(profile: &Profile, shortage: &JsShortage) -> String {
         Shortage::Snapshot => "Node was asked to write a heap snapshot then, and raised the limit",
     };
     format!(
-        "{}{} after {}{facts}. {then}; it was at",
+        "{}{} after {}{facts}. {then}",
         happened(shortage.what),
         whose(profile, shortage),
         duration(shortage.at)
@@ -156,7 +160,7 @@ mod tests {
         );
         insta::assert_debug_snapshot!("js_shortage_facts", facts(&profile));
         profile.js_shortages_dropped = 7;
-        assert!(rendered(|out| write(&profile, out)).contains("short of memory 8 more times before"));
+        assert!(rendered(|out| write(&profile, out)).contains("happened 8 more times before"));
     }
 
     #[test]

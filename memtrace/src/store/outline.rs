@@ -122,6 +122,7 @@ impl<R: Read + Seek> Session<R> {
                     | content::MOMENT
                     | content::RESIDENT
                     | content::JS_HEAPS
+                    | content::JS_SHORTAGES
                     | content::DETAIL
             ) {
                 continue;
