@@ -44,6 +44,11 @@ impl JsShortages {
         self.all += 1;
     }
 
+    /// How many there were.
+    pub const fn count(&self) -> u64 {
+        self.all
+    }
+
     /// Those after the first `told`, as far as they are kept; then that is how many there are.
     pub fn news(&self, told: &mut u64) -> Vec<JsShortageFacts> {
         let new = usize::try_from(self.all.saturating_sub(*told)).unwrap_or(usize::MAX);

@@ -1,6 +1,10 @@
 //! Programs whose JavaScript heap is full: what is told of it, against what node prints as it ends, and the program's source.
 
-#![expect(clippy::print_stdout, reason = "a test prints what it compared")]
+#![expect(
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test prints what it compared, and fails by panicking"
+)]
 
 use std::{fs, os::unix::process::ExitStatusExt as _, process::Command};
 
@@ -121,6 +125,23 @@ fn assert_aborted(mut program: Program) -> String {
     errors
 }
 
+/// Asserts that it was said at once, and that there is a profile of the moment, when it went on.
+fn assert_own_profile(report: &Report, said: &str) {
+    let line = report.stderr.lines().find(|line| line.starts_with(said));
+    let directory = report.file("shortage-1");
+    let line = line.unwrap_or_else(|| panic!("{said}: {}", report.stderr));
+    assert!(line.ends_with(&format!("is in {}", directory.display())), "{line}");
+    let profile = fs::read_to_string(directory.join("profile.json")).expect("a profile of that moment");
+    let profile: Value = serde_json::from_str(&profile).expect("JSON");
+    assert_eq!(shortages(&profile), shortages(&report.profile));
+    assert_eq!(profile["target"]["end"], Value::Null);
+    let observed = |profile: &Value| profile["observed_seconds"].as_f64().expect("seconds");
+    let at = profile["javascript_shortages"][0]["at_seconds"]
+        .as_f64()
+        .expect("seconds");
+    assert!(at <= observed(&profile) && observed(&profile) <= observed(&report.profile));
+}
+
 /// The words of a text without its line ends.
 fn words(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
@@ -136,6 +157,7 @@ pub(crate) fn compare_end(node: Command, version: u32) {
     let report = memtrace.ended();
     let errors = assert_aborted(program);
     assert_end(&report.profile, pid, &errors);
+    assert_own_profile(&report, "JavaScript: V8 ran out of heap after");
     let leaks = fs::read_to_string(report.directory.path().join("leaks.txt")).expect("a leak report");
     for text in [&report.stdout, &leaks] {
         assert!(words(text).contains("V8 ran out of heap after"), "{text}");
@@ -178,6 +200,10 @@ fn a_worker_that_is_ended_is_told_while_the_process_lives_on() {
         );
         assert_eq!((&ended["pid"], &ended["tid"]), (&pid.into(), &thread.into()));
         assert_stack(ended, "node::worker::Worker::NearHeapLimit");
+        assert_own_profile(
+            &report,
+            &format!("JavaScript: A worker ran out of heap in thread {thread} after"),
+        );
         let said = format!("A worker ran out of heap in thread {thread} after");
         assert!(words(&report.stdout).contains(&said), "{}", report.stdout);
     }
