@@ -145,6 +145,9 @@ pub(super) async fn observe(
         let more = run.drain();
         run.chores().await?;
         if !more && run.is_over() {
+            // Nobody is left who sends more. It may have come since it was looked last.
+            while run.drain() {}
+            run.heed_shortages();
             break End::Exited(None);
         }
         tokio::select! {
