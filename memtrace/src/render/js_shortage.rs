@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     profile::{
-        Profile,
+        FrameKind, Profile,
         js_shortage::{JsShortage, Shortage},
     },
     units::{bytes, duration, plural},
@@ -66,11 +66,9 @@ pub(super) fn facts(profile: &Profile) -> Vec<(&'static str, String)> {
 /// One line on the last of them; `None` where there is none.
 pub(crate) fn status(profile: &Profile) -> Option<String> {
     let last = profile.js_shortages.last()?;
-    let function = profile
-        .shortage_callers(last)
-        .first()
-        .map(|frame| label::function(frame));
-    let at = function.map_or_else(String::new, |function| format!(" in {function}"));
+    let frames = profile.shortage_callers(last);
+    let function = frames.first().filter(|frame| frame.kind == FrameKind::JavaScript);
+    let at = function.map_or_else(String::new, |frame| format!(" in {}", label::function(frame)));
     Some(format!(
         "JavaScript: {}{} after {}{at}",
         happened(last.what),

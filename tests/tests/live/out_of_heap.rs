@@ -9,7 +9,7 @@
 use std::{fs, os::unix::process::ExitStatusExt as _, process::Command};
 
 use memtrace_tests::{Memtrace, Program, Report, nodes, programs, require, require_root};
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::process::{Pid, Resource, Rlimit, prlimit, setrlimit};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -253,5 +253,54 @@ fn a_heap_snapshot_near_the_limit_is_told_and_what_comes_then_is_recorded() {
         let words = last["words"].as_str().expect("V8's words");
         assert!(errors.contains(&format!("FATAL ERROR: {words} ")), "{words}: {errors}");
         assert!(read.stdout.contains("V8 ran out of heap"), "{}", read.stdout);
+    }
+}
+
+/// How much more memory than it has a program may map.
+const MORE: u64 = 30 << 20;
+
+/// Bytes that a process has mapped.
+fn mapped(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("a process");
+    let size = status.lines().find_map(|line| line.strip_prefix("VmSize:"));
+    let kibibytes = size.and_then(|size| size.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    kibibytes.expect("its size") << 10
+}
+
+#[test]
+fn memory_that_is_not_of_the_heap_is_told_apart() {
+    require_root!();
+    require!(nodes::all_there());
+    for version in nodes::VERSIONS {
+        let mut program = start(of(version), &[], &["parse"]);
+        let pid = program.pid();
+        let memtrace = Memtrace::attach(pid, &["--interpreter-frames"]);
+        let most = Rlimit {
+            current: Some(mapped(pid) + MORE),
+            maximum: None,
+        };
+        let raw = i32::try_from(pid).ok().and_then(Pid::from_raw);
+        prlimit(raw, Resource::As, most).expect("a limit can be set");
+        program.go();
+        let report = memtrace.ended();
+        let errors = assert_aborted(program);
+        let all = shortages(&report.profile);
+        assert_eq!(all.len(), 1, "{errors}");
+        let words = all[0]["words"].as_str().expect("V8's words");
+        println!("node {version}: {words}");
+        assert_eq!(
+            (&all[0]["kind"], &all[0]["tid"]),
+            (&"out_of_memory".into(), &pid.into())
+        );
+        let fatal = format!("FATAL ERROR: {words} Allocation failed - process out of memory");
+        assert!(errors.contains(&fatal), "{words}: {errors}");
+        let mut stack = all[0]["stack"].as_array().expect("a stack").iter();
+        let own = |frame: &&Value| frame["file"].as_str().is_some_and(|file| file.ends_with(PROGRAM));
+        let line = lines("// the parser", "// the parser").0;
+        let first = stack.find(own).expect("a function of the program");
+        assert_eq!((&first["function"], &first["line"]), (&"parse".into(), &line.into()));
+        let said = "V8 ran out of memory for something else than objects after";
+        assert!(self::words(&report.stdout).contains(said), "{}", report.stdout);
+        assert_own_profile(&report, &format!("JavaScript: {said}"));
     }
 }
