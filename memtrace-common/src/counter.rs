@@ -83,6 +83,7 @@ counters! {
     JsHitsAfter "js_hits_after" "Hits of watchpoints that were set on a byte of an area which has ended, or hit before.";
     JsHitsCollecting "js_hits_collecting" "Hits of watchpoints by a collection.";
     LostJsSamples "lost_js_samples" "Samples of JavaScript allocation that found the ring full, or areas that found theirs full.";
+    LostJsShortages "lost_js_shortages" "Records that V8 has run out of heap, or has come near its limit, that found the ring full.";
     Nested "nested" "Calls inside another call of the allocator; they belong to the outer one.";
     Abandoned "abandoned" "Calls that never returned: the thread jumped out of the allocator.";
     Unpaired "unpaired" "Returns without a known entry, for example of calls begun before attach.";

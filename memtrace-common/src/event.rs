@@ -18,7 +18,7 @@ pub use self::{
     javascript::{JavaScriptFunction, about},
     python::PythonCode,
     stack::{STACK_WORDS, Stack, StackEnd, StackHead, note},
-    v8_heap::{JsAllocated, JsCollected, JsSampled},
+    v8_heap::{JsAllocated, JsCollected, JsSampled, JsShortage},
 };
 use crate::{limits::COMMAND_BYTES, young::LIFETIMES};
 
@@ -93,6 +93,8 @@ kinds! {
     JsCollected = 25;
     /// [`JsSampled`]
     JsSampled = 26;
+    /// [`JsShortage`]
+    JsShortage = 28;
 }
 
 /// Bits of [`Header::flags`].
@@ -359,6 +361,7 @@ const _: () = {
     assert!(size_of::<JsAllocated>() == 32);
     assert!(size_of::<JsCollected>() == 72);
     assert!(size_of::<JsSampled>() == 40);
+    assert!(size_of::<JsShortage>() == 112);
     assert!(size_of::<Stack>() == 48 + 8 * STACK_WORDS);
     assert!(core::mem::offset_of!(Stack, words) == 48);
 };

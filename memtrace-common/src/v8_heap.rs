@@ -5,6 +5,7 @@
 //! a collection, when the collection's record is complete. Where the fields of that record are depends on the version of V8.
 
 pub mod draw;
+pub mod shortage;
 
 /// The first words of a `GCTracer`, which have kind and reason.
 pub type Head = [u64; 3];

@@ -53,6 +53,7 @@ mod stats;
 mod sweep;
 mod unwind;
 mod v8_heap;
+mod v8_shortage;
 mod young;
 
 use core::ffi::c_void;
@@ -183,6 +184,12 @@ pub fn js_pause(ctx: ProbeContext) -> u32 {
 #[uprobe]
 pub fn js_collected(ctx: ProbeContext) -> u32 {
     stats::run(|| v8_heap::collected(&ctx))
+}
+
+/// Entry of a function that is called when V8 has run out of memory, or has come near the limit of a heap.
+#[uprobe]
+pub fn js_shortage(ctx: ProbeContext) -> u32 {
+    stats::run(|| v8_shortage::told(&ctx))
 }
 
 /// A watchpoint on memory that JavaScript objects are allocated in was hit. Without aya's attribute, which returns 0: that tells the kernel

@@ -91,6 +91,8 @@ fn large() -> Profile {
         health: Health::default(),
         filter: Vec::new(),
         js_heaps: Vec::new(),
+        js_shortages: Vec::new(),
+        js_shortages_dropped: 0,
         timeline: Vec::new(),
         resident: None,
         censuses: Vec::new(),

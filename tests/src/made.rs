@@ -247,6 +247,8 @@ pub fn profile(size: Size) -> Profile {
         },
         filter: Vec::new(),
         js_heaps: Vec::new(),
+        js_shortages: Vec::new(),
+        js_shortages_dropped: 0,
         totals: Totals {
             live,
             allocated,

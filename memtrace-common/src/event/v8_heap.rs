@@ -1,6 +1,7 @@
 //! The heap of JavaScript's objects.
 
 use super::Header;
+use crate::v8_heap::shortage::WORDS;
 
 /// A thread has taken bytes for JavaScript objects since its last record of this kind.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -47,4 +48,23 @@ pub struct JsSampled {
     pub weight: u64,
     /// Identity of the call stack, 0 for none.
     pub stack: u64,
+}
+
+/// V8 has run out of memory, or has come near the limit of a heap.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
+#[repr(C)]
+pub struct JsShortage {
+    /// Common start; `STACK_LOST` and `STACK_CUT` apply.
+    pub header: Header,
+    /// Identity of the call stack, 0 for none.
+    pub stack: u64,
+    /// The limit of old objects, in bytes; 0 where it is not known.
+    pub limit: u64,
+    /// [`crate::v8_heap::shortage::Shortage`] as its number.
+    pub what: u32,
+    /// Keeps the layout free of implicit padding.
+    pub reserved: u32,
+    /// The place in V8 that gave up, in V8's words; ends at the first zero, and is empty where there are none.
+    pub words: [u8; WORDS],
 }

@@ -13,8 +13,8 @@ use bytemuck::AnyBitPattern;
 use memtrace_common::{
     Op,
     event::{
-        Alloc, Break, Fork, Free, Header, Image, JsAllocated, JsCollected, JsSampled, Kind, Map, Pairs, Program,
-        Realloc, Remap, StackEnd, StackHead, Unmap, Weighted,
+        Alloc, Break, Fork, Free, Header, Image, JsAllocated, JsCollected, JsSampled, JsShortage, Kind, Map, Pairs,
+        Program, Realloc, Remap, StackEnd, StackHead, Unmap, Weighted,
     },
     identity::Identity,
     javascript::{MARK, NO_POSITION},
@@ -81,6 +81,8 @@ pub enum Event<'a> {
     JsCollected(JsCollected),
     /// A byte that was drawn of what a thread takes for JavaScript objects has been taken.
     JsSampled(JsSampled),
+    /// V8 has run out of memory, or has come near the limit of a heap.
+    JsShortage(JsShortage),
 }
 
 impl Event<'_> {
@@ -106,6 +108,7 @@ impl Event<'_> {
             Self::JsAllocated(record) => &record.header,
             Self::JsCollected(record) => &record.header,
             Self::JsSampled(record) => &record.header,
+            Self::JsShortage(record) => &record.header,
         }
     }
 
@@ -134,6 +137,7 @@ impl Event<'_> {
             Self::JsAllocated(record) => Event::JsAllocated(record),
             Self::JsCollected(record) => Event::JsCollected(record),
             Self::JsSampled(record) => Event::JsSampled(record),
+            Self::JsShortage(record) => Event::JsShortage(record),
         })
     }
 }
@@ -244,6 +248,7 @@ pub fn decode(record: &[u8]) -> Result<Event<'_>, Malformed> {
         Kind::JsAllocated => return read(record).map(Event::JsAllocated),
         Kind::JsCollected => return read(record).map(Event::JsCollected),
         Kind::JsSampled => return read(record).map(Event::JsSampled),
+        Kind::JsShortage => return read(record).map(Event::JsShortage),
     };
     // The second byte of every record is the operation's number.
     let op = record.get(1).copied().unwrap_or(0);
@@ -271,6 +276,7 @@ const fn carries(kind: Kind, op: Op) -> bool {
         | Kind::JsAllocated
         | Kind::JsCollected
         | Kind::JsSampled
+        | Kind::JsShortage
         | Kind::Stack
         | Kind::Exec
         | Kind::Fork

@@ -3,8 +3,8 @@
 use memtrace_common::{
     Op,
     event::{
-        Alloc, Break, Fork, Free, Header, Image, JsAllocated, JsCollected, JsSampled, Kind, Map, Pairs, Program,
-        Realloc, Remap, StackHead, Unmap, Weighted,
+        Alloc, Break, Fork, Free, Header, Image, JsAllocated, JsCollected, JsSampled, JsShortage, Kind, Map, Pairs,
+        Program, Realloc, Remap, StackHead, Unmap, Weighted,
     },
     limits::MAX_FRAMES,
     young::LIFETIMES,
@@ -124,7 +124,7 @@ fn one_of_each() -> Vec<Event<'static>> {
 }
 
 /// Those of heaps of JavaScript.
-fn of_js_heap() -> [Event<'static>; 3] {
+fn of_js_heap() -> [Event<'static>; 4] {
     [
         Event::JsAllocated(JsAllocated {
             header: of_kind(Kind::JsAllocated),
@@ -144,6 +144,14 @@ fn of_js_heap() -> [Event<'static>; 3] {
             header: of_kind(Kind::JsSampled),
             weight: 1,
             stack: 2,
+        }),
+        Event::JsShortage(JsShortage {
+            header: of_kind(Kind::JsShortage),
+            stack: 1,
+            limit: 2,
+            what: 3,
+            reserved: 0,
+            words: [4; 64],
         }),
     ]
 }
@@ -215,6 +223,7 @@ fn unknown_kinds_and_impossible_operations_are_refused() {
                 | Event::Image(_)
                 | Event::JsAllocated(_)
                 | Event::JsSampled(_)
+                | Event::JsShortage(_)
                 | Event::JsCollected(_)
         );
         if about_no_operation {

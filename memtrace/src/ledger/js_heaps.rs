@@ -135,6 +135,13 @@ impl JsHeaps {
         })
     }
 
+    /// Object bytes of a thread now, where a collection was seen.
+    pub(super) fn used(&self, header: &Header) -> Option<u64> {
+        let thread = self.0.get(&(header.incarnation, header.tid))?;
+        let last = thread.collections.back()?;
+        Some(last.after_bytes.saturating_add(thread.since_collection))
+    }
+
     /// What has come since it was asked for last, which `told` remembers.
     pub fn news(&self, told: &mut JsTold) -> Vec<JsNews> {
         let mut news = Vec::new();

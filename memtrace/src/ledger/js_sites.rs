@@ -59,17 +59,19 @@ impl Ledger {
     /// A byte was sampled.
     pub(super) fn js_sampled(&mut self, record: &JsSampled) {
         let header = &record.header;
-        let stack = self.processes.find(header.incarnation).and_then(|place| {
-            let known = self.processes[place].identities.get(record.stack)?;
-            Some(known.stack)
-        });
-        let writer = match stack {
+        let writer = match self.js_stack(header.incarnation, record.stack) {
             Some(stack) => Writer::Stack(stack),
             None if header.flags & flag::UNWRITTEN != 0 => Writer::Nobody,
             None => Writer::Unknown,
         };
         self.js_sites
             .add((header.incarnation, header.tid, writer), record.weight);
+    }
+
+    /// The number of a program's stack by its identity, where it is known.
+    pub(super) fn js_stack(&self, incarnation: u32, identity: u64) -> Option<u32> {
+        let place = self.processes.find(incarnation)?;
+        Some(self.processes[place].identities.get(identity)?.stack)
     }
 
     /// The sums, with stacks as a snapshot has them.

@@ -18,6 +18,7 @@ mod history;
 mod identities;
 mod inherit;
 mod js_heaps;
+mod js_shortages;
 mod js_sites;
 mod lifecycle;
 mod limits;
@@ -60,6 +61,7 @@ use self::{
 };
 pub use self::{
     js_heaps::{JsHeaps, JsNews, JsTold},
+    js_shortages::{JsShortageFacts, JsShortages},
     js_sites::{JsSampleSum, JsSiteFacts},
     limits::Limits,
     memory::{Extent, Memory, Owner, Range},
@@ -104,6 +106,8 @@ pub struct Ledger {
     tally: Tally,
     /// Heaps of JavaScript.
     pub js_heaps: JsHeaps,
+    /// When V8 ran short of memory.
+    pub js_shortages: JsShortages,
     js_sites: JsSites,
 }
 
@@ -127,6 +131,7 @@ impl Ledger {
             copies: Copies::default(),
             tally: Tally::default(),
             js_heaps: JsHeaps::default(),
+            js_shortages: JsShortages::default(),
             js_sites: JsSites::default(),
         }
     }
@@ -154,6 +159,7 @@ impl Ledger {
             Event::JsAllocated(record) => self.js_heaps.allocated(record),
             Event::JsCollected(record) => self.js_heaps.collected(record),
             Event::JsSampled(record) => self.js_sampled(record),
+            Event::JsShortage(record) => self.js_shortage(record),
         }
     }
 

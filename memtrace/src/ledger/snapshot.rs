@@ -5,7 +5,10 @@ use std::time::Duration;
 use memtrace_common::{Op, op::Class};
 use serde::{Deserialize, Serialize};
 
-use super::{CallStack, JsHeaps, JsSiteFacts, Ledger, SiteSums, Tally, age::AgeClasses, process::Process, sites::Left};
+use super::{
+    CallStack, JsHeaps, JsShortages, JsSiteFacts, Ledger, SiteSums, Tally, age::AgeClasses, process::Process,
+    sites::Left,
+};
 use crate::{
     process::Location,
     profile::{Amount, History, Moment, Spread, Totals},
@@ -121,6 +124,8 @@ pub struct Snapshot {
     pub stack_collisions: u64,
     /// Heaps of JavaScript.
     pub js_heaps: JsHeaps,
+    /// When V8 ran short of memory; stacks are indices into [`Snapshot::stacks`].
+    pub js_shortages: JsShortages,
     /// Where their objects were allocated, as far as that was sampled.
     pub js_sites: Vec<JsSiteFacts>,
 }
@@ -188,6 +193,8 @@ impl Ledger {
             });
         }
         let js_sites = self.js_site_facts(&mut stacks);
+        let js_shortages = (self.js_shortages.clone())
+            .numbered(|number| stacks.index(number, || self.stacks.get(number).cloned().unwrap_or_default()));
         Snapshot {
             totals: totals(&sites, self.sites.peak_bytes),
             timeline: (self.moments.sums())
@@ -209,6 +216,7 @@ impl Ledger {
             stack_overflow: self.stacks.overflow,
             stack_collisions: self.stacks.collisions,
             js_heaps: self.js_heaps.clone(),
+            js_shortages,
             js_sites,
         }
     }

@@ -22,6 +22,7 @@ pub mod pymalloc;
 mod table;
 mod usdt;
 mod v8_heap;
+mod v8_shortage;
 
 use memtrace_common::Op;
 use object::ReadRef;
@@ -38,7 +39,7 @@ pub use self::{
     pair::{Location, Pair, Place, Size},
     placement::{Cost, Placement},
     point::{AttachPoint, Checking, Detail, Kind},
-    v8_heap::{Tells, V8Heap, find as v8_points},
+    v8_heap::{Tells, V8Heap, find as v8_heap},
 };
 
 /// Wrappers of mapping system calls in the C library, at whose entry the caller's frame pointer is intact.

@@ -239,7 +239,7 @@ pub(super) fn here<'data, R: ReadRef<'data>>(code: &Code<'_, 'data, R>, at: u64)
     Placement::at_entry(if emulated {
         Cost::Emulated
     } else {
-        Cost::Stepped("the offset was given")
+        Cost::Stepped("it has to be at this instruction")
     })
 }
 

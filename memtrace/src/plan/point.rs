@@ -1,6 +1,6 @@
 //! One place to put a probe, and what the probe is told there.
 
-use memtrace_common::{Cookie, Once, Op, Operand, Shape, cookie::STEPPED, pymalloc::Argument, v8_heap::Told};
+use memtrace_common::{Cookie, Once, Op, Operand, Shape, cookie::STEPPED, pymalloc::Argument, v8_heap};
 
 use super::{
     placement::{Cost, Placement},
@@ -66,7 +66,9 @@ pub enum Detail {
     /// Of a static probe.
     Operands([Operand; 3]),
     /// In V8: how that version has them.
-    V8(Told),
+    V8(v8_heap::Told),
+    /// Where V8 runs out of memory: what that means there.
+    Shortage(v8_heap::shortage::Place),
 }
 
 /// One place to put a probe.
@@ -105,8 +107,9 @@ impl AttachPoint {
             (_, Detail::Once(once)) => self.moved(Cookie::of_once(self.op, hook, once)),
             (_, Detail::Site(first, second)) => Cookie::of_site(self.op, hook, first, second).map_or(0, Cookie::pack),
             (_, Detail::Pool(bytes)) => Cookie::of_pools(hook, bytes).map_or(0, Cookie::pack),
-            // Operands that no cookie can tell were refused when the point was made.
             (_, Detail::V8(told)) => told.pack(),
+            (_, Detail::Shortage(place)) => place.pack(),
+            // Operands that no cookie can tell were refused when the point was made.
             (_, Detail::Operands(operands)) => Cookie::of_static_probe(self.op, hook, operands).map_or(0, Cookie::pack),
         };
         cookie | stepped

@@ -8,6 +8,7 @@ use super::{
     code::Code,
     elf::{Elf, Function},
     placement::{self, Cost, Jumps, Placement},
+    v8_shortage,
 };
 
 /// What is done at such a place.
@@ -23,6 +24,8 @@ pub enum Tells {
     Pause,
     /// It ends.
     Collected,
+    /// It has run out of memory, or has come near the limit of a heap.
+    Shortage,
 }
 
 /// What tells of V8's heap in a file.
@@ -32,28 +35,34 @@ pub struct V8Heap {
     pub version: String,
     /// Where the probes go.
     pub points: Vec<AttachPoint>,
+    /// What is not told of it, a sentence each.
+    pub untold: Vec<String>,
 }
 
 /// How versions of V8 differ: major and minor number, and what probes are told.
 struct Version {
     numbers: (u32, u32),
     told: Told,
+    /// How far from its begin an isolate has the limit of its old objects, in bytes.
+    limit_at: u32,
 }
 
 /// Those that are known. In all of them the object bytes before and after a collection, and then the memory before and after it, are words
 /// in a row of `GCTracer`, whose current event begins with its second word (src/heap/gc-tracer.h). 10.2 counts a large object where it counts
 /// all others only while a profiler or a marker looks on (`LargeObjectSpace::AdvanceAndInvokeAllocationObservers`). 10.2 and 11.3 forget what was taken
 /// of an area when a function is compiled beside the program (`Heap::PublishPendingAllocations`): from then on they count from there. Where a space
-/// has the address of its area is `SpaceWithLinearArea::allocation_info_`.
+/// has the address of its area is `SpaceWithLinearArea::allocation_info_`. The last numbers are where an isolate has its heap (`Isolate::heap_`,
+/// src/execution/isolate.h), and the heap the limit of its old objects (`Heap::max_old_generation_size_`, src/heap/heap.h), as
+/// `Heap::InvokeNearHeapLimitCallback` is compiled.
 const VERSIONS: [Version; 4] = [
-    Version::new((10, 2), 7, 0xc8, true),
-    Version::new((11, 3), 7, 0x50, false),
-    Version::new((12, 4), 7, 0, false),
-    Version::new((13, 6), 8, 0, false),
+    Version::new((10, 2), 7, 0xc8, true, 0xc638 + 0xe0),
+    Version::new((11, 3), 7, 0x50, false, 0xd2c0 + 0xe0),
+    Version::new((12, 4), 7, 0, false, 0xdea0 + 0x48),
+    Version::new((13, 6), 8, 0, false, 0xeff8 + 0x50),
 ];
 
 impl Version {
-    const fn new(numbers: (u32, u32), sizes: u8, area: u8, early: bool) -> Self {
+    const fn new(numbers: (u32, u32), sizes: u8, area: u8, early: bool, limit_at: u32) -> Self {
         Self {
             numbers,
             told: Told {
@@ -63,6 +72,7 @@ impl Version {
                 // Of each file its own.
                 pauses_at: 0,
             },
+            limit_at,
         }
     }
 }
@@ -105,22 +115,24 @@ const FUNCTIONS: [(&str, &str, Tells, u8); 5] = [
 /// What counts the areas of V8 10.2 when a pause begins.
 const PAUSES: &str = "_ZN2v88internal19SpaceWithLinearArea24PauseAllocationObserversE";
 
-/// Finds the places in a file that has V8 of this version: major and minor number.
+/// Finds the places in a file that has V8 of this version: major and minor number, and all in words.
 ///
 /// # Errors
-/// Why nothing would tell of the heap, or not all of it.
-pub fn find<'data, R: ReadRef<'data>>(file: R, numbers: (u32, u32)) -> Result<Vec<AttachPoint>, String> {
+/// Why nothing would tell of the heap, or not all that is allocated in it.
+pub fn find<'data, R: ReadRef<'data>>(file: R, numbers: (u32, u32), in_words: String) -> Result<V8Heap, String> {
     let version = VERSIONS.iter().find(|version| version.numbers == numbers);
     let version = version.ok_or_else(|| format!("how V8 {}.{} counts is not known", numbers.0, numbers.1))?;
     let elf = Elf::parse(file)?;
     let functions = elf.functions(|symbol| {
-        symbol.starts_with(PAUSES) || FUNCTIONS.iter().any(|(begin, ..)| symbol.starts_with(begin))
+        symbol.starts_with(PAUSES)
+            || FUNCTIONS.iter().any(|(begin, ..)| symbol.starts_with(begin))
+            || v8_shortage::is_wanted(symbol)
     })?;
     let code = Code::new(&elf);
     let wanted = FUNCTIONS.iter().filter(|(.., tells, _)| match tells {
         Tells::Large => version.told.early,
         Tells::Forgotten => version.told.area != 0,
-        Tells::Allocated | Tells::Pause | Tells::Collected => true,
+        Tells::Allocated | Tells::Pause | Tells::Collected | Tells::Shortage => true,
     });
     let place = |begin: &str, name: &str| {
         let function = one(&functions, begin);
@@ -139,7 +151,7 @@ pub fn find<'data, R: ReadRef<'data>>(file: R, numbers: (u32, u32)) -> Result<Ve
     } else {
         None
     };
-    wanted
+    let points: Result<Vec<_>, String> = wanted
         .map(|&(begin, name, tells, argument)| {
             let svma = place(begin, name)?;
             let mut point = point(&elf, &code, svma, (name, tells), (argument, version.told))
@@ -154,7 +166,19 @@ pub fn find<'data, R: ReadRef<'data>>(file: R, numbers: (u32, u32)) -> Result<Ve
             }
             Ok(point)
         })
-        .collect()
+        .collect();
+    let mut heap = V8Heap {
+        version: in_words,
+        points: points?,
+        untold: Vec::new(),
+    };
+    match v8_shortage::find(&elf, &code, &functions, (version.limit_at, version.told.early)) {
+        Ok(points) => heap.points.extend(points),
+        Err(why) => heap
+            .untold
+            .push(format!("that V8 runs out of memory is not told: {why}")),
+    }
+    Ok(heap)
 }
 
 /// The function whose symbol begins so, where there is one and only one.
@@ -206,11 +230,11 @@ mod tests {
     #[test]
     fn what_is_not_known_is_refused() {
         let nothing: &[u8] = &[];
-        assert!(find(nothing, (9, 4)).unwrap_err().contains("V8 9.4"));
-        assert!(find(nothing, (10, 2)).is_err());
+        assert!(find(nothing, (9, 4), String::new()).unwrap_err().contains("V8 9.4"));
+        assert!(find(nothing, (10, 2), String::new()).is_err());
         // A file that has code, and no V8.
         let own = std::fs::read("/proc/self/exe").unwrap();
-        let why = find(&*own, (13, 6)).unwrap_err();
+        let why = find(&*own, (13, 6), String::new()).unwrap_err();
         assert!(why.contains("no symbol of v8::internal::AllocationCounter"), "{why}");
     }
 

@@ -56,7 +56,7 @@ mod tests {
 
     use super::{super::Role, *};
 
-    const ROLES: [Role; 21] = [
+    const ROLES: [Role; 22] = [
         Role::Free,
         Role::Wrapper,
         Role::Allocate,
@@ -78,6 +78,7 @@ mod tests {
         Role::JsForgotten,
         Role::JsPause,
         Role::JsCollected,
+        Role::JsShortage,
     ];
 
     fn point(file: &str, offset: u64, role: Role, order: u8) -> Point {

@@ -47,6 +47,8 @@ pub enum Role {
     JsPause,
     /// It ends one.
     JsCollected,
+    /// It has run out of memory, or has come near the limit of a heap.
+    JsShortage,
 }
 
 /// A program of the object.
@@ -98,6 +100,7 @@ impl Role {
             Self::JsForgotten => const { &[staying("js_forgotten", false)] },
             Self::JsPause => const { &[staying("js_pause", false)] },
             Self::JsCollected => const { &[staying("js_collected", false)] },
+            Self::JsShortage => const { &[staying("js_shortage", false)] },
         }
     }
 }

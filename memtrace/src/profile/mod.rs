@@ -23,6 +23,7 @@ pub mod histogram;
 mod history;
 pub mod javascript;
 pub mod js_heap;
+pub mod js_shortage;
 pub mod js_sites;
 pub mod leak;
 mod measure;
@@ -46,6 +47,7 @@ pub use self::{
     frame_kind::FrameKind,
     history::History,
     js_heap::JsHeap,
+    js_shortage::JsShortage,
     measure::Measure,
     modules::Module,
     process::{Process, SameHooks},
@@ -90,6 +92,10 @@ pub struct Profile {
     pub censuses: Vec<census::Growth>,
     /// The heaps of threads that run JavaScript, who has taken most first.
     pub js_heaps: Vec<JsHeap>,
+    /// When V8 ran out of memory, or came near the limit of a heap, in their order.
+    pub js_shortages: Vec<JsShortage>,
+    /// Earlier ones that are not in the list, because there was no room.
+    pub js_shortages_dropped: u64,
     /// How far the numbers can be trusted, and what they cost.
     pub health: Health,
 }

@@ -8,7 +8,7 @@ use crate::{
 };
 
 use super::{
-    escape,
+    escape, js_shortage,
     label::{self, fact, fitting_fact},
     layout::{COLUMNS, elide, wrap},
     processes,
@@ -20,6 +20,7 @@ pub(super) fn write(profile: &Profile, title: &str, out: &mut dyn Write) -> io::
         writeln!(out, "{}", elide(&line, COLUMNS))?;
     }
     writeln!(out)?;
+    js_shortage::write(profile, out)?;
     if !profile.filter.is_empty() {
         let clauses: Vec<_> = profile.filter.iter().map(|clause| escape::text(clause)).collect();
         writeln!(out, "{}", fitting_fact("only sites", &clauses.join(", ")))?;

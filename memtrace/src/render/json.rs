@@ -37,6 +37,10 @@
 //! censuses[]         a Python program's objects at the beginning and at the end, with --census: pid, command, python;
 //!                    before, after            arenas, blocks, untyped, unowned: {count, bytes}; complete
 //!                    types[]                  name, before, after: {count, bytes}, what grew most first
+//! javascript_shortages[] when V8 ran short of memory (docs/javascript-heap.md), in their order: at_seconds, pid, tid,
+//!                    kind ("out_of_heap", "out_of_memory", "worker_out_of_heap" or "near_limit"), limit_bytes (of old objects, or
+//!                    null), used_bytes (of objects, or null), words (V8's own, or null), stack (or null)
+//! javascript_shortages_dropped  earlier ones that are not in the list
 //! javascript_heaps[] of each thread that runs JavaScript (docs/javascript-heap.md): pid, tid (0 for all that there was no room
 //!                    for), allocated_bytes, used_bytes (null before the first collection), step_seconds,
 //!                    steps[[seconds, bytes]] (what was taken when), pauses[{kind, count, seconds, longest_seconds}],
@@ -87,22 +91,21 @@
 use std::{
     collections::BTreeMap,
     io::{self, Write},
-    time::Duration,
 };
 
 use serde::Serialize;
 use serde_json::Serializer;
 
-use crate::profile::{
-    Amount, Check, Frame, Health, Moment, Profile, Site, Target, Verdict, accuracy::Accuracy, leak::evidence::Evidence,
-};
+use crate::profile::{Amount, Check, Health, Moment, Profile, Target, accuracy::Accuracy};
 
 use super::{
     json_census::{CensusFields, census_fields},
     json_js_heap::{JsHeapFields, js_heap_fields},
+    json_js_shortage::{JsShortageFields, js_shortage_fields},
     json_lines::Lines,
     json_process::{ProcessFields, process_fields},
     json_resident::{ResidentFields, resident_fields},
+    json_site::{SiteFields, site_fields},
 };
 
 /// Version of the schema.
@@ -144,6 +147,8 @@ struct Document<'a> {
     processes_dropped: u64,
     resident: Option<ResidentFields>,
     censuses: Vec<CensusFields<'a>>,
+    javascript_shortages: Vec<JsShortageFields<'a>>,
+    javascript_shortages_dropped: u64,
     javascript_heaps: Vec<JsHeapFields<'a>>,
     sites: Vec<SiteFields<'a>>,
     health: HealthFields<'a>,
@@ -182,35 +187,6 @@ struct MomentFields {
 }
 
 #[derive(Serialize)]
-struct SiteFields<'a> {
-    op: &'static str,
-    class: &'static str,
-    group: Option<&'a str>,
-    verdict: Option<Verdict>,
-    score: Option<u8>,
-    suspected: Option<Amount>,
-    evidence: Option<Evidence>,
-    suppressed_by: Vec<&'a str>,
-    reasons: &'a [String],
-    live: Amount,
-    allocated: Amount,
-    aged: Amount,
-    at_peak: Option<Amount>,
-    temporary: Option<Amount>,
-    sizes: &'a [(u64, u64)],
-    lifetimes: Vec<(f64, u64)>,
-    at_exit: Amount,
-    unknown: Amount,
-    live_error_bytes: Option<u64>,
-    allocated_error_bytes: Option<u64>,
-    oldest_seconds: Option<f64>,
-    ages: Vec<(f64, u64, u64)>,
-    growth_bytes_per_second: f64,
-    history: Vec<(f64, u64)>,
-    stack: Option<Vec<&'a Frame>>,
-}
-
-#[derive(Serialize)]
 struct HealthFields<'a> {
     #[serde(flatten)]
     accuracy: Accuracy,
@@ -236,6 +212,8 @@ fn document(profile: &Profile, sites: Sites) -> Document<'_> {
         resident,
         censuses,
         js_heaps,
+        js_shortages,
+        js_shortages_dropped,
         health,
     } = profile;
     Document {
@@ -267,6 +245,10 @@ fn document(profile: &Profile, sites: Sites) -> Document<'_> {
         processes_dropped: *processes_dropped,
         resident: resident.as_ref().map(resident_fields),
         censuses: censuses.iter().map(census_fields).collect(),
+        javascript_shortages: (js_shortages.iter())
+            .map(|shortage| js_shortage_fields(profile, shortage))
+            .collect(),
+        javascript_shortages_dropped: *js_shortages_dropped,
         javascript_heaps: (js_heaps.iter()).map(|heap| js_heap_fields(profile, heap)).collect(),
         sites: match sites {
             Sites::All => all.iter().map(|site| site_fields(profile, site)).collect(),
@@ -300,55 +282,6 @@ fn suppressions(profile: &Profile) -> Vec<SuppressionFields> {
         amount,
     })
     .collect()
-}
-
-fn site_fields<'a>(profile: &'a Profile, site: &'a Site) -> SiteFields<'a> {
-    let suspicion = site.suspicion.as_ref();
-    let patterns = profile.settings.suppressions.patterns();
-    SiteFields {
-        op: site.op.name(),
-        class: site.op.class().name(),
-        group: site
-            .group
-            .and_then(|group| profile.groups.get(group))
-            .map(String::as_str),
-        verdict: suspicion.map(|suspicion| suspicion.verdict),
-        score: suspicion.map(|suspicion| suspicion.score),
-        suspected: suspicion.map(|suspicion| suspicion.amount),
-        evidence: suspicion.map(|suspicion| suspicion.evidence),
-        suppressed_by: (suspicion.into_iter())
-            .flat_map(|suspicion| &suspicion.suppressed_by)
-            .filter_map(|&index| Some(patterns.get(index)?.text.as_str()))
-            .collect(),
-        reasons: suspicion.map_or(&[], |suspicion| &suspicion.reasons),
-        live: site.live,
-        allocated: site.allocated,
-        aged: site.aged,
-        at_peak: site.at_peak,
-        temporary: site.spread.temporary,
-        sizes: &site.spread.sizes,
-        lifetimes: (site
-            .spread
-            .lifetimes
-            .iter()
-            .map(|(least, count)| (least.as_secs_f64(), *count)))
-        .collect(),
-        at_exit: site.at_exit,
-        unknown: site.unknown,
-        live_error_bytes: profile.live_error(site, site.live),
-        allocated_error_bytes: profile.error(site, site.allocated),
-        oldest_seconds: site.oldest.as_ref().map(Duration::as_secs_f64),
-        ages: (site.ages.iter())
-            .map(|(least, amount)| (least.as_secs_f64(), amount.bytes, amount.count))
-            .collect(),
-        growth_bytes_per_second: site.growth_bytes_per_second,
-        history: site
-            .history
-            .iter()
-            .map(|(time, bytes)| (time.as_secs_f64(), bytes))
-            .collect(),
-        stack: site.stack.map(|_| profile.stack(site).collect()),
-    }
 }
 
 #[cfg(test)]

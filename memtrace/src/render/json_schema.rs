@@ -39,6 +39,7 @@ fn every_document_keeps_the_schema_and_has_no_more_than_it_names() {
     for (name, profile) in fixture::all().into_iter().chain([
         ("with_heap", with_heap),
         ("with_sampled_heap", fixture::sampled_js_heap()),
+        ("short_of_heap", fixture::short_of_heap()),
     ]) {
         for sites in [Sites::All, Sites::Suspected] {
             let document: Value = serde_json::from_str(&rendered(|out| write(&profile, sites, out))).unwrap();

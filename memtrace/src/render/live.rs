@@ -7,7 +7,7 @@ use crate::{
     units::{blocks, bytes, count, duration, percent, rate},
 };
 
-use super::{js_heap, label, layout::truncate, processes};
+use super::{js_heap, js_shortage, label, layout::truncate, processes};
 
 /// Writes the table for a terminal of `columns`; no line is wider.
 ///
@@ -20,7 +20,7 @@ pub fn write(profile: &Profile, columns: usize, out: &mut dyn Write) -> io::Resu
     if profile.is_of_many() {
         line(&processes::counts(profile))?;
     }
-    if let Some(status) = js_heap::status(profile) {
+    for status in js_heap::status(profile).into_iter().chain(js_shortage::status(profile)) {
         line(&status)?;
     }
     let accuracy = profile.health.accuracy();

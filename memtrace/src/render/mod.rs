@@ -20,15 +20,18 @@ pub mod heap;
 pub mod histogram;
 pub mod html;
 mod js_heap;
+pub(crate) mod js_shortage;
 mod js_sites;
 pub mod json;
 mod json_census;
 mod json_js_heap;
+mod json_js_shortage;
 mod json_lines;
 mod json_process;
 mod json_resident;
 #[cfg(test)]
 mod json_schema;
+mod json_site;
 pub mod junit;
 pub(crate) mod label;
 pub(crate) mod layout;

@@ -31,6 +31,7 @@ mod residency;
 mod sampling;
 mod saving;
 mod setup;
+mod shortages;
 mod signals;
 mod top;
 mod tracer;

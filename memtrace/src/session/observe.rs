@@ -20,6 +20,7 @@ use super::{
     report::{self, Reporter},
     saving::Saving,
     setup::{self, Ready},
+    shortages::Shortages,
     signals::{self, Signals},
     top::{self, LivePace},
     tracer::Tracer,
@@ -68,9 +69,9 @@ pub(super) struct Observed {
 pub(super) struct Loop<'a> {
     pub(super) tracer: Tracer,
     pub(super) collector: Collector,
-    outputs: Outputs,
+    pub(super) outputs: Outputs,
     pub(super) selection: Selection,
-    options: &'a Options,
+    pub(super) options: &'a Options,
     pub(super) ends: Ends,
     first_event: bool,
     lost_at: Instant,
@@ -84,6 +85,7 @@ pub(super) struct Loop<'a> {
     /// The screen's own side, when there is one.
     inputs: Option<Inputs>,
     pace: LivePace,
+    pub(super) shortages: Shortages,
 }
 
 /// Observes until the duration is over, the user stops it, or the targets end; then reports.
@@ -143,6 +145,9 @@ pub(super) async fn observe(
         let more = run.drain();
         run.chores().await?;
         if !more && run.is_over() {
+            // Nobody is left who sends more. It may have come since it was looked last.
+            while run.drain() {}
+            run.heed_shortages();
             break End::Exited(None);
         }
         tokio::select! {
@@ -227,6 +232,7 @@ impl<'a> Loop<'a> {
             looks: 0,
             inputs: None,
             pace: LivePace::default(),
+            shortages: Shortages::default(),
         }
     }
 
@@ -287,6 +293,7 @@ impl<'a> Loop<'a> {
             self.lost_at = Instant::now();
             self.collector.apply_lost_frees()?;
         }
+        self.heed_shortages();
         budget::tick(&mut self.tracer, &mut self.collector)?;
         self.tracer.heed_two_traps()?;
         if self.sampled_at.elapsed() >= SAMPLE_PAUSE {

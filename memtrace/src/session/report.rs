@@ -279,6 +279,7 @@ impl Reporter {
             })
             .collect();
         let target = self.target(&raw);
+        let (js_shortages, js_shortages_dropped) = raw.snapshot.js_shortages.shortages(raw.started_ns);
         // A live table has no use for them, and they cost reading.
         let modules = if raw.end.is_some() || self.with_modules {
             mapped::modules(&raw)
@@ -330,6 +331,8 @@ impl Reporter {
             processes_dropped: raw.snapshot.processes_dropped.count,
             resident: raw.resident.clone(),
             censuses: raw.censuses,
+            js_shortages,
+            js_shortages_dropped,
             js_heaps: raw.snapshot.js_heaps.heaps(raw.started_ns, &raw.snapshot.js_sites),
             observed: Duration::from_nanos(raw.now_ns.saturating_sub(raw.started_ns)),
             settings: self.settings.clone(),

@@ -1,4 +1,5 @@
-//! Snapshots of what a screen shows: each is written aside, into a directory of its own, and finished before memtrace ends.
+//! Snapshots of what a screen shows, and profiles of other moments: each is written aside, into a directory of its own, and finished before
+//! memtrace ends.
 
 use std::{fs, io, path::PathBuf, sync::Arc};
 
@@ -26,10 +27,8 @@ pub(super) struct Saving(JoinSet<()>);
 impl Saving {
     /// Writes one, and tells the screen; where that is closed by then, says it.
     pub(super) fn begin(&mut self, profile: Arc<Profile>, options: &Options, inputs: Inputs) {
-        // Those that are done are nobody's any more.
-        while self.0.try_join_next().is_some() {}
         let (exports, measure) = (options.exports.clone(), options.measure);
-        self.0.spawn_blocking(move || {
+        self.aside(move || {
             let saved = new_directory(&profile).and_then(|directory| {
                 let failed = write_files(&profile, &directory, &exports, measure);
                 anyhow::ensure!(failed.is_empty(), "failed to write {}", failed.join("; "));
@@ -44,6 +43,13 @@ impl Saving {
                 Err(why) => message::say(&format!("memtrace: {why}")),
             }
         });
+    }
+
+    /// Does what writes one.
+    pub(super) fn aside(&mut self, write: impl FnOnce() + Send + 'static) {
+        // Those that are done are nobody's any more.
+        while self.0.try_join_next().is_some() {}
+        self.0.spawn_blocking(write);
     }
 
     /// Waits for those that are not done, unless a signal says not to.

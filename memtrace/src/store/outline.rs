@@ -13,7 +13,7 @@ use super::{
     state::State,
 };
 use crate::{
-    ledger::{JsNews, SiteKey},
+    ledger::{JsNews, JsShortageFacts, SiteKey},
     process::Location,
     profile::resident::Reading,
 };
@@ -122,6 +122,7 @@ impl<R: Read + Seek> Session<R> {
                     | content::MOMENT
                     | content::RESIDENT
                     | content::JS_HEAPS
+                    | content::JS_SHORTAGES
                     | content::DETAIL
             ) {
                 continue;
@@ -238,6 +239,12 @@ fn apply(state: &mut State, head: &BlockHead, content: &[u8]) -> Option<bool> {
             let news: Vec<JsNews> = content::unpack(content)?;
             for news in news {
                 state.js_heaps.learn(head.time_ns, news);
+            }
+        }
+        content::JS_SHORTAGES => {
+            let news: Vec<JsShortageFacts> = content::unpack(content)?;
+            for facts in news {
+                state.js_shortages.learn(facts, state.stacks())?;
             }
         }
         content::CHANGES => add_changes(state, &content::unpack(content)?)?,

@@ -40,6 +40,7 @@ pub struct Series {
     who: FxHashMap<u32, profile::Process>,
     details: Vec<Option<Box<SiteDetail>>>,
     js_heaps: JsTold,
+    js_shortages: u64,
 }
 
 impl Series {
@@ -78,6 +79,10 @@ impl Series {
         let js_heaps = ledger.js_heaps.news(&mut self.js_heaps);
         if !js_heaps.is_empty() {
             contents.push((content::JS_HEAPS, content::pack(&js_heaps)?));
+        }
+        let js_shortages = ledger.js_shortages.news(&mut self.js_shortages);
+        if !js_shortages.is_empty() {
+            contents.push((content::JS_SHORTAGES, content::pack(&js_shortages)?));
         }
         self.groups = self.groups.max(groups.len());
         if !news.groups.is_empty() || !news.processes.is_empty() {

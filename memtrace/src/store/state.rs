@@ -5,7 +5,7 @@ use rustc_hash::FxHashMap;
 
 use super::content::{ModuleFacts, SiteDetail, Sums};
 use crate::{
-    ledger::{CallStack, JsHeaps, ProcessFacts, SiteKey, SiteSums},
+    ledger::{CallStack, JsHeaps, JsShortages, ProcessFacts, SiteKey, SiteSums},
     process::Location,
     profile, resident,
 };
@@ -79,6 +79,8 @@ pub struct State {
     pub resident: FxHashMap<u32, resident::Series>,
     /// Heaps of JavaScript.
     pub js_heaps: JsHeaps,
+    /// When V8 ran short of memory; stacks are by number.
+    pub js_shortages: JsShortages,
     /// The numbers of the whole observation.
     pub totals: Sums,
 }

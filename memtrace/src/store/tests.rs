@@ -4,7 +4,8 @@ use std::{io::Cursor, time::Duration};
 
 use memtrace_common::{
     Op,
-    event::{Alloc, Free, Header, Kind},
+    event::{Alloc, Free, Header, JsShortage, Kind},
+    v8_heap::shortage::WORDS,
 };
 use proptest::prelude::*;
 
@@ -17,7 +18,7 @@ use crate::{
     decode::Event,
     ledger::{CallStack, Ledger, Limits, SiteKey, SiteSums},
     process::Location,
-    profile::{Frame, FrameKind, Target},
+    profile::{Frame, FrameKind, JsShortage as Shortage, Target},
 };
 
 const PID: u32 = 7;
@@ -64,12 +65,14 @@ struct Truth {
     keys: Vec<SiteKey>,
     sums: Vec<SiteSums>,
     stacks: Vec<CallStack>,
+    shortages: (Vec<Shortage>, u64),
 }
 
 #[derive(Clone, Debug)]
 enum Step {
     Alloc { stack: u8, size: u32, address: u8 },
     Free { address: u8 },
+    Shortage { stack: u8, what: u32 },
     Moment,
 }
 
@@ -128,6 +131,14 @@ impl World {
                 header: header(Kind::Free),
                 address: u64::from(address) * 64 + 4096,
             })),
+            Step::Shortage { stack, what } => self.ledger.apply(&Event::JsShortage(JsShortage {
+                header: header(Kind::JsShortage),
+                stack: u64::from(stack) + 1,
+                limit: self.now_ns,
+                what,
+                reserved: 0,
+                words: [b'w'; WORDS],
+            })),
             Step::Moment => self.moment(),
         }
     }
@@ -161,6 +172,7 @@ impl World {
             stacks: (0..)
                 .map_while(|number| self.ledger.stacks.get(number).cloned())
                 .collect(),
+            shortages: self.ledger.js_shortages.shortages(0),
         });
     }
 
@@ -172,6 +184,7 @@ impl World {
         for (number, stack) in (0..).zip(&truth.stacks) {
             assert_eq!(&state.stack(number), stack);
         }
+        assert_eq!(state.js_shortages.shortages(0), truth.shortages);
         let (live, _) = truth.sums.iter().fold((0, 0), |(bytes, count), sums| {
             (bytes + sums.live.bytes, count + sums.live.count)
         });
@@ -184,6 +197,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         5 => (any::<u8>(), 0..100_000_u32, any::<u8>()).prop_map(|(stack, size, address)| Step::Alloc { stack, size, address }),
         3 => any::<u8>().prop_map(|address| Step::Free { address }),
+        1 => (any::<u8>(), 1..5_u32).prop_map(|(stack, what)| Step::Shortage { stack, what }),
         1 => Just(Step::Moment),
     ]
 }

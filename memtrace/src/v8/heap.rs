@@ -14,7 +14,11 @@ pub fn complete(file: &File, name: &str, analysis: &mut Analysis) {
         return;
     }
     match heap(file) {
-        Ok(heap) => analysis.counts(heap),
+        Ok(heap) => {
+            let untold = heap.untold.iter().map(|why| format!("of {name}, {why}"));
+            analysis.unhooked.extend(untold);
+            analysis.counts(heap);
+        }
         Err(why) => analysis
             .unhooked
             .push(format!("what JavaScript allocates is not counted in {name}: {why}")),
@@ -25,10 +29,11 @@ fn heap(file: &File) -> Result<V8Heap, String> {
     match engine::find(file) {
         Found::Engine(engine) => {
             let Engine { version, .. } = *engine;
-            Ok(V8Heap {
-                points: plan::v8_points(&FileBytes::new(file), (version.major, version.minor))?,
-                version: version.to_string(),
-            })
+            plan::v8_heap(
+                &FileBytes::new(file),
+                (version.major, version.minor),
+                version.to_string(),
+            )
         }
         Found::Refused(why) => Err(why),
         Found::Nothing => Err("its V8 was not recognised".to_owned()),

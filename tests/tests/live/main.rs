@@ -32,6 +32,7 @@ mod loss;
 mod moments;
 mod node_resident;
 mod once;
+mod out_of_heap;
 mod output;
 mod pairs;
 mod processes;

@@ -202,6 +202,8 @@ fn with_sites(profile: &Profile, sites: Vec<Site>) -> Profile {
         // They are of whole programs.
         censuses: Vec::new(),
         js_heaps: profile.js_heaps.clone(),
+        js_shortages: profile.js_shortages.clone(),
+        js_shortages_dropped: profile.js_shortages_dropped,
         health: profile.health.clone(),
     }
 }

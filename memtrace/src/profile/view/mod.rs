@@ -74,6 +74,9 @@ impl Profile {
             }
             heap.sites = merge::merged_samples(std::mem::take(&mut heap.sites));
         }
+        for shortage in &mut self.js_shortages {
+            shortage.stack = shortage.stack.and_then(|stack| numbers.get(stack).copied());
+        }
         self.sites = merge::merged(std::mem::take(&mut self.sites));
         self.filter.extend(view.clause().map(str::to_owned));
         self

@@ -5,7 +5,9 @@ use serde::Serialize;
 
 use crate::{
     profile::{Amount, Profile, Resident, Site, resident::Part},
-    render::{Measure, escape, header, health, label, leaks, nothing, processes, resident, suppressions, text},
+    render::{
+        Measure, escape, header, health, js_shortage, label, leaks, nothing, processes, resident, suppressions, text,
+    },
     units::duration,
 };
 
@@ -46,6 +48,7 @@ impl Words {
             let clauses: Vec<_> = profile.filter.iter().map(|clause| escape::text(clause)).collect();
             program.insert(0, ("only sites", clauses.join(", ")));
         }
+        program.splice(0..0, js_shortage::facts(profile));
         let hooks = profile.is_of_many().then(|| processes::hooks(profile));
         let observed = ("observed", duration(profile.observed));
         let mut foot = Vec::new();

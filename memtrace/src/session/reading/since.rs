@@ -14,6 +14,7 @@ use crate::{
 /// Sites have the same order in both, and those that came later are at the end.
 pub(super) fn since(mut now: Snapshot, before: Snapshot, from_ns: u64, from: Duration) -> Snapshot {
     now.js_heaps = now.js_heaps.since(&before.js_heaps, from_ns);
+    now.js_shortages = now.js_shortages.since(from_ns);
     let times = now.sites.first().map(|site| Arc::clone(site.history.times()));
     let later = times.iter().flat_map(|times| times.iter()).filter(|&&at| at >= from);
     let times: Arc<[Duration]> = later.map(|&at| at.saturating_sub(from)).collect();
@@ -60,7 +61,7 @@ fn take_counts<K: Copy + Eq + Hash>(now: &mut Vec<(K, u64)>, before: Vec<(K, u64
     });
 }
 
-/// Leaves out stacks that no site has.
+/// Leaves out stacks that nothing has.
 fn with_stacks_of_sites(mut snapshot: Snapshot) -> Snapshot {
     let all = std::mem::take(&mut snapshot.stacks);
     let mut stacks = ChosenStacks::new(all.len());
@@ -70,6 +71,66 @@ fn with_stacks_of_sites(mut snapshot: Snapshot) -> Snapshot {
             stacks.index(number, || all[stack].clone())
         });
     }
+    snapshot.js_shortages = std::mem::take(&mut snapshot.js_shortages).numbered(|stack| {
+        let known = all.get(stack as usize)?;
+        stacks.index(stack, || known.clone())
+    });
     snapshot.stacks = stacks.all;
     snapshot
+}
+
+#[cfg(test)]
+mod tests {
+    use memtrace_common::{
+        event::{Header, JsShortage, Kind},
+        v8_heap::shortage::{Shortage, WORDS},
+    };
+
+    use super::*;
+    use crate::{
+        decode::Event,
+        ledger::{CallStack, Ledger, Limits},
+        process::Location,
+    };
+
+    #[test]
+    fn shortages_of_the_time_keep_their_stacks() {
+        let mut ledger = Ledger::new(Limits::default());
+        ledger.seed(7, 1, None);
+        for (time_ns, stack) in [(1, 1), (5, 2), (9, 3)] {
+            let location = Location {
+                module: 0,
+                address: stack,
+            };
+            let known = CallStack {
+                locations: [location].into(),
+                whole: true,
+            };
+            ledger.add_stack(7, 1, stack, stack, known);
+            ledger.apply(&Event::JsShortage(JsShortage {
+                header: Header {
+                    kind: Kind::JsShortage as u8,
+                    op: 0,
+                    flags: 0,
+                    pid: 7,
+                    tid: 7,
+                    incarnation: 1,
+                    time_ns,
+                },
+                stack,
+                limit: 0,
+                what: Shortage::Worker as u32,
+                reserved: 0,
+                words: [0; WORDS],
+            }));
+        }
+        let now = ledger.snapshot(0, 10, Duration::ZERO);
+        let later = since(now, Snapshot::default(), 5, Duration::from_nanos(5));
+        let (shortages, _) = later.js_shortages.shortages(5);
+        let told: Vec<_> = (shortages.iter())
+            .map(|shortage| (shortage.at, later.stacks[shortage.stack.unwrap()].locations[0].address))
+            .collect();
+        assert_eq!(told, [(Duration::ZERO, 2), (Duration::from_nanos(4), 3)]);
+        assert_eq!(later.stacks.len(), 2, "those of the time before are gone");
+    }
 }

@@ -98,6 +98,7 @@ pub(super) fn snapshot(state: &State, min_age: Option<Duration>, histories: &His
     }
     let mut processes: Vec<_> = state.processes.values().cloned().collect();
     processes.sort_unstable_by_key(|facts| (facts.started_ns, facts.incarnation));
+    let js_shortages = (state.js_shortages.clone()).numbered(|number| stacks.index(number, || state.stack(number)));
     Snapshot {
         totals: totals(&sites, state.totals.peak_live_bytes),
         timeline: Vec::new(),
@@ -111,6 +112,7 @@ pub(super) fn snapshot(state: &State, min_age: Option<Duration>, histories: &His
         stack_overflow: state.totals.stack_overflow,
         stack_collisions: state.totals.stack_collisions,
         js_heaps: state.js_heaps.clone(),
+        js_shortages,
         // They are not recorded.
         js_sites: Vec::new(),
     }

@@ -7,7 +7,7 @@ use super::{Palette, cells::signed, put};
 use crate::{
     profile::Profile,
     render::{
-        label,
+        js_shortage, label,
         layout::{elide, truncate},
         processes,
     },
@@ -55,10 +55,13 @@ pub(super) fn draw(state: &State, palette: Palette, area: Rect, out: &mut Buffer
     let accuracy = profile.health.accuracy();
     // A sample without losses is as good as it can be, and its error bars are there.
     let lossless = accuracy.exact || !accuracy.summary.starts_with("incomplete");
-    let health = if lossless {
+    // That it is the end of a program must not be overlooked.
+    let short = js_shortage::status(profile).map(|short| format!("{short}; "));
+    let health = if lossless && short.is_none() {
         Span::raw(truncate(&accuracy.summary, columns))
     } else {
-        Span::styled(truncate(&format!("! {}", accuracy.summary), columns), palette.warning())
+        let said = format!("! {}{}", short.unwrap_or_default(), accuracy.summary);
+        Span::styled(truncate(&said, columns), palette.warning())
     };
     next(vec![health], out);
 }

@@ -109,6 +109,17 @@ fn screens_of_every_profile() {
 }
 
 #[test]
+fn that_v8_has_no_room_is_on_every_screen() {
+    for (columns, lines) in [(80, 24), (80, 10)] {
+        let screen = drawn(&state((columns, lines), fixture::short_of_heap()));
+        assert!(
+            screen.contains("! JavaScript: V8 ran out of heap after 59 s in parse; "),
+            "{screen}"
+        );
+    }
+}
+
+#[test]
 fn every_table() {
     for (profile, name) in [
         (whole(), "whole"),
