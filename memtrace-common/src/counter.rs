@@ -73,6 +73,9 @@ counters! {
     JavaScriptForeign "javascript_foreign" "Frames that look like JavaScript and whose function is something else.";
     JavaScriptFunctions "javascript_functions" "Functions of JavaScript that the collector was told of.";
     JavaScriptLost "javascript_lost" "Events without a stack because the ring had no room for a function of JavaScript.";
+    JavaScriptCodes "javascript_codes" "Compiled code of functions of JavaScript that the collector was told of.";
+    JavaScriptCodesUntold "javascript_codes_untold" "Frames of compiled JavaScript without a line because what V8 keeps of the code could not be read, or is too much.";
+    JavaScriptCodesLost "javascript_codes_lost" "Frames of compiled JavaScript without a line because the ring had no room for what V8 keeps of the code.";
     PymallocUnknown "pymalloc_unknown" "Calls of pymalloc that were not followed because where its heap lies was not known, or could not be read.";
     LostJsAllocations "lost_js_allocations" "Records of JavaScript allocation that found the ring full.";
     LostJsBytes "lost_js_bytes" "Bytes of these, which are missing from the sums of JavaScript heaps.";

@@ -15,7 +15,7 @@ mod stack;
 mod v8_heap;
 
 pub use self::{
-    javascript::{JavaScriptFunction, about},
+    javascript::{JavaScriptCode, JavaScriptFunction, about},
     python::PythonCode,
     stack::{STACK_WORDS, Stack, StackEnd, StackHead, note},
     v8_heap::{JsAllocated, JsCollected, JsSampled, JsShortage},
@@ -87,6 +87,8 @@ kinds! {
     PythonCode = 20;
     /// [`JavaScriptFunction`], and what follows it
     JavaScriptFunction = 21;
+    /// [`JavaScriptCode`], and what follows it
+    JavaScriptCode = 27;
     /// [`JsAllocated`]
     JsAllocated = 24;
     /// [`JsCollected`]

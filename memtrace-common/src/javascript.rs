@@ -3,6 +3,7 @@
 //! V8 keeps frame pointers, so a walk passes through each frame of JavaScript anyway; what the frame belongs to lies at fixed places below its
 //! frame pointer. Whatever is read may be garbage: each word is taken for what it should be only after a check, and each loop is bounded.
 
+pub mod code;
 mod string;
 
 pub use self::string::{
@@ -102,6 +103,8 @@ pub struct EngineLayout {
     pub bytecode_table: u32,
     /// Where the bytecode begins.
     pub bytecode_begin: u32,
+    /// The code of functions.
+    pub code: code::CodeLayout,
 }
 
 /// What a frame of JavaScript has below its frame pointer.
@@ -243,6 +246,12 @@ const FUNCTION_NAME: u64 = 3 << 12;
 const INFERRED_NAME: u64 = 1 << 14;
 
 impl EngineLayout {
+    /// What a function shares with its copies (tagged).
+    #[inline(always)]
+    pub fn shared_of(&self, function: &[u64; code::CODE_WORDS]) -> u64 {
+        word(function, self.function_shared)
+    }
+
     /// What functions share.
     #[inline(always)]
     pub fn shared(&self, words: &[u64; SHARED_WORDS]) -> Shared {
@@ -306,7 +315,7 @@ impl EngineLayout {
     }
 }
 
-const _: () = assert!(size_of::<EngineLayout>() == 24 * 4);
+const _: () = assert!(size_of::<EngineLayout>() == 24 * 4 + size_of::<code::CodeLayout>());
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,9 @@
 //! Every map, each with what bounds it.
 
+mod javascript;
 mod v8;
 
+pub(crate) use self::javascript::{CODES, ENGINE_COUNT, ENGINES, FUNCTIONS, JAVASCRIPT, JavaScriptWalk, Text};
 pub(crate) use self::v8::{AREA_TURNS, DRAWN, V8_PACES, V8_THREADS, WATCHES};
 
 use aya_ebpf::{
@@ -15,9 +17,9 @@ use memtrace_common::{
     Counter,
     check::Checked,
     config::{Config, Files, Join, PidNamespace, ReturnProbes, ThreadPointer, Threads, Trampoline},
-    event::{JavaScriptFunction, PythonCode, Stack},
+    event::{PythonCode, Stack},
     identity::Identity,
-    javascript, limits,
+    limits,
     pymalloc::Heap,
     python::{self, CODE_WORDS, FRAME_WORDS, Layout, STATE_WORDS, TEXT_WORDS},
     sampling::{KNOWN_ROW_BYTES, KNOWN_ROWS},
@@ -26,8 +28,6 @@ use memtrace_common::{
     unwind::CHUNK_WORDS,
     young::{COUNTED_ROWS, CountedRow, YOUNG_ROWS, YoungRow},
 };
-
-use crate::javascript::PARTS;
 
 /// Settings, written by the loader before the kernel verifies the programs.
 #[unsafe(no_mangle)]
@@ -290,80 +290,6 @@ pub(crate) static PYTHON_COUNT: Array<u32> = Array::with_max_entries(1, 0);
 /// Which Python functions the collector was told of: by identity, direct-mapped, as [`SEEN`].
 #[map]
 pub(crate) static DEFINED: Array<u64> = Array::with_max_entries(python::DEFINED_SLOTS, 0);
-
-/// What was read of a string of JavaScript, to where.
-#[derive(Clone, Copy)]
-#[repr(C)]
-pub(crate) struct Text {
-    /// Where in the tail it begins.
-    pub(crate) at: u32,
-    /// Bytes at most.
-    pub(crate) most: u32,
-    /// Bytes so far.
-    pub(crate) bytes: u32,
-    /// Bytes of a character; 0 as long as there is none.
-    pub(crate) width: u32,
-    /// Parts that wait to be read.
-    pub(crate) waiting: u32,
-    /// Not 0 when it is longer.
-    pub(crate) cut: u32,
-    /// 1 when a part could not be read.
-    pub(crate) failed: u32,
-}
-
-impl Text {
-    pub(crate) const NOTHING: Self = Self {
-        at: 0,
-        most: 0,
-        bytes: 0,
-        width: 0,
-        waiting: 0,
-        cut: 0,
-        failed: 0,
-    };
-}
-
-/// Where the look at a frame of JavaScript is, and the record of a function under construction. Memory of the processor, as [`Scratch`].
-#[repr(C)]
-pub(crate) struct JavaScriptWalk {
-    /// The process, and its incarnation.
-    pub(crate) pid: u32,
-    pub(crate) incarnation: u32,
-    /// What was read of the frame, of what its function shares, of that one's script and of the script that had it evaluated.
-    pub(crate) frame_words: [u64; javascript::FRAME_WORDS],
-    pub(crate) shared_words: [u64; javascript::SHARED_WORDS],
-    pub(crate) script_words: [u64; javascript::SCRIPT_WORDS],
-    pub(crate) shared: javascript::Shared,
-    pub(crate) script: javascript::Script,
-    /// The bytecode (tagged) of an interpreted frame, or 0.
-    pub(crate) bytecode: u64,
-    /// Strings that a string is made of, while it is read.
-    pub(crate) parts: [u64; PARTS],
-    pub(crate) text: Text,
-    /// The record of a function under construction.
-    pub(crate) record: JavaScriptFunction,
-    /// What follows it: more than may, by what the verifier believes of lengths.
-    pub(crate) tail: [u8; 12 << 10],
-}
-
-const _: () = assert!(size_of::<JavaScriptWalk>() <= 32 << 10);
-
-/// The memory of each processor for frames of JavaScript.
-#[map]
-pub(crate) static JAVASCRIPT: PerCpuArray<JavaScriptWalk> = PerCpuArray::with_max_entries(1, 0);
-
-/// Engines of JavaScript, by [`Process::program`].
-#[map]
-pub(crate) static ENGINES: HashMap<u32, javascript::EngineLayout> =
-    HashMap::with_max_entries(javascript::MAX_LAYOUTS, BPF_F_NO_PREALLOC);
-
-/// How many [`ENGINES`] there are: mostly none, and then there is nothing to look up.
-#[map]
-pub(crate) static ENGINE_COUNT: Array<u32> = Array::with_max_entries(1, 0);
-
-/// Which functions of JavaScript the collector was told of, as [`DEFINED`].
-#[map]
-pub(crate) static FUNCTIONS: Array<u64> = Array::with_max_entries(javascript::DEFINED_SLOTS, 0);
 
 /// One piece of a table.
 pub(crate) type Chunk = [u32; CHUNK_WORDS];

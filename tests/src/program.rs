@@ -118,6 +118,18 @@ impl Program {
         self.wait()
     }
 
+    /// Ends a program that waits for its input, without letting it do anything more; its output. For node, which may hang as it ends while V8
+    /// compiles: <https://github.com/nodejs/node/issues/54918>.
+    pub fn kill(mut self) -> String {
+        assert!(
+            self.status().is_none(),
+            "it has ended by itself: {}",
+            self.errors.text()
+        );
+        self.signal(Signal::KILL);
+        self.wait().1
+    }
+
     /// Waits for its end; its output until then.
     pub fn wait(&mut self) -> (ExitStatus, String) {
         let pid = self.pid();

@@ -1,4 +1,4 @@
-//! Functions of JavaScript.
+//! Functions of JavaScript, and their compiled code.
 
 use super::Header;
 
@@ -57,3 +57,30 @@ pub mod about {
 }
 
 const _: () = assert!(size_of::<JavaScriptFunction>() == size_of::<Header>() + 64);
+
+/// A piece of what is told of compiled code of a function, before the first stack that has it. Its bytes follow.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
+#[repr(C)]
+pub struct JavaScriptCode {
+    /// Common start; no flags apply.
+    pub header: Header,
+    /// What stacks name the function by.
+    pub function: u64,
+    /// The number of the code in positions: [`crate::javascript::code::number`].
+    pub code: u64,
+    /// Where in its part the piece begins, in bytes.
+    pub at: u32,
+    /// Bytes of the part.
+    pub total: u32,
+    /// Bytes that follow.
+    pub bytes: u32,
+    /// [`crate::javascript::code::Part`] as its number.
+    pub part: u8,
+    /// [`crate::javascript::code::Tier`] as its number.
+    pub tier: u8,
+    /// Keeps the layout free of implicit padding.
+    pub reserved: u16,
+}
+
+const _: () = assert!(size_of::<JavaScriptCode>() == size_of::<Header>() + 32);

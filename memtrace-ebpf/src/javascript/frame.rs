@@ -13,7 +13,14 @@ use crate::{
     unwind::step::append,
 };
 
-/// Looks at the frame that is to be left by its frame pointer, and adds its function to the record if it is JavaScript's; 1 when it is. A
+/// What [`memtrace_javascript_frame`] has found.
+pub(crate) const NO_FRAME: u32 = 0;
+/// A frame that was added to the record.
+pub(crate) const FRAME: u32 = 1;
+/// A frame of which the function was added, and where it is in the function's code is to be: [`super::memtrace_javascript_code`].
+pub(crate) const COMPILED_FRAME: u32 = 2;
+
+/// Looks at the frame that is to be left by its frame pointer, and adds its function to the record if it is JavaScript's. A
 /// global function: the kernel verifies it once.
 #[unsafe(no_mangle)]
 pub extern "C" fn memtrace_javascript_frame(scratch: *mut Scratch, layout: *const EngineLayout) -> u32 {
@@ -22,27 +29,29 @@ pub extern "C" fn memtrace_javascript_frame(scratch: *mut Scratch, layout: *cons
     // SAFETY: null or valid, likewise.
     let layout = unsafe { layout.as_ref() };
     let (Some(scratch), Some(layout), Some(walk)) = (scratch, layout, memory()) else {
-        return 0;
+        return NO_FRAME;
     };
-    match look(walk, layout, scratch.walk.bp, scratch.owner as u32) {
-        Look::Other => 0,
+    let (key, at) = match look(walk, layout, scratch.walk.bp, scratch.owner as u32) {
+        Look::Other => return NO_FRAME,
         Look::Counted(why) => {
             stats::count(why);
-            0
+            return NO_FRAME;
         }
-        Look::Function(key, position) => {
-            let id = key.identity(walk.incarnation);
-            walk.record.id = id;
-            if !define::is_known(id, walk.bytecode != 0)
-                && define::memtrace_javascript_define(scratch, walk, layout) == 0
-            {
-                scratch.walk.lost = 1;
-            }
-            append(scratch, id);
-            append(scratch, position);
-            1
-        }
+        Look::Function(key, at) => (key, at),
+    };
+    let id = key.identity(walk.incarnation);
+    walk.record.id = id;
+    if !define::is_known(id, walk.bytecode != 0) && define::memtrace_javascript_define(scratch, walk, layout) == 0 {
+        scratch.walk.lost = 1;
     }
+    append(scratch, id);
+    let position = match at {
+        Place::Bytecode(position) => position,
+        Place::Code if layout.code.told != 0 => return COMPILED_FRAME,
+        Place::Code | Place::Nowhere => NO_POSITION,
+    };
+    append(scratch, position);
+    FRAME
 }
 
 /// What came of it.
@@ -51,8 +60,18 @@ enum Look {
     Other,
     /// It looks like that, and its function cannot be told.
     Counted(Counter),
-    /// It is of that function, at that position.
-    Function(Key, u64),
+    /// It is of that function, at that place.
+    Function(Key, Place),
+}
+
+/// Where in its function a frame is.
+enum Place {
+    /// At a position of the bytecode.
+    Bytecode(u64),
+    /// Somewhere in compiled code.
+    Code,
+    /// It is built in.
+    Nowhere,
 }
 
 #[inline(always)]
@@ -67,37 +86,69 @@ fn look(walk: &mut JavaScriptWalk, layout: &EngineLayout, frame_pointer: u64, th
         return Look::Other;
     };
     let function = untagged(frame.function);
-    if !type_of(function).is_some_and(|kind| (layout.first_function..=layout.last_function).contains(&kind)) {
+    if !read(&mut walk.function_words, layout.code.function_bytes, function) {
         return Look::Other;
     }
-    let Some(shared) = word(function.wrapping_add(u64::from(layout.function_shared))) else {
-        return Look::Counted(Counter::JavaScriptUnreadable);
+    let kind = type_of_map(walk.function_words[0]);
+    if !kind.is_some_and(|kind| (layout.first_function..=layout.last_function).contains(&kind)) {
+        return Look::Other;
+    }
+    let shared = layout.shared_of(&walk.function_words);
+    let key = match of_shared(walk, layout, shared, thread) {
+        Ok(key) => key,
+        Err(why) => return Look::Counted(why),
     };
+    if walk.record.script == 0 {
+        return Look::Function(key, Place::Nowhere);
+    }
+    if let Some((bytecode, offset)) = frame.bytecode
+        && type_of(bytecode) == Some(layout.bytecode_type)
+    {
+        walk.bytecode = bytecode;
+        return Look::Function(key, Place::Bytecode(position(offset, layout.bytecode_begin)));
+    }
+    Look::Function(key, Place::Code)
+}
+
+/// Which function it is that has this `SharedFunctionInfo` (tagged). What was read of it and of its script is left in `walk`, with no bytecode.
+#[inline(always)]
+pub(super) fn of_shared(
+    walk: &mut JavaScriptWalk,
+    layout: &EngineLayout,
+    shared: u64,
+    thread: u32,
+) -> Result<Key, Counter> {
     if !is_object(shared) || !read(&mut walk.shared_words, layout.shared_bytes, untagged(shared)) {
-        return Look::Counted(Counter::JavaScriptUnreadable);
+        return Err(Counter::JavaScriptUnreadable);
     }
     if type_of_map(walk.shared_words[0]) != Some(layout.shared_type) {
-        return Look::Counted(Counter::JavaScriptForeign);
+        return Err(Counter::JavaScriptForeign);
     }
     let shared = layout.shared(&walk.shared_words);
     walk.shared = shared;
     walk.record.about = 0;
+    walk.bytecode = 0;
     let Some(script) = script(layout, shared.script) else {
         // Functions that are built in have none, and a number of their own.
-        return match small_integer(shared.builtin) {
-            Some(number) => builtin(walk, number, thread),
-            None => Look::Counted(Counter::JavaScriptForeign),
-        };
+        let number = small_integer(shared.builtin).ok_or(Counter::JavaScriptForeign)?;
+        walk.record.script = 0;
+        walk.record.source_length = 0;
+        return Ok(Key {
+            script: 0,
+            literal: number.cast_unsigned(),
+            source: 0,
+            thread,
+        });
     };
     if !read(&mut walk.script_words, layout.script_bytes, untagged(script)) {
-        return Look::Counted(Counter::JavaScriptUnreadable);
+        return Err(Counter::JavaScriptUnreadable);
     }
     walk.script = layout.script(&walk.script_words);
     let (Some(id), Some(source)) = (
         small_integer(walk.script.id),
         word(untagged(walk.script.source).wrapping_add(STRING_HEAD)),
     ) else {
-        return Look::Counted(Counter::JavaScriptForeign);
+        return Err(Counter::JavaScriptForeign);
     };
     let key = Key {
         script: id.cast_unsigned(),
@@ -107,30 +158,7 @@ fn look(walk: &mut JavaScriptWalk, layout: &EngineLayout, frame_pointer: u64, th
     };
     walk.record.script = id.cast_unsigned();
     walk.record.source_length = key.source;
-    walk.bytecode = 0;
-    let mut at = NO_POSITION;
-    if let Some((bytecode, offset)) = frame.bytecode
-        && type_of(bytecode) == Some(layout.bytecode_type)
-    {
-        walk.bytecode = bytecode;
-        at = position(offset, layout.bytecode_begin);
-    }
-    Look::Function(key, at)
-}
-
-/// A function that is built in.
-#[inline(always)]
-fn builtin(walk: &mut JavaScriptWalk, number: i32, thread: u32) -> Look {
-    walk.record.script = 0;
-    walk.record.source_length = 0;
-    walk.bytecode = 0;
-    let key = Key {
-        script: 0,
-        literal: number.cast_unsigned(),
-        source: 0,
-        thread,
-    };
-    Look::Function(key, NO_POSITION)
+    Ok(key)
 }
 
 /// The script that a word refers to, or the one that is behind what stands in for it.

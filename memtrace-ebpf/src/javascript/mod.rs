@@ -1,5 +1,6 @@
 //! The frames of JavaScript that a walk passes through, where the program has an engine.
 
+mod code;
 mod define;
 mod frame;
 mod text;
@@ -9,7 +10,11 @@ use core::ffi::c_void;
 use aya_ebpf::helpers::{bpf_probe_read_user, generated};
 use memtrace_common::javascript::{EngineLayout, MAP_TYPE, type_in};
 
-pub(crate) use self::{frame::memtrace_javascript_frame, text::PARTS};
+pub(crate) use self::{
+    code::memtrace_javascript_code,
+    frame::{COMPILED_FRAME, memtrace_javascript_frame},
+    text::PARTS,
+};
 use crate::{
     filter::Task,
     maps::{ENGINE_COUNT, ENGINES, JAVASCRIPT, JavaScriptWalk},
@@ -26,6 +31,7 @@ pub(crate) fn begin(task: Task) -> Option<&'static EngineLayout> {
     let walk = memory()?;
     walk.pid = task.pid;
     walk.incarnation = task.incarnation;
+    walk.table = 0;
     Some(layout)
 }
 

@@ -137,8 +137,10 @@ pub(super) fn by_frame_pointer(scratch: &mut Scratch, engine: Option<&EngineLayo
         return stop(scratch, StackEnd::NoTable);
     }
     scratch.walk.notes |= u64::from(note::FRAME_POINTER);
-    if let Some(engine) = engine {
-        javascript::memtrace_javascript_frame(scratch, engine);
+    if let Some(engine) = engine
+        && javascript::memtrace_javascript_frame(scratch, engine) == javascript::COMPILED_FRAME
+    {
+        javascript::memtrace_javascript_code(scratch, engine);
     }
     let next = word(scratch, bp);
     let address = word(scratch, bp + 8);

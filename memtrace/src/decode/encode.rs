@@ -54,6 +54,10 @@ pub fn encode(event: &Event<'_>) -> Vec<u8> {
             .concat();
             (Kind::JavaScriptFunction, bytes)
         }
+        Event::JavaScriptCode(piece) => {
+            let bytes = [bytes_of(&piece.head), piece.bytes].concat();
+            (Kind::JavaScriptCode, bytes)
+        }
     };
     bytes[0] = kind as u8;
     bytes

@@ -1,6 +1,9 @@
-//! Functions of JavaScript.
+//! Functions of JavaScript, and their compiled code.
 
-use memtrace_common::event::JavaScriptFunction;
+use memtrace_common::{
+    event::{JavaScriptCode, JavaScriptFunction},
+    javascript::code::{PIECE_BYTES, PIECES, Part, Tier},
+};
 
 use super::Malformed;
 
@@ -43,14 +46,57 @@ pub(super) fn read(record: &[u8]) -> Result<JavaScript<'_>, Malformed> {
     })
 }
 
+/// A piece of compiled code of a function.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Piece<'a> {
+    /// The fixed part.
+    pub head: JavaScriptCode,
+    /// Which compiler has made the code.
+    pub tier: Tier,
+    /// Of which part it is.
+    pub part: Part,
+    /// Its bytes.
+    pub bytes: &'a [u8],
+}
+
+/// Reads the record of a piece.
+pub(super) fn read_piece(record: &[u8]) -> Result<Piece<'_>, Malformed> {
+    let too_short = || super::length(record);
+    let (head, bytes) = record
+        .split_at_checked(size_of::<JavaScriptCode>())
+        .ok_or_else(too_short)?;
+    let head: JavaScriptCode = super::read(head)?;
+    let unknown = Malformed::Op {
+        kind: head.header.kind,
+        op: head.part,
+    };
+    let part = Part::from_u8(head.part).ok_or(unknown)?;
+    let tier = Tier::from_u8(head.tier).ok_or(unknown)?;
+    let end = head.at.checked_add(head.bytes).ok_or_else(too_short)?;
+    let most = PIECE_BYTES * PIECES as usize;
+    if bytes.len() != head.bytes as usize || end > head.total || head.total as usize > most {
+        return Err(super::length(record));
+    }
+    Ok(Piece {
+        head,
+        tier,
+        part,
+        bytes,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use memtrace_common::{
-        event::{Header, JavaScriptFunction, Kind, StackHead},
+        event::{Header, JavaScriptCode, JavaScriptFunction, Kind, StackHead},
         identity::Identity,
-        javascript::MARK,
+        javascript::{
+            MARK,
+            code::{Part, Tier},
+        },
     };
 
+    use super::Piece;
     use crate::decode::{Event, JavaScript, Malformed, StackFrame, decode, encode};
 
     const HEADER: Header = Header {
@@ -98,6 +144,48 @@ mod tests {
             assert!(matches!(read, Err(Malformed::Length { .. })), "{length}");
         }
         assert!(decode(&[&bytes[..], &[0]].concat()).is_err());
+    }
+
+    #[test]
+    fn a_piece_of_code_is_read_as_it_was_sent() {
+        let head = JavaScriptCode {
+            header: Header {
+                kind: Kind::JavaScriptCode as u8,
+                ..HEADER
+            },
+            function: 1 | MARK,
+            code: 5,
+            at: 8,
+            total: 12,
+            bytes: 3,
+            part: Part::Exits as u8,
+            tier: Tier::Maglev as u8,
+            reserved: 0,
+        };
+        let piece = |head| Piece {
+            head,
+            tier: Tier::Maglev,
+            part: Part::Exits,
+            bytes: &[1, 2, 3],
+        };
+        let bytes = encode(&Event::JavaScriptCode(piece(head)));
+        assert_eq!(decode(&bytes), Ok(Event::JavaScriptCode(piece(head))));
+        for length in 0..bytes.len() {
+            assert!(
+                matches!(decode(&bytes[..length]), Err(Malformed::Length { .. })),
+                "{length}"
+            );
+        }
+        let changed = |change: fn(&mut JavaScriptCode)| {
+            let mut head = head;
+            change(&mut head);
+            decode(&encode(&Event::JavaScriptCode(piece(head)))).is_err()
+        };
+        assert!(changed(|head| head.part = 9));
+        assert!(changed(|head| head.tier = 9));
+        assert!(changed(|head| head.total = 10), "it goes beyond its part");
+        assert!(changed(|head| head.total = u32::MAX));
+        assert!(changed(|head| head.at = u32::MAX));
     }
 
     /// The record of a stack of such words.

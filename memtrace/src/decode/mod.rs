@@ -26,7 +26,7 @@ use thiserror::Error;
 
 pub use self::{
     encode::{encode, encode_stack},
-    javascript::JavaScript,
+    javascript::{JavaScript, Piece},
     python::Python,
 };
 
@@ -75,6 +75,8 @@ pub enum Event<'a> {
     Python(Python<'a>),
     /// A function of JavaScript, before the first stack that names it.
     JavaScript(JavaScript<'a>),
+    /// A piece of compiled code of such a function, before the first stack that goes through it.
+    JavaScriptCode(Piece<'a>),
     /// A thread has taken bytes for JavaScript objects.
     JsAllocated(JsAllocated),
     /// A collection of a thread's JavaScript heap has ended.
@@ -105,6 +107,7 @@ impl Event<'_> {
             Self::Image(record) => &record.header,
             Self::Python(code) => &code.head.header,
             Self::JavaScript(function) => &function.head.header,
+            Self::JavaScriptCode(piece) => &piece.head.header,
             Self::JsAllocated(record) => &record.header,
             Self::JsCollected(record) => &record.header,
             Self::JsSampled(record) => &record.header,
@@ -115,7 +118,7 @@ impl Event<'_> {
     /// The event without a tie to the ring's memory, to be kept for a while. What is long has to be copied, not kept.
     pub const fn detached(self) -> Option<Event<'static>> {
         Some(match self {
-            Self::Stack(_) | Self::Python(_) | Self::JavaScript(_) => return None,
+            Self::Stack(_) | Self::Python(_) | Self::JavaScript(_) | Self::JavaScriptCode(_) => return None,
             Self::Alloc(record) => Event::Alloc(record),
             Self::Weighted(record) => Event::Weighted(record),
             Self::Pairs(record) => Event::Pairs(record),
@@ -227,6 +230,7 @@ pub fn decode(record: &[u8]) -> Result<Event<'_>, Malformed> {
         Kind::Stack => return stack(record).map(Event::Stack),
         Kind::PythonCode => return python::read(record).map(Event::Python),
         Kind::JavaScriptFunction => return javascript::read(record).map(Event::JavaScript),
+        Kind::JavaScriptCode => return javascript::read_piece(record).map(Event::JavaScriptCode),
         Kind::Alloc => Event::Alloc(read(record)?),
         Kind::Weighted => Event::Weighted(read(record)?),
         Kind::Pairs => Event::Pairs(read(record)?),
@@ -273,6 +277,7 @@ const fn carries(kind: Kind, op: Op) -> bool {
         Kind::Break => matches!(op, Op::Brk | Op::BrkAny),
         Kind::PythonCode
         | Kind::JavaScriptFunction
+        | Kind::JavaScriptCode
         | Kind::JsAllocated
         | Kind::JsCollected
         | Kind::JsSampled

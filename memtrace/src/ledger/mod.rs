@@ -140,7 +140,12 @@ impl Ledger {
     /// placed first.
     pub fn apply(&mut self, event: &Event<'_>) {
         match event {
-            Event::Stack(_) | Event::Code(_) | Event::Image(_) | Event::Python(_) | Event::JavaScript(_) => {}
+            Event::Stack(_)
+            | Event::Code(_)
+            | Event::Image(_)
+            | Event::Python(_)
+            | Event::JavaScript(_)
+            | Event::JavaScriptCode(_) => {}
             Event::Alloc(alloc) => self.alloc(alloc),
             Event::Weighted(weighted) => self.weighted(weighted),
             Event::Pairs(pairs) => self.pairs(pairs),

@@ -198,6 +198,7 @@ impl Collector {
                 }
                 Ok(Event::Python(code)) => self.python.define(&code),
                 Ok(Event::JavaScript(function)) => self.javascript.define(&function),
+                Ok(Event::JavaScriptCode(piece)) => self.javascript.compiled(&piece),
                 Ok(event) => {
                     self.batch.extend(event.detached());
                     drop(record);

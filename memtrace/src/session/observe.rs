@@ -188,7 +188,7 @@ pub(super) async fn observe(
         outputs,
         ..
     } = run;
-    let check_failed = finish::finish(tracer, collector, outputs, end, options, &mut signals).await?;
+    let check_failed = Box::pin(finish::finish(tracer, collector, outputs, end, options, &mut signals)).await?;
     let status = match child {
         Some(child) if status.is_none() => wait_for(child, &mut signals).await?,
         _ => status,

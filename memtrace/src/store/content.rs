@@ -261,7 +261,7 @@ pub struct RuntimeNames {
     pub functions: Vec<u32>,
     /// Its file, likewise.
     pub files: Vec<u32>,
-    /// Its line, or 0 where it is not known.
+    /// Its line, or 0 where it is not known; the highest bit is set where the function was compiled into the next one.
     pub lines: Vec<u32>,
 }
 

@@ -7,6 +7,9 @@ use rustc_hash::FxHashMap;
 
 use crate::process::{Elf, FileBytes};
 
+/// Bytes of a page, which mappings begin at.
+const PAGE: u64 = 4096;
+
 /// Most constants that are kept; V8 has about 550.
 const MAX_CONSTANTS: usize = 4096;
 
@@ -48,9 +51,25 @@ pub struct Engine {
     /// Its built-in code (svma), where the file says: symbols of its own tell, which a stripped file has not.
     pub builtins: Option<Range<u64>>,
     constants: FxHashMap<Box<str>, i32>,
+    /// How long the instructions of bytecode are, and how many operands operations of translations have, where the file says.
+    pub(super) bytecode_sizes: Option<Box<[u8]>>,
+    pub(super) operand_counts: Option<Box<[u8]>>,
+    /// Where it keeps the address of what has the table of codes (svma), where the file says.
+    pub(super) group: Option<u64>,
+    /// Code of the file: offset, bytes, svma.
+    segments: Vec<(u64, u64, u64)>,
 }
 
 impl Engine {
+    /// How far its addresses in a process are from those of the file, where code of the file from `offset` on is mapped at `start` (avma).
+    pub fn bias(&self, start: u64, offset: u64) -> Option<u64> {
+        let &(begin, _, svma) = self
+            .segments
+            .iter()
+            .find(|(begin, size, _)| offset >= begin & !(PAGE - 1) && offset < begin.saturating_add(*size))?;
+        Some(start.wrapping_sub(svma.wrapping_add(offset).wrapping_sub(begin)))
+    }
+
     /// What `v8dbg_NAME` is.
     pub fn constant(&self, name: &str) -> Option<i32> {
         self.constants.get(name).copied()
@@ -119,7 +138,35 @@ fn engine<'data, R: ReadRef<'data>>(elf: &Elf<'data, R>) -> Result<Engine, Strin
         version,
         builtins: builtins(elf),
         constants: constants.collect(),
+        bytecode_sizes: table(elf, BYTECODE_SIZES),
+        operand_counts: table(elf, OPERAND_COUNTS),
+        group: elf.exported(GROUP).or_else(|| elf.own(GROUP)).map(|symbol| symbol.svma),
+        segments: elf
+            .segments
+            .iter()
+            .filter(|segment| segment.executable)
+            .map(|segment| (segment.offset, segment.size, segment.svma))
+            .collect(),
     })
+}
+
+/// `v8::internal::interpreter::Bytecodes::kBytecodeSizes` (src/interpreter/bytecodes.h).
+const BYTECODE_SIZES: &str = "_ZN2v88internal11interpreter9Bytecodes14kBytecodeSizesE";
+
+/// The table of `v8::internal::TranslationOpcodeOperandCount` (src/deoptimizer/translation-opcode.h).
+const OPERAND_COUNTS: &str = "_ZZN2v88internal29TranslationOpcodeOperandCountENS0_17TranslationOpcodeEE6counts";
+
+/// `v8::internal::IsolateGroup::default_isolate_group_` (src/init/isolate-group.h).
+const GROUP: &str = "_ZN2v88internal12IsolateGroup22default_isolate_group_E";
+
+/// Bytes of a table at most; V8's have some 800.
+const MAX_TABLE: u64 = 1 << 12;
+
+/// A table of the file that has a symbol.
+fn table<'data, R: ReadRef<'data>>(elf: &Elf<'data, R>, name: &str) -> Option<Box<[u8]>> {
+    let symbol = elf.exported(name).or_else(|| elf.own(name))?;
+    (1..=MAX_TABLE).contains(&symbol.size).then_some(())?;
+    Some(elf.bytes(symbol.svma, symbol.size)?.into())
 }
 
 /// Where the built-in code is (`v8_Default_embedded_blob_code_`, src/snapshot/embedded; up to 10 that is a pointer, and what it

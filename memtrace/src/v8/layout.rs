@@ -2,7 +2,10 @@
 
 use memtrace_common::javascript::{EngineLayout, FIRST_NONSTRING, SCRIPT_WORDS, SHARED_WORDS};
 
-use super::engine::{Engine, Version};
+use super::{
+    code,
+    engine::{Engine, Version},
+};
 
 /// What an engine does not say of itself (src/objects/bytecode-array.tq, scope-info.tq, shared-function-info.tq, debug-objects.tq).
 struct Silent {
@@ -124,6 +127,7 @@ pub fn layout(engine: &Engine) -> Result<EngineLayout, String> {
         scope_module: silent.scope_module,
         bytecode_table: silent.bytecode_table,
         bytecode_begin: one_of(&["class_BytecodeArray__data__uintptr_t"])?,
+        code: code::layout(engine),
     })
 }
 

@@ -78,21 +78,23 @@ impl Collector {
         let sure = self.frames.iter().rposition(|frame| frame.function.is_some());
         let mut locations = Vec::with_capacity(self.frames.len());
         for (depth, frame) in self.frames.iter().enumerate() {
-            let modules = self.processes.modules();
-            let function = frame.function;
-            if let Some(location) =
-                function.and_then(|function| self.javascript.location(incarnation, function, modules))
-            {
-                locations.push(location);
-                continue;
-            }
             // A return address is the instruction after the call, which may be another line or even function.
             let address = if depth == 0 {
                 frame.address
             } else {
                 frame.address.wrapping_sub(1)
             };
-            match self.processes.locate(incarnation, address) {
+            let location = self.processes.locate(incarnation, address);
+            let modules = self.processes.modules();
+            if let Some(function) = frame.function {
+                // Code that V8 makes as it goes is in no file.
+                let in_file = location.and_then(|at| modules.get(at.module));
+                let in_file = in_file.is_some_and(|module| module.name.starts_with('/'));
+                if (self.javascript).locate(incarnation, function, in_file, modules, &mut locations) {
+                    continue;
+                }
+            }
+            match location {
                 Some(location) => locations.push(location),
                 None if sure.is_some_and(|sure| depth < sure) => {}
                 None => return (locations, false),

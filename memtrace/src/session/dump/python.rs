@@ -173,6 +173,7 @@ pub(super) fn frame(frame: &PythonFrame) -> Frame {
         function: Arc::clone(&frame.function),
         file: Arc::clone(&frame.file),
         line: frame.line,
+        inlined: false,
     };
     place.frame(FrameKind::Python)
 }

@@ -118,6 +118,7 @@ impl Functions {
             function: Arc::clone(&function.name),
             file: Arc::clone(&function.file),
             line: line(),
+            inlined: false,
         })
     }
 

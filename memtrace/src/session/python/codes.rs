@@ -77,6 +77,7 @@ impl Codes {
             function: Arc::clone(&code.function),
             file: Arc::clone(&code.file),
             line,
+            inlined: false,
         })
     }
 

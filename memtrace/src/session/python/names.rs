@@ -29,6 +29,8 @@ pub(in crate::session) struct Place {
     pub(in crate::session) file: Arc<str>,
     /// The line, where it is known.
     pub(in crate::session) line: Option<u32>,
+    /// Whether the function was compiled into the next one.
+    pub(in crate::session) inlined: bool,
 }
 
 impl Place {
@@ -38,6 +40,7 @@ impl Place {
             function: "<unknown>".into(),
             file: "".into(),
             line: None,
+            inlined: false,
         }
     }
 }
@@ -79,6 +82,7 @@ impl Names {
                 function: "(more places in the code than are kept)".into(),
                 file: "".into(),
                 line: None,
+                inlined: false,
             },
             _ => place,
         };
@@ -132,7 +136,7 @@ impl Place {
             offset: 0,
             file: (!self.file.is_empty()).then(|| self.file.as_ref().to_owned()),
             line: self.line,
-            inlined: false,
+            inlined: self.inlined,
             kind,
         }
     }

@@ -52,9 +52,18 @@ fn block(kind: FrameKind, module: u32, first: u32, places: &[Place]) -> RuntimeN
         first,
         functions,
         files,
-        lines: places.iter().map(|place| place.line.unwrap_or(0)).collect(),
+        lines: places.iter().map(line).collect(),
         strings,
     }
+}
+
+/// Set in the line of a function that was compiled into the next one. V8's sources have less than this many units.
+const INLINED: u32 = 1 << 31;
+
+/// A place's line as it is written.
+fn line(place: &Place) -> u32 {
+    let line = place.line.unwrap_or(0) & !INLINED;
+    if place.inlined { line | INLINED } else { line }
 }
 
 /// The frames of a block's places; what refers to nothing is left out.
@@ -68,7 +77,8 @@ pub(in crate::session) fn recorded(block: &RuntimeNames) -> impl Iterator<Item =
             let place = Place {
                 function: string(function)?.as_str().into(),
                 file: string(file)?.as_str().into(),
-                line: (line != 0).then_some(line),
+                line: (line & !INLINED != 0).then_some(line & !INLINED),
+                inlined: line & INLINED != 0,
             };
             let at = Location {
                 module: block.module,
@@ -88,6 +98,7 @@ mod tests {
             function: function.into(),
             file: "a.py".into(),
             line,
+            inlined: false,
         }
     }
 

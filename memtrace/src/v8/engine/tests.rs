@@ -24,6 +24,10 @@ pub(in crate::v8) fn engine_of(version: Version, constants: &[(&str, i32)]) -> E
         version,
         builtins: None,
         constants: constants.iter().map(|&(name, value)| (name.into(), value)).collect(),
+        bytecode_sizes: None,
+        operand_counts: None,
+        group: None,
+        segments: Vec::new(),
     }
 }
 
