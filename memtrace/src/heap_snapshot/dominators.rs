@@ -121,7 +121,7 @@ impl Search {
 
 /// The number of the immediate dominator, by number.
 fn immediate(graph: &Graph, essential: &Bits, search: &mut Search) -> Result<Vec<u32>, Error> {
-    let (first, from) = referrers(graph, essential, search)?;
+    let (mut first, from) = referrers(graph, essential, search)?;
     search.numbers = Vec::new();
     let last = search.vertex.len() - 1;
     let mut forest = Forest {
@@ -133,13 +133,14 @@ fn immediate(graph: &Graph, essential: &Bits, search: &mut Search) -> Result<Vec
         semi: vec![NONE; last + 1],
         walked: Vec::new(),
     };
-    // Until a node's dominator is known, here is who waits with it for the same one.
-    let mut dominator: Vec<u32> = vec![NONE; last + 1];
+    // Where the list of a node ends is where its dominator is found from then on: whose number is lower has a list that ends before. Until the
+    // dominator is known, it is who waits with the node for the same one.
+    let dominator = |number: u32| number as usize + 1;
     for number in (2..=u32::try_from(last).unwrap_or(u32::MAX)).rev() {
         let at = number as usize;
         let parent = forest.ancestor[at];
         let mut semi = parent;
-        for &referrer in &from[first[at] as usize..first[at + 1] as usize] {
+        for &referrer in &from[first[at] as usize..first[dominator(number)] as usize] {
             semi = semi.min(if referrer <= number {
                 // Not in the forest: it is its own semidominator as yet.
                 referrer
@@ -150,22 +151,24 @@ fn immediate(graph: &Graph, essential: &Bits, search: &mut Search) -> Result<Vec
         }
         forest.semi[at] = semi;
         forest.label[at] = number;
-        dominator[at] = std::mem::replace(&mut forest.label[semi as usize], number);
+        first[dominator(number)] = std::mem::replace(&mut forest.label[semi as usize], number);
         let mut waiting = std::mem::replace(&mut forest.label[parent as usize], NONE);
         while waiting != NONE {
             let best = forest.best(waiting, number);
-            let next = dominator[waiting as usize];
+            let next = first[dominator(waiting)];
             let is_lower = forest.semi[best as usize] < forest.semi[waiting as usize];
-            dominator[waiting as usize] = if is_lower { best } else { parent };
+            first[dominator(waiting)] = if is_lower { best } else { parent };
             waiting = next;
         }
     }
     for at in 2..=last {
-        if dominator[at] != forest.semi[at] {
-            dominator[at] = dominator[dominator[at] as usize];
+        let above = first[at + 1];
+        if above != forest.semi[at] {
+            first[at + 1] = first[dominator(above)];
         }
     }
-    Ok(dominator)
+    first.remove(0);
+    Ok(first)
 }
 
 /// Who refers to each over an essential edge, by numbers: where its list begins, and all lists. Parents in the tree are left out.

@@ -129,16 +129,16 @@ impl Edge {
     }
 }
 
-/// Sizes in bytes: few need more than 32 bits.
+/// Sizes in bytes: few need more than 16 bits.
 #[derive(Debug, Default)]
 pub(super) struct Sizes {
-    small: Vec<u32>,
+    small: Vec<u16>,
     /// Those for which `small` has its largest value.
     large: FxHashMap<u32, u64>,
 }
 
 impl Sizes {
-    pub(super) const fn new(small: Vec<u32>) -> Self {
+    pub(super) const fn new(small: Vec<u16>) -> Self {
         Self {
             small,
             large: FxHashMap::with_hasher(rustc_hash::FxBuildHasher),
@@ -153,14 +153,14 @@ impl Sizes {
 
     pub(super) fn get(&self, node: u32) -> u64 {
         match self.small[node as usize] {
-            u32::MAX => self.large.get(&node).copied().unwrap_or(u64::from(u32::MAX)),
+            u16::MAX => self.large.get(&node).copied().unwrap_or(u64::from(u16::MAX)),
             small => u64::from(small),
         }
     }
 
     pub(super) fn set(&mut self, node: u32, size: u64) {
-        let small = u32::try_from(size).unwrap_or(u32::MAX);
-        if small == u32::MAX {
+        let small = u16::try_from(size).unwrap_or(u16::MAX);
+        if small == u16::MAX {
             self.large.insert(node, size);
         }
         self.small[node as usize] = small;
@@ -267,5 +267,24 @@ impl Bits {
 
     pub(super) fn set(&mut self, index: usize) {
         self.0[index / 64] |= 1 << (index % 64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_whole_however_large() {
+        let mut sizes = Sizes::default();
+        let all = [0, 24, 65_534, 65_535, 65_536, 5 << 32, u64::MAX];
+        for size in all {
+            sizes.push(size);
+        }
+        let found: Vec<_> = (0..7).map(|node| sizes.get(node)).collect();
+        assert_eq!(found, all);
+        sizes.set(5, 8);
+        sizes.set(1, 70_000);
+        assert_eq!([sizes.get(5), sizes.get(1)], [8, 70_000]);
     }
 }
