@@ -44,6 +44,10 @@ pub(super) fn write(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
         say(&before, out)?;
         writeln!(out)?;
     }
+    if let Some(advice) = advice(profile) {
+        say(advice, out)?;
+        writeln!(out)?;
+    }
     Ok(())
 }
 
@@ -60,6 +64,7 @@ pub(super) fn facts(profile: &Profile) -> Vec<(&'static str, String)> {
         }
     }
     facts.extend(before(profile).map(|before| ("before", before)));
+    facts.extend(advice(profile).map(|advice| ("next", advice.to_owned())));
     facts
 }
 
@@ -80,6 +85,19 @@ pub(crate) fn status(profile: &Profile) -> Option<String> {
 /// Those that are told one by one, the last first.
 fn shown(profile: &Profile) -> impl Iterator<Item = &JsShortage> {
     profile.js_shortages.iter().rev().take(SHOWN)
+}
+
+/// What would tell more: who wanted the last memory need not be who has taken most, and V8 may collect where no function runs.
+fn advice(profile: &Profile) -> Option<&'static str> {
+    let of_heap = profile
+        .js_shortages
+        .iter()
+        .any(|shortage| shortage.what != Shortage::Process);
+    let sampled = profile.js_heaps.iter().any(|heap| !heap.sites.is_empty());
+    (of_heap && !sampled).then_some(
+        "Which functions allocate its objects, `attach --javascript-sites` tells; which keep them, `memtrace heap sample` and `memtrace heap \
+         snapshot` while the program runs.",
+    )
 }
 
 /// That there were more.
@@ -179,6 +197,22 @@ mod tests {
             "{told}"
         );
         assert!(told.contains("[no stack:"), "{told}");
+    }
+
+    #[test]
+    fn what_would_tell_more_is_said_once() {
+        let mut profile = fixture::short_of_heap();
+        profile.js_heaps = fixture::sampled_js_heap().js_heaps;
+        let told = |profile: &Profile| rendered(|out| write(profile, out)).contains("--javascript-sites");
+        assert!(!told(&profile), "it is told already");
+        profile.js_heaps[0].sites.clear();
+        assert!(told(&profile));
+        let next = facts(&profile).into_iter().filter(|(name, _)| *name == "next");
+        assert_eq!(next.count(), 1);
+        for shortage in &mut profile.js_shortages {
+            shortage.what = Shortage::Process;
+        }
+        assert!(!told(&profile), "objects are not what is wanted");
     }
 
     #[test]
