@@ -237,3 +237,49 @@ fn a_loop_that_is_compiled_while_it_runs_has_its_line_or_none() {
         assert!(seen.contains_key(&0), "it was not compiled while it ran");
     }
 }
+
+/// The line of a program's source that ends with a remark.
+fn line_of(source: &str, remark: &str) -> u64 {
+    let text = std::fs::read_to_string(programs::source(source)).expect("a source");
+    let at = text.lines().position(|line| line.ends_with(&format!("// {remark}")));
+    at.unwrap_or_else(|| panic!("no {remark} in {source}")) as u64 + 1
+}
+
+#[test]
+fn modules_have_their_functions_and_lines() {
+    const MODULE: &str = "javascript_module.mjs";
+    const PART: &str = "javascript_part.mjs";
+    require_root!();
+    require!(nodes::all_there());
+    let path = |source: &str| programs::source(source).display().to_string();
+    let at = |name: &str, source: &str, remark: &str| {
+        (
+            name.to_owned(),
+            format!("file://{}", path(source)),
+            line_of(source, remark),
+        )
+    };
+    for version in nodes::VERSIONS {
+        let mut command = Command::new(nodes::path(version));
+        let mut program = Program::ready(command.arg(programs::source(MODULE)));
+        let memtrace = Memtrace::attach(program.pid(), &["--every-call"]);
+        program.go();
+        program.expect("hold");
+        let report = memtrace.finish();
+        program.kill();
+        let stack_of = |bytes: u64| -> Frames {
+            let row = report.rows().iter().find(|row| row["live"]["bytes"] == bytes);
+            let all = frames(row.unwrap_or_else(|| panic!("nothing has {bytes} bytes")));
+            all.into_iter().filter(|frame| frame.1.starts_with("file://")).collect()
+        };
+        let begin = "<anonymous:6:28>";
+        let keep = at("keep", PART, "allocates");
+        let first = [keep.clone(), at("add", PART, "passes on"), at(begin, MODULE, "asks")];
+        assert_eq!(stack_of(150_007), first, "node {version}");
+        assert_eq!(
+            stack_of(150_009),
+            [keep, at(begin, MODULE, "asks later")],
+            "node {version}"
+        );
+    }
+}
