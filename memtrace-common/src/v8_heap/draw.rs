@@ -6,8 +6,8 @@
 
 use super::PAGE;
 
-/// The shortest interval, in bytes. A sample costs the thread a trap and interrupts for the watchpoint, some 50 us in all: at 200 MB/s these are
-/// two parts in a hundred, and below that fewer.
+/// The shortest interval, in bytes: one sample in two areas. Each costs the thread a trap with a stack, and interrupts as the watchpoint is set
+/// and taken away; more of them would also find more areas used up before they are there.
 pub const LEAST_INTERVAL: u64 = 512 << 10;
 
 /// Samples of a thread per second, about, where it takes so much that the shortest interval would give more.

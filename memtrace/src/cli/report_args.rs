@@ -94,7 +94,7 @@ pub struct ReportArgs {
     #[arg(long)]
     pub census: bool,
     /// Tell which functions of JavaScript (node 18, 20, 22 and 24) allocate objects, as shares of what V8 counts, by hardware watchpoints on
-    /// random bytes of what is allocated next: about 100 a second for each thread at most, each some 50 us
+    /// random bytes of what is allocated next: about 100 a second for each thread at most, each a trap with a stack and two short interrupts
     #[arg(long)]
     pub javascript_sites: bool,
     /// Show the BPF side's own diagnostics on standard error
