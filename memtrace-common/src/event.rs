@@ -22,29 +22,10 @@ pub use self::{
 };
 use crate::{limits::COMMAND_BYTES, young::LIFETIMES};
 
-/// Declares the kinds of records with the type of each.
-macro_rules! kinds {
-    ($($(#[$doc:meta])* $variant:ident = $value:literal;)*) => {
-        /// Tells a record's type; the first byte of every record. Never reuse a number.
-        #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-        #[repr(u8)]
-        pub enum Kind {
-            $($(#[$doc])* $variant = $value,)*
-        }
-
-        impl Kind {
-            /// The kind of a number from the wire, or `None` for one this version does not know.
-            pub const fn from_u8(value: u8) -> Option<Self> {
-                match value {
-                    $($value => Some(Self::$variant),)*
-                    _ => None,
-                }
-            }
-        }
-    };
-}
-
-kinds! {
+numbered! {
+    /// Tells a record's type; the first byte of every record. Never reuse a number.
+    #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+    pub enum Kind;
     /// [`Stack`]
     Stack = 1;
     /// [`Alloc`]

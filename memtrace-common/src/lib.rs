@@ -18,6 +18,9 @@
     reason = "the BPF side wants these in line: a call there spills registers and is verified on its own"
 )]
 
+#[macro_use]
+mod numbered;
+
 pub mod abi;
 pub mod check;
 pub mod config;

@@ -36,46 +36,28 @@ pub const MAX_RULES: u32 = 1 << 22;
 /// Most words of one table: what a page can name.
 pub const MAX_WORDS: u32 = 1 << 24;
 
-/// How the canonical frame address (CFA) of a frame is found: the value of the stack pointer before its call.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-#[repr(u8)]
-pub enum Cfa {
+numbered! {
+    /// How the canonical frame address (CFA) of a frame is found: the value of the stack pointer before its call.
+    #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+    pub enum Cfa;
     /// No table speaks of the code: one step by frame pointer.
-    None = 0,
+    None = 0;
     /// `rsp + offset`
-    Rsp = 1,
+    Rsp = 1;
     /// `rbp + offset`
-    Rbp = 2,
+    Rbp = 2;
     /// A stub of a procedure linkage table: `rsp + 8`, and 8 more from `offset` bytes into the 16-byte stub on.
-    Plt = 3,
+    Plt = 3;
     /// `*(rsp + low half of offset) + high half of offset`, both halves signed.
-    DerefRsp = 4,
+    DerefRsp = 4;
     /// `*(rbp + low half of offset) + high half of offset`, both halves signed.
-    DerefRbp = 5,
+    DerefRbp = 5;
     /// The outermost frame: its return address is undefined.
-    End = 6,
+    End = 6;
     /// The kernel's frame of a signal: the interrupted registers lie on the stack (`struct rt_sigframe`).
-    Signal = 7,
+    Signal = 7;
     /// Something that these rules cannot say.
-    Unsupported = 8,
-}
-
-impl Cfa {
-    /// The kind of a number, where there is one.
-    pub const fn from_u8(value: u8) -> Option<Self> {
-        Some(match value {
-            0 => Self::None,
-            1 => Self::Rsp,
-            2 => Self::Rbp,
-            3 => Self::Plt,
-            4 => Self::DerefRsp,
-            5 => Self::DerefRbp,
-            6 => Self::End,
-            7 => Self::Signal,
-            8 => Self::Unsupported,
-            _ => return None,
-        })
-    }
+    Unsupported = 8;
 }
 
 /// Where the caller's `rbp` is.

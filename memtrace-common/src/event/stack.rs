@@ -3,34 +3,20 @@
 use super::Header;
 use crate::{limits::MAX_FRAMES, python::MAX_ENTRIES};
 
-/// Why a stack has no more frames.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-#[repr(u8)]
-pub enum StackEnd {
+numbered! {
+    /// Why a stack has no more frames.
+    #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+    pub enum StackEnd;
     /// It is whole: the last frame is where the thread or the program begins.
-    Start = 0,
+    Start = 0;
     /// It has as many frames as are ever taken.
-    Deep = 1,
+    Deep = 1;
     /// No table speaks of the last frame's code, and its frame pointer leads nowhere.
-    NoTable = 2,
+    NoTable = 2;
     /// The stack's memory could not be read: paged out, or the last frames are wrong.
-    Unreadable = 3,
+    Unreadable = 3;
     /// The last frame's table needs what the BPF side cannot compute.
-    Unsupported = 4,
-}
-
-impl StackEnd {
-    /// The end of a number from the wire, or `None` for one this version does not know.
-    pub const fn from_u8(value: u8) -> Option<Self> {
-        Some(match value {
-            0 => Self::Start,
-            1 => Self::Deep,
-            2 => Self::NoTable,
-            3 => Self::Unreadable,
-            4 => Self::Unsupported,
-            _ => return None,
-        })
-    }
+    Unsupported = 4;
 }
 
 /// Bits of [`StackHead::notes`].

@@ -171,64 +171,39 @@ impl Code {
     }
 }
 
-/// Which compiler has made code.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[repr(u8)]
-pub enum Tier {
+numbered! {
+    /// Which compiler has made code.
+    #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+    pub enum Tier;
     /// Sparkplug: the bytecode, instruction by instruction.
-    Baseline = 0,
+    Baseline = 0;
     /// The quick optimizing compiler.
-    Maglev = 1,
+    Maglev = 1;
     /// The optimizing compiler.
-    TurboFan = 2,
+    TurboFan = 2;
 }
 
-impl Tier {
-    /// The tier of a number from the wire, or `None` for one this version does not know.
-    pub const fn from_u8(value: u8) -> Option<Self> {
-        Some(match value {
-            0 => Self::Baseline,
-            1 => Self::Maglev,
-            2 => Self::TurboFan,
-            _ => return None,
-        })
-    }
-}
-
-/// Part of what is told of code.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-#[repr(u8)]
-pub enum Part {
+numbered! {
+    /// Part of what is told of code.
+    #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+    pub enum Part;
     /// Baseline code: how far the instructions of each bytecode go.
-    Offsets = 0,
+    Offsets = 0;
     /// Baseline code: the bytecode.
-    Bytecode = 1,
+    Bytecode = 1;
     /// Optimized code: what lies behind the instructions, which begins with the table of safepoints.
-    Safepoints = 2,
+    Safepoints = 2;
     /// Optimized code: the deoptimization data, an array of words.
-    Exits = 3,
+    Exits = 3;
     /// Optimized code: how frames are made of its frame, which the deoptimization data points into.
-    Translations = 4,
+    Translations = 4;
     /// Optimized code: the identity of each function among its literals, a word for each, 0 for what is none.
-    Functions = 5,
+    Functions = 5;
 }
 
 impl Part {
     /// How many there are.
-    pub const COUNT: usize = 6;
-
-    /// The part of a number from the wire, or `None` for one this version does not know.
-    pub const fn from_u8(value: u8) -> Option<Self> {
-        Some(match value {
-            0 => Self::Offsets,
-            1 => Self::Bytecode,
-            2 => Self::Safepoints,
-            3 => Self::Exits,
-            4 => Self::Translations,
-            5 => Self::Functions,
-            _ => return None,
-        })
-    }
+    pub const COUNT: usize = Self::ALL.len();
 }
 
 /// Bytes of a part that a record holds at most: a whole number of words, and less than a power of two.

@@ -7,33 +7,27 @@
 /// Bytes that are kept of V8's words: the longest of its own are shorter (`MarkCompactCollector: young object promotion failed`).
 pub const WORDS: usize = 64;
 
-/// What has happened.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-#[repr(u8)]
-pub enum Shortage {
+numbered! {
+    /// What has happened.
+    #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+    pub enum Shortage;
     /// There is no room in the heap of objects: V8 ends the process.
-    Heap = 1,
+    Heap = 1;
     /// There is no memory for something else: V8 ends the process.
-    Process = 2,
+    Process = 2;
     /// A worker has come to the limit of its heap: node ends the worker.
-    Worker = 3,
+    Worker = 3;
     /// A heap has come to its limit; node was asked to write a heap snapshot then, and raises the limit.
-    Snapshot = 4,
+    Snapshot = 4;
 }
 
 impl Shortage {
-    /// Every one.
-    pub const ALL: [Self; 4] = [Self::Heap, Self::Process, Self::Worker, Self::Snapshot];
-
     /// That of a number from elsewhere, or `None` for one that this version does not know.
     pub const fn from_number(number: u32) -> Option<Self> {
-        Some(match number {
-            1 => Self::Heap,
-            2 => Self::Process,
-            3 => Self::Worker,
-            4 => Self::Snapshot,
-            _ => return None,
-        })
+        if number > u8::MAX as u32 {
+            return None;
+        }
+        Self::from_u8(number as u8)
     }
 
     /// Whether V8 ends the process.
@@ -66,11 +60,9 @@ impl Place {
     #[inline(always)]
     pub const fn unpack(value: u64) -> Self {
         Self {
-            means: match value as u8 {
-                2 => Shortage::Process,
-                3 => Shortage::Worker,
-                4 => Shortage::Snapshot,
-                _ => Shortage::Heap,
+            means: match Shortage::from_u8(value as u8) {
+                Some(means) => means,
+                None => Shortage::Heap,
             },
             limit_at: (value >> Self::LIMIT_AT) as u32,
             early: value >> Self::EARLY & 1 != 0,
@@ -90,7 +82,7 @@ mod tests {
 
     #[test]
     fn what_a_place_carries_round_trips() {
-        for means in Shortage::ALL {
+        for &means in Shortage::ALL {
             for limit_at in [0, 0xf048, u32::MAX] {
                 for early in [false, true] {
                     let place = Place { means, limit_at, early };
@@ -103,7 +95,7 @@ mod tests {
 
     #[test]
     fn numbers_are_known_or_are_none() {
-        for shortage in Shortage::ALL {
+        for &shortage in Shortage::ALL {
             assert_eq!(Shortage::from_number(shortage as u32), Some(shortage));
         }
         assert_eq!([0, 5, 257].map(Shortage::from_number), [None; 3]);

@@ -18,17 +18,22 @@ pub use self::{
 };
 pub mod heap;
 
-/// The next number in groups of seven bits, lowest first, if there is one that fits (src/base/vlq.h).
-fn varint(bytes: &mut std::slice::Iter<'_, u8>) -> Option<u32> {
-    let mut value = 0_u64;
-    for shift in (0..35).step_by(7) {
+/// The next number in groups of seven bits, lowest first, if there is one in so many bytes: 9 at most.
+fn groups(bytes: &mut std::slice::Iter<'_, u8>, most: u32) -> Option<u64> {
+    let mut value = 0;
+    for group in 0..most {
         let byte = *bytes.next()?;
-        value |= u64::from(byte & 0x7f) << shift;
+        value |= u64::from(byte & 0x7f) << (7 * group);
         if byte & 0x80 == 0 {
-            return u32::try_from(value).ok();
+            return Some(value);
         }
     }
     None
+}
+
+/// The next number of 32 bits in such groups, if there is one (src/base/vlq.h).
+fn varint(bytes: &mut std::slice::Iter<'_, u8>) -> Option<u32> {
+    u32::try_from(groups(bytes, 5)?).ok()
 }
 
 /// A number whose lowest bit is its sign.

@@ -5,6 +5,8 @@
 
 use std::ops::Range;
 
+use super::groups;
+
 /// Position of an instruction at an offset of the bytecode, in UTF-16 units of the script; `None` when the table has none for it.
 pub fn position(table: &[u8], offset: u32) -> Option<u32> {
     let mut bytes = table.iter();
@@ -26,16 +28,9 @@ pub fn position(table: &[u8], offset: u32) -> Option<u32> {
 
 /// The next number, if there is one that fits.
 fn number(bytes: &mut std::slice::Iter<'_, u8>) -> Option<i64> {
-    let mut value = 0_u64;
-    for shift in (0..63).step_by(7) {
-        let byte = *bytes.next()?;
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            let half = (value >> 1).cast_signed();
-            return Some(if value & 1 == 0 { half } else { !half });
-        }
-    }
-    None
+    let value = groups(bytes, 9)?;
+    let half = (value >> 1).cast_signed();
+    Some(if value & 1 == 0 { half } else { !half })
 }
 
 /// Where the lines of a script begin.
