@@ -46,7 +46,8 @@ pub struct ReportArgs {
     #[arg(long, value_name = "SIZE")]
     pub fail_over: Option<ByteSize>,
     /// Write the reports into this directory: summary.txt, leaks.txt, leaks.json, profile.json, tree.txt, lines.txt,
-    /// histogram.txt, timeline.txt, flamegraph.svg, report.html, stacks.folded. It is made when it does not exist
+    /// histogram.txt, timeline.txt, flamegraph.svg, report.html, stacks.folded; with --javascript-sites also javascript.svg and
+    /// javascript.folded. It is made when it does not exist
     #[arg(short, long, value_name = "DIR")]
     pub output: Option<PathBuf>,
     /// Write files for other tools into the output directory too, for example pprof,speedscope

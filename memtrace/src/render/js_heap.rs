@@ -81,12 +81,17 @@ fn taken(heap: &JsHeap, observed: Duration) -> String {
 
 /// Whose heap it is, where that is not clear.
 fn whose(profile: &Profile, heap: &JsHeap) -> String {
+    thread(profile, heap).map_or_else(String::new, |thread| format!(" of {thread}"))
+}
+
+/// The thread that has a heap, unless it is the first one of the only process.
+pub(super) fn thread(profile: &Profile, heap: &JsHeap) -> Option<String> {
     match (heap.pid, heap.tid) {
-        (0, 0) => " of all other threads".to_owned(),
-        (pid, tid) if pid == tid && !profile.is_of_many() => String::new(),
-        (_, tid) if !profile.is_of_many() => format!(" of thread {tid}"),
-        (pid, tid) if pid == tid => format!(" of process {pid}"),
-        (pid, tid) => format!(" of process {pid}, thread {tid}"),
+        (0, 0) => Some("all other threads".to_owned()),
+        (pid, tid) if pid == tid && !profile.is_of_many() => None,
+        (_, tid) if !profile.is_of_many() => Some(format!("thread {tid}")),
+        (pid, tid) if pid == tid => Some(format!("process {pid}")),
+        (pid, tid) => Some(format!("process {pid}, thread {tid}")),
     }
 }
 

@@ -24,7 +24,7 @@ const LEAST_COVERED: f64 = 0.9;
 pub(super) const NO_FUNCTION: &str = "(no function of JavaScript)";
 
 /// What stands for bytes that nobody has written to.
-const NEVER_WRITTEN: &str = "(never written to)";
+pub(super) const NEVER_WRITTEN: &str = "(never written to)";
 
 /// Writes the functions of a thread that have allocated most; nothing where there is no sample.
 pub(super) fn write(profile: &Profile, heap: &JsHeap, out: &mut dyn Write) -> io::Result<()> {

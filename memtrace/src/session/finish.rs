@@ -199,12 +199,16 @@ pub fn write_reports(
 pub(super) fn write_files(profile: &Profile, directory: &Path, exports: &[Format], measure: Measure) -> Vec<String> {
     let mut failed = Vec::new();
     let form = render::Options { measure };
-    let check_files = profile.check().map_or(&[][..], |_| render::CHECK_FILES);
-    let files = (render::FILES.len() + check_files.len() + exports.len()) as u64;
+    let files = (render::FILES.len() + exports.len()) as u64;
     let stage = progress::stage("writing reports", Total::Of(files, "files"));
-    for (done, rendered) in (0..).zip(render::FILES.iter().chain(check_files)) {
+    for (done, rendered) in (0..).zip(render::FILES) {
         stage.at(done);
         let path = directory.join(rendered.name);
+        if !rendered.is_of(profile) {
+            // One of an earlier report would be taken for a part of this one.
+            let _none = fs::remove_file(path);
+            continue;
+        }
         if let Err(error) = write_file(&path, profile, *rendered, form) {
             failed.push(format!("{}: {error}", path.display()));
         }

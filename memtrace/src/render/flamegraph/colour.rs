@@ -17,10 +17,10 @@ const PLUMBING: Color = Color { r: 205, g: 205, b: 205 };
 /// A frame without a name.
 const UNNAMED: Color = Color { r: 226, g: 214, b: 226 };
 /// Bytes without a stack: something is missing.
-const NO_STACK: Color = Color { r: 240, g: 120, b: 120 };
+pub(super) const NO_STACK: Color = Color { r: 240, g: 120, b: 120 };
 
 /// The bar under everything.
-const BASE: Color = Color { r: 222, g: 222, b: 218 };
+pub(super) const BASE: Color = Color { r: 222, g: 222, b: 218 };
 
 /// The colour of every name, as inferno will look it up.
 pub(super) fn palette(profile: &Profile) -> PaletteMap {

@@ -4,10 +4,17 @@
 
 pub(super) mod colour;
 pub mod diff;
+pub mod javascript;
 
-use std::io::{self, Write};
+use std::{
+    collections::BTreeMap,
+    io::{self, Write},
+};
 
-use inferno::flamegraph::{self, Options, TextTruncateDirection, color::BackgroundColor};
+use inferno::flamegraph::{
+    self, Options, TextTruncateDirection,
+    color::{BackgroundColor, PaletteMap},
+};
 
 use crate::{profile::Profile, units};
 
@@ -26,14 +33,25 @@ const fn count_name(measure: Measure) -> &'static str {
 /// Only those of `out`.
 pub fn write(profile: &Profile, measure: Measure, out: &mut dyn Write) -> io::Result<()> {
     let folded = folded::fold(profile, measure);
-    let total = folded.values().map(|&bytes| u128::from(bytes)).sum::<u128>();
-    if total == 0 {
+    if folded.is_empty() {
         return empty(profile, measure, out);
     }
-    let mut palette = palette(profile);
-    let mut options = options_of(title(profile, measure), subtitle(profile), measure);
+    let (title, subtitle) = (title(profile, measure), subtitle(profile));
+    draw_folded(&folded, title, subtitle, palette(profile), measure, out)
+}
+
+/// Draws stacks by name, root first, of which there is one at least.
+fn draw_folded(
+    folded: &BTreeMap<Vec<String>, u64>,
+    title: String,
+    subtitle: String,
+    mut palette: PaletteMap,
+    measure: Measure,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let mut options = options_of(title, subtitle, measure);
     options.palette_map = Some(&mut palette);
-    let shift = excess_bits(total);
+    let shift = excess_bits(folded.values().map(|&bytes| u128::from(bytes)).sum());
     options.factor = 2_f64.powi(shift);
     let lines: Vec<String> = folded
         .iter()
