@@ -1,5 +1,7 @@
 //! Profiles that are made, of any size: a service with frames of every kind, with everything that a report can show.
 
+mod js_heap;
+
 use std::{sync::Arc, time::Duration};
 
 use memtrace::profile::{
@@ -267,7 +269,13 @@ pub fn profile(size: Size) -> Profile {
         censuses: Vec::new(),
         health: health(allocated.count, &size),
     };
-    Profile { sites, ..profile }.finished()
+    let js_heaps = vec![js_heap::js_heap(&profile)];
+    Profile {
+        sites,
+        js_heaps,
+        ..profile
+    }
+    .finished()
 }
 
 fn resident(live: u64) -> Resident {

@@ -20,54 +20,83 @@ const LEAST_SHARE: u64 = 100;
 
 /// Writes the part, or nothing where no thread runs JavaScript.
 pub(super) fn write(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
-    let sum = |heaps: &[&JsHeap]| heaps.iter().fold(0_u64, |sum, heap| sum.saturating_add(heap.allocated));
-    let all: Vec<_> = profile.js_heaps.iter().collect();
-    let least = sum(&all) / LEAST_SHARE;
-    let is_of_note = |heap: &&JsHeap| heap.allocated > least || heap.collected() > 0;
-    let (mut shown, mut rest): (Vec<_>, Vec<_>) = all.into_iter().partition(is_of_note);
-    rest.extend(shown.split_off(shown.len().min(profile.settings.top)));
-    for (number, heap) in shown.into_iter().enumerate() {
+    let Told { heaps, rest } = told(profile);
+    for (number, heap) in heaps.into_iter().enumerate() {
         if number > 0 {
             writeln!(out)?;
         }
         of_thread(profile, heap, out)?;
     }
-    if !rest.is_empty() {
+    if let Some(rest) = rest {
         writeln!(out)?;
-        let threads = plural(rest.len() as u64, "more thread");
-        writeln!(out, "{} were allocated by {threads}.", bytes(sum(&rest)))?;
+        writeln!(out, "{rest}")?;
     }
     Ok(())
 }
 
+/// What is told of all threads.
+pub(super) struct Told<'a> {
+    /// Those that are told of one by one.
+    pub(super) heaps: Vec<&'a JsHeap>,
+    /// A sentence on the others, where there are any.
+    pub(super) rest: Option<String>,
+}
+
+/// Which threads are told of.
+pub(super) fn told(profile: &Profile) -> Told<'_> {
+    let sum = |heaps: &[&JsHeap]| heaps.iter().fold(0_u64, |sum, heap| sum.saturating_add(heap.allocated));
+    let all: Vec<_> = profile.js_heaps.iter().collect();
+    let least = sum(&all) / LEAST_SHARE;
+    let is_of_note = |heap: &&JsHeap| heap.allocated > least || heap.collected() > 0;
+    let (mut heaps, mut rest): (Vec<_>, Vec<_>) = all.into_iter().partition(is_of_note);
+    rest.extend(heaps.split_off(heaps.len().min(profile.settings.top)));
+    let threads = plural(rest.len() as u64, "more thread");
+    let rest = (!rest.is_empty()).then(|| format!("{} were allocated by {threads}.", bytes(sum(&rest))));
+    Told { heaps, rest }
+}
+
 fn of_thread(profile: &Profile, heap: &JsHeap, out: &mut dyn Write) -> io::Result<()> {
-    let used = heap.used();
-    let used = used.map_or_else(String::new, |used| format!("; {} in objects at last", bytes(used)));
-    let (whose, taken) = (whose(profile, heap), taken(heap, profile.observed));
-    say(&format!("JavaScript heap{whose}: {taken}{used}"), out)?;
+    say(&heading(profile, heap), out)?;
     js_sites::write(profile, heap, out)?;
     if heap.sums.is_empty() {
         if !heap.sites.is_empty() {
             writeln!(out)?;
         }
-        return say("There was no collection.", out);
+    } else {
+        writeln!(out)?;
+        writeln!(out, "{:>14}  {:>14}  {:>14}  collections", "count", "paused", "longest")?;
+        for (kind, pauses) in &heap.sums {
+            let Pauses {
+                count: many,
+                all,
+                longest,
+            } = *pauses;
+            let (many, all, longest) = (count(many), precise(all), precise(longest));
+            writeln!(out, "{many:>14}  {all:>14}  {longest:>14}  {}", kind.name())?;
+        }
+        writeln!(out)?;
     }
-    writeln!(out)?;
-    writeln!(out, "{:>14}  {:>14}  {:>14}  collections", "count", "paused", "longest")?;
-    for (kind, pauses) in &heap.sums {
-        let Pauses {
-            count: many,
-            all,
-            longest,
-        } = *pauses;
-        let (many, all, longest) = (count(many), precise(all), precise(longest));
-        writeln!(out, "{many:>14}  {all:>14}  {longest:>14}  {}", kind.name())?;
+    for sentence in of_collections(profile, heap) {
+        say(&sentence, out)?;
     }
-    writeln!(out)?;
-    if let Some(last) = heap.collections.last() {
-        say(&of_last(last, profile.observed), out)?;
+    Ok(())
+}
+
+/// `JavaScript heap of thread 7: 1.2 GiB allocated, 24.1 MiB/s; 8.9 MiB in objects at last`
+pub(super) fn heading(profile: &Profile, heap: &JsHeap) -> String {
+    let used = heap.used();
+    let used = used.map_or_else(String::new, |used| format!("; {} in objects at last", bytes(used)));
+    let whose = thread(profile, heap).map_or_else(String::new, |thread| format!(" of {thread}"));
+    format!("JavaScript heap{whose}: {}{used}", taken(heap, profile.observed))
+}
+
+/// What its collections say, in sentences.
+pub(super) fn of_collections(profile: &Profile, heap: &JsHeap) -> Vec<String> {
+    if heap.sums.is_empty() {
+        return vec!["There was no collection.".to_owned()];
     }
-    say(&stays(heap), out)
+    let last = heap.collections.last().map(|last| of_last(last, profile.observed));
+    last.into_iter().chain([stays(heap)]).collect()
 }
 
 /// `1.2 GiB allocated, 24.1 MiB/s`
@@ -77,11 +106,6 @@ fn taken(heap: &JsHeap, observed: Duration) -> String {
     let seconds = observed.saturating_sub(first).as_secs_f64().max(1.0);
     let speed = rate(heap.allocated as f64 / seconds);
     format!("{} allocated, {}", bytes(heap.allocated), speed.trim_start_matches('+'))
-}
-
-/// Whose heap it is, where that is not clear.
-fn whose(profile: &Profile, heap: &JsHeap) -> String {
-    thread(profile, heap).map_or_else(String::new, |thread| format!(" of {thread}"))
 }
 
 /// The thread that has a heap, unless it is the first one of the only process.

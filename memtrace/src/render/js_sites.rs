@@ -21,7 +21,7 @@ const BEFORE: usize = 43;
 const LEAST_COVERED: f64 = 0.9;
 
 /// What stands for samples without one.
-pub(super) const NO_FUNCTION: &str = "(no function of JavaScript)";
+const NO_FUNCTION: &str = "(no function of JavaScript)";
 
 /// What stands for bytes that nobody has written to.
 pub(super) const NEVER_WRITTEN: &str = "(never written to)";
@@ -31,27 +31,16 @@ pub(super) fn write(profile: &Profile, heap: &JsHeap, out: &mut dyn Write) -> io
     if heap.sites.is_empty() {
         return Ok(());
     }
-    let all = JsSamples::of(&heap.sites);
     writeln!(out)?;
-    say(
-        &format!(
-            "Where its objects were allocated, by {}; each share is within its range 19 times of 20:",
-            plural(all.samples, "sample")
-        ),
-        out,
-    )?;
+    say(&introduction(heap), out)?;
     writeln!(out)?;
     writeln!(out, "{:>7}  {:>15}  {:>14}  function", "share", "range", "about")?;
     let functions = profile.js_functions(&heap.sites);
     for function in functions.iter().take(profile.settings.top) {
         let share = function.share;
         let range = format!("{} to {}", percent(share.low), percent(share.high));
-        let about = bytes(whole(share.value * heap.allocated as f64));
-        let name = match &function.allocator {
-            Allocator::Function(frame) => label::frame(frame, COLUMNS.saturating_sub(BEFORE)),
-            Allocator::Other => NO_FUNCTION.to_owned(),
-            Allocator::Nobody => NEVER_WRITTEN.to_owned(),
-        };
+        let about = bytes(about(heap, share.value));
+        let name = name(&function.allocator, COLUMNS.saturating_sub(BEFORE));
         writeln!(out, "{:>7}  {range:>15}  {about:>14}  {name}", percent(share.value))?;
     }
     let more = functions.len().saturating_sub(profile.settings.top);
@@ -59,19 +48,46 @@ pub(super) fn write(profile: &Profile, heap: &JsHeap, out: &mut dyn Write) -> io
         let rest = plural(more as u64, "more function");
         writeln!(out, "{:>7}  {:>15}  {:>14}  {rest}", "", "", "")?;
     }
-    let covered = all.bytes as f64 / heap.allocated.max(1) as f64;
-    if covered + 2.0 / all.effective().sqrt() < LEAST_COVERED {
+    if let Some(missed) = missed(heap) {
         writeln!(out)?;
-        say(
-            &format!(
-                "The samples stand for {} of what was allocated: the rest was taken before it could be watched, so shares favour what is \
-                 allocated slowly.",
-                percent(covered)
-            ),
-            out,
-        )?;
+        say(&missed, out)?;
     }
     Ok(())
+}
+
+/// What a table of functions is of.
+pub(super) fn introduction(heap: &JsHeap) -> String {
+    format!(
+        "Where its objects were allocated, by {}; each share is within its range 19 times of 20:",
+        plural(JsSamples::of(&heap.sites).samples, "sample")
+    )
+}
+
+/// Bytes of a part of what was allocated.
+pub(super) fn about(heap: &JsHeap, share: f64) -> u64 {
+    whole(share * heap.allocated as f64)
+}
+
+/// Who has allocated, in at most `columns`.
+pub(super) fn name(allocator: &Allocator, columns: usize) -> String {
+    match allocator {
+        Allocator::Function(frame) => label::frame(frame, columns),
+        Allocator::Other => NO_FUNCTION.to_owned(),
+        Allocator::Nobody => NEVER_WRITTEN.to_owned(),
+    }
+}
+
+/// A sentence on what the samples have missed, where that is much.
+pub(super) fn missed(heap: &JsHeap) -> Option<String> {
+    let all = JsSamples::of(&heap.sites);
+    let covered = all.bytes as f64 / heap.allocated.max(1) as f64;
+    (covered + 2.0 / all.effective().sqrt() < LEAST_COVERED).then(|| {
+        format!(
+            "The samples stand for {} of what was allocated: the rest was taken before it could be watched, so shares favour what is \
+             allocated slowly.",
+            percent(covered)
+        )
+    })
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 mod compare;
 mod head;
 mod history;
+mod javascript;
 mod pack;
 mod places;
 mod report;
@@ -62,6 +63,7 @@ const SCRIPT: &str = concat!(
     include_str!("assets/functions.js"),
     include_str!("assets/leaks.js"),
     include_str!("assets/facts.js"),
+    include_str!("assets/javascript.js"),
     include_str!("assets/controls.js"),
     include_str!("assets/tabs.js"),
     include_str!("assets/keys.js"),

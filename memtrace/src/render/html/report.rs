@@ -13,6 +13,7 @@ use crate::{
 use super::{
     head::Head,
     history::{Histories, histories, nanoseconds},
+    javascript::{self, HeapsFields},
     places::{Path, Places},
     rows::Columns,
     words::{self, Words},
@@ -32,6 +33,7 @@ pub(super) struct Document<'a> {
     leaks: Vec<words::Leak>,
     processes: Vec<words::ProcessRow>,
     resident: Option<words::ResidentFields<'a>>,
+    javascript: Option<HeapsFields>,
 }
 
 /// A class of operations.
@@ -108,6 +110,7 @@ pub(super) fn document(profile: &Profile, measure: Measure) -> Document<'_> {
             .resident
             .as_ref()
             .and_then(|resident| words::resident(profile, resident)),
+        javascript: javascript::heaps(profile),
     }
 }
 

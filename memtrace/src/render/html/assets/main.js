@@ -61,7 +61,7 @@ class App {
 
   #views() {
     const { report } = this;
-    const { leaks, processes, resident } = report.document;
+    const { leaks, processes, resident, javascript } = report.document;
     const table = (make) => {
       let made = null;
       return { show: (panel) => (made ??= make(this, panel)), update: () => made.update() };
@@ -81,6 +81,9 @@ class App {
     }
     if (resident) {
       views.push({ name: 'resident', title: 'Resident memory', show: (panel) => showResident(this, panel) });
+    }
+    if (javascript) {
+      views.push({ name: 'javascript', title: 'JavaScript heap', show: (panel) => showJavaScript(this, panel) });
     }
     views.push({ name: 'health', title: 'Health', show: (panel) => showHealth(this, panel) });
     return views;
