@@ -13,6 +13,7 @@ mod modules;
 pub mod namespace;
 mod others;
 pub mod pages;
+mod program_name;
 pub mod smaps;
 mod space;
 pub mod stack_pointers;
@@ -28,5 +29,6 @@ pub use self::{
     module::{FileIdentity, Module},
     modules::Modules,
     others::{mapped_by_others, processes},
+    program_name::{NAME_BYTES, program_name},
     space::{AddressSpace, Code, Interpreter},
 };

@@ -3,7 +3,7 @@
 mod stacks;
 
 use std::{
-    fs,
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -22,7 +22,7 @@ use crate::{
     ledger::{Ledger, Limits},
     options::Options,
     probe::{LostFrees, ProbeError, Ring, Sweeper},
-    process::AddressSpace,
+    process::{AddressSpace, program_name},
 };
 
 /// Records taken before others get a turn: about 10 ms of work.
@@ -276,8 +276,8 @@ impl Collector {
 
     /// A process whose beginning was lost.
     fn adopt(&mut self, pid: u32, incarnation: u32) {
-        let command = fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
-        let command = String::from_utf8_lossy(command.trim_ascii_end()).into_owned();
+        let command = program_name(Path::new("/proc"), pid).unwrap_or_default();
+        let command = String::from_utf8_lossy(&command).into_owned();
         let group = self.processes.begin(pid, incarnation, command, None);
         self.apply();
         if let Some(recording) = &mut self.recording {

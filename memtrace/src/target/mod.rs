@@ -7,7 +7,7 @@ pub mod launch;
 pub mod pointer;
 pub mod select;
 
-use std::{fs, io};
+use std::{fs, io, path::Path};
 
 use memtrace_common::config::PidNamespace;
 use rustix::process::geteuid;
@@ -16,6 +16,7 @@ use thiserror::Error;
 use crate::process::{
     build_id_digits,
     namespace::{Numbered, numbered},
+    program_name,
     threads::field,
 };
 
@@ -115,7 +116,8 @@ pub fn check(pid: u32) -> Result<TargetInfo, TargetError> {
     let status = fs::read(format!("/proc/{pid}/status")).map_err(failed)?;
     let status = String::from_utf8_lossy(&status);
     let field = |name| field(&status, name);
-    let command = field("Name").to_owned();
+    let command = program_name(Path::new("/proc"), pid).map_err(failed)?;
+    let command = String::from_utf8_lossy(&command).into_owned();
     match field("Tgid").parse() {
         Ok(tgid) if tgid != pid => return Err(TargetError::Thread { tid: pid, pid: tgid }),
         _ => {}

@@ -17,9 +17,7 @@ mod error;
 mod find;
 
 pub use self::error::SelectError;
-
-/// Bytes of a program's name that the kernel keeps (`TASK_COMM_LEN` without the zero at the end, `include/linux/sched.h`).
-pub const COMMAND_BYTES: usize = 15;
+use crate::process::NAME_BYTES;
 
 /// What was asked for, before anything was looked up.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -61,7 +59,7 @@ pub struct CgroupTarget {
 }
 
 impl Selection {
-    /// The name that programs must have, cut to what the kernel keeps: compare with `/proc/PID/comm` or with a task's `comm`.
+    /// The name that programs must have, cut to what the kernel keeps: compare with [`crate::process::program_name`] or with a task's `comm`.
     pub fn command(&self) -> Option<&[u8]> {
         match self {
             Self::Command(name) => Some(kept(name)),
@@ -77,7 +75,7 @@ impl Selection {
 
 /// The part of a name that the kernel keeps. It cuts bytes, not characters.
 fn kept(name: &str) -> &[u8] {
-    name.as_bytes().get(..COMMAND_BYTES).unwrap_or(name.as_bytes())
+    name.as_bytes().get(..NAME_BYTES).unwrap_or(name.as_bytes())
 }
 
 impl fmt::Display for Selection {
@@ -141,10 +139,10 @@ fn mounted() -> Result<Vec<Hierarchy>, SelectError> {
 pub fn remarks(selection: &Selection) -> Vec<String> {
     let mut remarks = Vec::new();
     if let Selection::Command(name) = selection
-        && name.len() > COMMAND_BYTES
+        && name.len() > NAME_BYTES
     {
         remarks.push(format!(
-            "the kernel keeps {COMMAND_BYTES} bytes of a program's name: programs whose name begins with \"{}\" are observed",
+            "the kernel keeps {NAME_BYTES} bytes of a program's name: programs whose name begins with \"{}\" are observed",
             String::from_utf8_lossy(kept(name))
         ));
     }
@@ -251,7 +249,7 @@ mod tests {
         let name = "mt-größe-and-more-of-it";
         let child = program(here.path(), name);
         let selection = resolve(Asked::Command(name.into())).unwrap();
-        assert_eq!(selection.command().map(<[u8]>::len), Some(COMMAND_BYTES));
+        assert_eq!(selection.command().map(<[u8]>::len), Some(NAME_BYTES));
         assert_eq!(members(&selection).unwrap(), [child.id()]);
         let said = remarks(&selection);
         assert!(said.len() == 1 && said[0].contains("15 bytes"), "{said:?}");

@@ -1,8 +1,8 @@
 //! Several targets, their children, and what children inherit.
 
-use std::{collections::BTreeMap, process::Command, time::Duration};
+use std::{collections::BTreeMap, fs, process::Command, time::Duration};
 
-use memtrace_tests::{Memtrace, Program, Report, Truth, kernel, programs, require_root};
+use memtrace_tests::{Memtrace, Program, Report, Truth, kernel, nodes, programs, require, require_root};
 
 /// A ring in which nothing is lost.
 const RING: [&str; 2] = ["--ring-size", "64MiB"];
@@ -99,6 +99,25 @@ fn programs_of_a_name_now_and_later() {
     assert_eq!(report.groups(), [name.as_str()]);
     assert!(report.process(first.pid()).seconds("began_seconds").is_none());
     assert!(report.process(second.pid()).seconds("began_seconds").is_some());
+}
+
+/// node 24 changes the kernel's name of the program to one that says nothing.
+#[test]
+fn programs_that_all_call_themselves_alike_are_found_by_their_file() {
+    require_root!();
+    require!(nodes::all_there());
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let name = format!("mt{}", std::process::id());
+    let path = directory.path().join(&name);
+    fs::copy(nodes::path(24), &path).expect("a copy of node");
+    let mut program = Program::ready(Command::new(&path).arg(programs::source("live_heap.js")));
+    let renamed = fs::read_to_string(format!("/proc/{}/comm", program.pid())).expect("a name");
+    assert_ne!(renamed.trim(), name);
+    let memtrace = Memtrace::observe(["--comm", &name].into_iter().chain(RING));
+    nodes::ask(&mut program, "answer");
+    let report = memtrace.finish();
+    assert_eq!(report.profile["target"]["command"], name.as_str(), "{}", report.stdout);
+    assert!(report.health("events") > 0);
 }
 
 #[test]

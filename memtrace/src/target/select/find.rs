@@ -13,6 +13,7 @@ use super::{
     },
     CgroupTarget, SelectError,
 };
+use crate::process::program_name;
 
 /// Fewest characters of an id.
 const LEAST: usize = 6;
@@ -27,10 +28,9 @@ pub(super) fn processes(proc: &Path) -> io::Result<Vec<u32>> {
     Ok(found)
 }
 
-/// Whether the main thread of a process has this name.
+/// Whether a process runs a program of this name.
 pub(super) fn is_named(proc: &Path, pid: u32, name: &[u8]) -> bool {
-    // A name may end with a line break of its own, so only the last is the file's.
-    fs::read(proc.join(format!("{pid}/comm"))).is_ok_and(|comm| comm.strip_suffix(b"\n").unwrap_or(&comm) == name)
+    program_name(proc, pid).is_ok_and(|found| found == name)
 }
 
 /// Whether a process runs a program: it is no kernel thread and has not ended.
@@ -227,16 +227,6 @@ mod tests {
         make(pids.path(), "lxc.payload.web", "9\n");
         let target = container("web", proc.path(), &[at(memory.path()), at(pids.path())]).unwrap();
         assert_eq!(target.directories.len(), 2);
-    }
-
-    #[test]
-    fn names_are_bytes() {
-        let proc = tempfile::tempdir().unwrap();
-        fs::create_dir(proc.path().join("5")).unwrap();
-        fs::write(proc.path().join("5/comm"), b"a\xff\n\n").unwrap();
-        assert!(is_named(proc.path(), 5, b"a\xff\n"));
-        assert!(!is_named(proc.path(), 5, b"a"));
-        assert!(!is_named(proc.path(), 6, b""));
     }
 
     #[test]
