@@ -20,9 +20,28 @@ fn start(tmux: &Tmux, before: &str, arguments: &str) {
     ));
 }
 
-fn attach(tmux: &Tmux, program: &Program, options: &str) {
-    start(tmux, "", &format!("--pid {} --interval 200ms {options}", program.pid()));
+/// A program that waits, and a terminal of so many columns and lines in which it is looked at.
+fn watched(ticks: &str, (columns, lines): (u16, u16), options: &str) -> (Program, Tmux) {
+    let program = Program::start("steady", &[ticks]);
+    let tmux = Tmux::start(columns, lines);
+    start(
+        &tmux,
+        "",
+        &format!("--pid {} --interval 200ms {options}", program.pid()),
+    );
     tmux.expect("q quit");
+    (program, tmux)
+}
+
+/// Has a program do what it is for, and say what that was.
+fn told(program: &mut Program) -> Truth {
+    program.go();
+    program.truth()
+}
+
+fn assert_unprobed(program: &Program) {
+    let patched = kernel::patched(program.pid()).expect("the code can be read");
+    assert_eq!(patched, Vec::<String>::new());
 }
 
 /// Waits for the end with this status; the terminal is as it was, and the shell answers.
@@ -35,6 +54,12 @@ fn ended(tmux: &Tmux, status: &str) {
     assert_eq!(settings("before"), settings("after"));
     tmux.line("echo works-$((6*7))");
     tmux.expect("works-42");
+}
+
+/// Waits for a good end, and has the program end, which is unharmed.
+fn both_ended(tmux: &Tmux, program: Program) {
+    ended(tmux, "0");
+    assert!(program.end().0.success());
 }
 
 /// The row of a site in the table: there its callers follow.
@@ -58,11 +83,8 @@ fn true_row(tmux: &Tmux, truth: &Truth, site: &str) -> String {
 fn the_screen_and_its_snapshot_tell_the_truth() {
     require_root!();
     require!(tool("tmux"));
-    let mut program = Program::start("steady", &["400"]);
-    let tmux = Tmux::start(80, 24);
-    attach(&tmux, &program, "");
-    program.go();
-    let truth = program.truth();
+    let (mut program, tmux) = watched("400", (80, 24), "");
+    let truth = told(&mut program);
     for site in ["site_kept", "site_moved", "site_mapped"] {
         true_row(&tmux, &truth, site);
     }
@@ -92,10 +114,7 @@ fn the_screen_and_its_snapshot_tell_the_truth() {
     tmux.press(&["q"]);
     ended(&tmux, "0");
     assert!(tmux.history().contains("Health: exact"), "{}", tmux.history());
-    assert_eq!(
-        kernel::patched(program.pid()).expect("the code can be read"),
-        Vec::<String>::new()
-    );
+    assert_unprobed(&program);
     assert!(program.end().0.success());
 }
 
@@ -103,14 +122,11 @@ fn the_screen_and_its_snapshot_tell_the_truth() {
 fn pause_baseline_sort_filter_and_help() {
     require_root!();
     require!(tool("tmux"));
-    let mut program = Program::start("steady", &["400"]);
-    let tmux = Tmux::start(100, 24);
-    attach(&tmux, &program, "");
+    let (mut program, tmux) = watched("400", (100, 24), "");
     tmux.expect("nothing was allocated so far");
     tmux.press(&["b", "p"]);
     tmux.expect("PAUSED");
-    program.go();
-    let truth = program.truth();
+    let truth = told(&mut program);
     // Time goes by in what is not shown, and so do the numbers.
     let screen = tmux.until("that two seconds have passed", |screen| {
         // PAUSED at 1.2 s, 2.4 s ago; it goes on
@@ -158,19 +174,15 @@ fn pause_baseline_sort_filter_and_help() {
         screen.contains("own") && screen.contains("n tick (steady)")
     });
     tmux.press(&["q"]);
-    ended(&tmux, "0");
-    assert!(program.end().0.success());
+    both_ended(&tmux, program);
 }
 
 #[test]
 fn the_window_may_be_of_any_size() {
     require_root!();
     require!(tool("tmux"));
-    let mut program = Program::start("steady", &["200"]);
-    let tmux = Tmux::start(120, 40);
-    attach(&tmux, &program, "");
-    program.go();
-    let truth = program.truth();
+    let (mut program, tmux) = watched("200", (120, 40), "");
+    let truth = told(&mut program);
     true_row(&tmux, &truth, "site_kept");
     tmux.resize(80, 24);
     let screen = tmux.until("80x24", |screen| {
@@ -188,19 +200,15 @@ fn the_window_may_be_of_any_size() {
     tmux.resize(120, 40);
     true_row(&tmux, &truth, "site_kept");
     tmux.press(&["C-c"]);
-    ended(&tmux, "0");
-    assert!(program.end().0.success());
+    both_ended(&tmux, program);
 }
 
 #[test]
 fn a_signal_ends_it_well() {
     require_root!();
     require!(tool("tmux"));
-    let mut program = Program::start("steady", &["200"]);
-    let tmux = Tmux::start(80, 24);
-    attach(&tmux, &program, "-o reports");
-    program.go();
-    let truth = program.truth();
+    let (mut program, tmux) = watched("200", (80, 24), "-o reports");
+    let truth = told(&mut program);
     true_row(&tmux, &truth, "site_kept");
     let pid = tracer(program.pid());
     kill_process(pid, Signal::TERM).expect("it can be signalled");
@@ -231,9 +239,7 @@ fn tracer(target: u32) -> Pid {
 fn it_ends_when_its_time_is_over() {
     require_root!();
     require!(tool("tmux"));
-    let mut program = Program::start("steady", &["100"]);
-    let tmux = Tmux::start(80, 24);
-    attach(&tmux, &program, "--duration 3s");
+    let (mut program, tmux) = watched("100", (80, 24), "--duration 3s");
     program.go();
     ended(&tmux, "0");
     assert!(tmux.history().contains("the asked-for time"), "{}", tmux.history());
@@ -244,19 +250,13 @@ fn it_ends_when_its_time_is_over() {
 fn a_terminal_that_goes_away_ends_it() {
     require_root!();
     require!(tool("tmux"));
-    let mut program = Program::start("steady", &["200"]);
-    let tmux = Tmux::start(80, 24);
-    attach(&tmux, &program, "");
+    let (mut program, tmux) = watched("200", (80, 24), "");
     let tracer = format!("/proc/{}", tracer(program.pid()).as_raw_nonzero());
     drop(tmux);
     let gone = wait_until(PATIENCE, || (!Path::new(&tracer).exists()).then_some(()));
     assert!(gone.is_some(), "{tracer} does not end");
-    assert_eq!(
-        kernel::patched(program.pid()).expect("the code can be read"),
-        Vec::<String>::new()
-    );
-    program.go();
-    program.truth();
+    assert_unprobed(&program);
+    told(&mut program);
     assert!(program.end().0.success());
 }
 
@@ -264,9 +264,7 @@ fn a_terminal_that_goes_away_ends_it() {
 fn a_terminal_that_takes_nothing_does_not_keep_the_probes_on() {
     require_root!();
     require!(tool("tmux"));
-    let mut program = Program::start("steady", &["200"]);
-    let tmux = Tmux::start(80, 24);
-    attach(&tmux, &program, "");
+    let (mut program, tmux) = watched("200", (80, 24), "");
     let pid = tracer(program.pid());
     let stopped = tmux.stop();
     // What is drawn anew at another size fills what the kernel keeps for the terminal, and then the screen's thread waits.
@@ -281,16 +279,12 @@ fn a_terminal_that_takes_nothing_does_not_keep_the_probes_on() {
     let tracer = format!("/proc/{}", pid.as_raw_nonzero());
     let gone = wait_until(PATIENCE, || (!Path::new(&tracer).exists()).then_some(()));
     assert!(gone.is_some(), "{tracer} does not end");
-    assert_eq!(
-        kernel::patched(program.pid()).expect("the code can be read"),
-        Vec::<String>::new()
-    );
+    assert_unprobed(&program);
     stopped.resize(80, 24);
     drop(stopped);
     // What the shell has to say comes now.
     tmux.until("DONE", |screen| screen.lines().any(|line| line == "DONE"));
-    program.go();
-    program.truth();
+    told(&mut program);
     assert!(program.end().0.success());
 }
 
@@ -308,11 +302,8 @@ fn waits_in_write(pid: Pid) -> bool {
 fn the_end_of_the_target_stays_on_the_screen() {
     require_root!();
     require!(tool("tmux"));
-    let mut program = Program::start("steady", &["200"]);
-    let tmux = Tmux::start(80, 24);
-    attach(&tmux, &program, "-o reports");
-    program.go();
-    let truth = program.truth();
+    let (mut program, tmux) = watched("200", (80, 24), "-o reports");
+    let truth = told(&mut program);
     true_row(&tmux, &truth, "site_kept");
     assert!(program.end().0.success());
     tmux.expect("ended: the target exited");
@@ -334,8 +325,7 @@ pub(super) fn recorded(tmux: &Tmux, program: &mut Program) -> Truth {
     let mut command = Memtrace::command(["record", "--pid", &program.pid().to_string(), "-o"]);
     let mut memtrace = Program::spawn(command.arg(&file));
     memtrace.expect_error("attached to");
-    program.go();
-    let truth = program.truth();
+    let truth = told(program);
     memtrace.signal(Signal::INT);
     assert!(memtrace.wait().0.success());
     truth
