@@ -51,6 +51,11 @@ use std::time::{Duration, Instant};
 /// How long anything may take before a test gives up: far more than it needs on a loaded machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
+/// A report's text on one line: sentences are broken where a terminal ends.
+pub fn on_one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// Asks `ready` again and again until it has an answer; `None` when that takes longer than `within`.
 pub fn wait_until<T>(within: Duration, mut ready: impl FnMut() -> Option<T>) -> Option<T> {
     let deadline = Instant::now() + within;

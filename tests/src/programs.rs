@@ -4,6 +4,7 @@ mod cargo;
 mod recipes;
 
 use std::{
+    collections::BTreeMap,
     env, fs,
     fs::File,
     path::{Path, PathBuf},
@@ -72,6 +73,15 @@ pub fn copy(name: &str, to: &Path) -> PathBuf {
 /// Path of a source or script of the test programs.
 pub fn source(name: &str) -> PathBuf {
     sources().join(name)
+}
+
+/// Lines of a source that have a mark, by what is behind it, from 1 on.
+pub fn marked(source: &str, mark: &str) -> BTreeMap<String, u64> {
+    let text = fs::read_to_string(self::source(source)).expect("a source");
+    let lines = (1..).zip(text.lines());
+    lines
+        .filter_map(|(number, line)| Some((line.split_once(mark)?.1.to_owned(), number)))
+        .collect()
 }
 
 fn sources() -> PathBuf {

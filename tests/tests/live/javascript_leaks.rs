@@ -1,6 +1,6 @@
 //! Leaks of node programs: each is named by its function, file and line; those on V8's heap by its inspector, those outside by what is attached.
 
-use std::{collections::BTreeMap, fs, thread, time::Duration};
+use std::{collections::BTreeMap, thread, time::Duration};
 
 use memtrace_tests::{Memtrace, Program, nodes, programs, require, require_root};
 use serde_json::Value;
@@ -9,15 +9,6 @@ const SCRIPT: &str = "javascript_leaks.js";
 
 /// How long leaks are looked at: eight times the age from which on blocks are suspected.
 const OBSERVED: Duration = Duration::from_secs(8);
-
-/// Lines of the program by the word behind a mark.
-fn marked(mark: &str) -> BTreeMap<String, u64> {
-    let source = fs::read_to_string(programs::source(SCRIPT)).expect("the program's source");
-    let lines = (1..).zip(source.lines());
-    lines
-        .filter_map(|(number, line)| Some((line.split_once(mark)?.1.to_owned(), number)))
-        .collect()
-}
 
 /// The program at work.
 fn started(version: u32) -> Program {
@@ -42,7 +33,7 @@ const ON_HEAP: [&str; 4] = ["map", "listener", "closure", "timer"];
 fn javascript_leaks_on_the_heap_are_named_by_function_and_line() {
     require_root!();
     require!(nodes::all_there());
-    let lines = marked("// leak ");
+    let lines = programs::marked(SCRIPT, "// leak ");
     for version in nodes::VERSIONS {
         let mut program = started(version);
         program.go();
@@ -75,7 +66,7 @@ fn javascript_leaks_on_the_heap_are_named_by_function_and_line() {
                 "node {version}: {leaked} bytes of {kind}: {functions:?}"
             );
         }
-        for (kind, line) in marked("// no leak ") {
+        for (kind, line) in programs::marked(SCRIPT, "// no leak ") {
             let kept = own(line);
             assert!(
                 kept < LEAKED / 2,
@@ -106,7 +97,7 @@ fn own_frames(row: &Value) -> Vec<(&str, Option<u64>)> {
 fn javascript_leaks_outside_of_the_heap_are_named_by_function_and_line() {
     require_root!();
     require!(nodes::all_there());
-    let lines = marked("// keeps ");
+    let lines = programs::marked(SCRIPT, "// keeps ");
     for version in nodes::VERSIONS {
         let mut program = started(version);
         let memtrace = Memtrace::attach(program.pid(), &["--every-call", "--min-age", "1s"]);

@@ -8,7 +8,7 @@
 
 use std::{fs, os::unix::process::ExitStatusExt as _, process::Command};
 
-use memtrace_tests::{Memtrace, Program, Report, nodes, programs, require, require_root};
+use memtrace_tests::{Memtrace, Program, Report, nodes, on_one_line, programs, require, require_root};
 use rustix::process::{Pid, Resource, Rlimit, prlimit, setrlimit};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -142,11 +142,6 @@ fn assert_own_profile(report: &Report, said: &str) {
     assert!(at <= observed(&profile) && observed(&profile) <= observed(&report.profile));
 }
 
-/// The words of a text without its line ends.
-fn words(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
 /// The end of a program in a node: what is told, where, and that reports begin with it.
 pub(crate) fn compare_end(node: Command, version: u32) {
     println!("node {version}");
@@ -160,7 +155,7 @@ pub(crate) fn compare_end(node: Command, version: u32) {
     assert_own_profile(&report, "JavaScript: V8 ran out of heap after");
     let leaks = fs::read_to_string(report.directory.path().join("leaks.txt")).expect("a leak report");
     for text in [&report.stdout, &leaks] {
-        assert!(words(text).contains("V8 ran out of heap after"), "{text}");
+        assert!(on_one_line(text).contains("V8 ran out of heap after"), "{text}");
         assert!(text.contains("keep (programs/out_of_heap.js:"), "{text}");
     }
     report.assert_files();
@@ -205,7 +200,7 @@ fn a_worker_that_is_ended_is_told_while_the_process_lives_on() {
             &format!("JavaScript: A worker ran out of heap in thread {thread} after"),
         );
         let said = format!("A worker ran out of heap in thread {thread} after");
-        assert!(words(&report.stdout).contains(&said), "{}", report.stdout);
+        assert!(on_one_line(&report.stdout).contains(&said), "{}", report.stdout);
     }
 }
 
@@ -300,7 +295,7 @@ fn memory_that_is_not_of_the_heap_is_told_apart() {
         let first = stack.find(own).expect("a function of the program");
         assert_eq!((&first["function"], &first["line"]), (&"parse".into(), &line.into()));
         let said = "V8 ran out of memory for something else than objects after";
-        assert!(self::words(&report.stdout).contains(said), "{}", report.stdout);
+        assert!(on_one_line(&report.stdout).contains(said), "{}", report.stdout);
         assert_own_profile(&report, &format!("JavaScript: {said}"));
     }
 }

@@ -17,9 +17,10 @@ use super::python::{evaluated, headers, interpreters, python_frames};
 /// How long leaks are looked at: eight times the age from which on blocks are suspected.
 const OBSERVED: Duration = Duration::from_secs(8);
 
-fn script() -> PathBuf {
-    programs::workspace().join("tests/programs/python_leaks.py")
-}
+const SCRIPT: &str = "python_leaks.py";
+
+/// Behind it is which leak a line of the program is.
+const LEAK: &str = "# leak ";
 
 /// The library that leaks, as arguments of the program: a module of the interpreter where that has its headers here.
 fn library(interpreter: &Path, directory: &Path) -> Vec<String> {
@@ -39,22 +40,13 @@ fn library(interpreter: &Path, directory: &Path) -> Vec<String> {
         .collect()
 }
 
-/// Lines of the program that leak, with their kind.
-fn marked() -> Vec<(u64, String)> {
-    let source = fs::read_to_string(script()).expect("the program's source");
-    let lines = (1..).zip(source.lines());
-    lines
-        .filter_map(|(number, line)| Some((number, line.split_once("# leak ")?.1.to_owned())))
-        .collect()
-}
-
 fn grows(row: &Value) -> bool {
     row["verdict"] == "growing"
 }
 
 /// Asserts that exactly the lines that leak are said to, each of these.
 fn assert_named(report: &Report, kinds: &BTreeSet<&str>) {
-    let file = script().to_string_lossy().into_owned();
+    let file = programs::source(SCRIPT).to_string_lossy().into_owned();
     // numpy's arrays are made by a function of numpy's.
     let innermost = |row: &Value| python_frames(row).into_iter().find(|frame| frame.1 == file);
     let growing: BTreeSet<(String, u64)> = report
@@ -64,10 +56,10 @@ fn assert_named(report: &Report, kinds: &BTreeSet<&str>) {
         .filter_map(innermost)
         .map(|(_, file, line)| (file, line))
         .collect();
-    let wanted: BTreeSet<(String, u64)> = marked()
+    let wanted: BTreeSet<(String, u64)> = programs::marked(SCRIPT, LEAK)
         .into_iter()
-        .filter(|(_, kind)| kinds.contains(kind.as_str()))
-        .map(|(line, _)| (file.clone(), line))
+        .filter(|(kind, _)| kinds.contains(kind.as_str()))
+        .map(|(_, line)| (file.clone(), line))
         .collect();
     assert_eq!(wanted.len(), kinds.len());
     assert_eq!(growing, wanted);
@@ -93,7 +85,9 @@ fn python_leaks_are_named_by_file_and_line() {
     for interpreter in chosen {
         println!("{}", interpreter.display());
         let mut command = Command::new(interpreter);
-        command.arg(script()).args(library(interpreter, directory.path()));
+        command
+            .arg(programs::source(SCRIPT))
+            .args(library(interpreter, directory.path()));
         let mut program = Program::ready(&mut command);
         let memtrace = Memtrace::attach(program.pid(), &["--every-call", "--min-age", "1s"]);
         program.go();
@@ -123,7 +117,7 @@ fn python_names_are_on_the_screen() {
     let Some(interpreter) = interpreters().into_iter().next() else {
         return;
     };
-    let mut program = Program::ready(Command::new(interpreter).arg(script()));
+    let mut program = Program::ready(Command::new(interpreter).arg(programs::source(SCRIPT)));
     let tmux = Tmux::start(120, 30);
     let binary = Memtrace::binary();
     tmux.line(&format!(
@@ -134,14 +128,8 @@ fn python_names_are_on_the_screen() {
     tmux.expect("q quit");
     program.go();
     program.expect("round 100");
-    let line = marked()
-        .into_iter()
-        .find(|(_, kind)| kind == "cache")
-        .map(|(line, _)| line);
-    let place = format!(
-        "p keep_in_cache (programs/python_leaks.py:{})",
-        line.expect("the line is marked")
-    );
+    let line = programs::marked(SCRIPT, LEAK)["cache"];
+    let place = format!("p keep_in_cache (programs/{SCRIPT}:{line})");
     tmux.until("a row of a Python function", |screen| {
         screen.contains(" p keep_in_cache < main")
     });
