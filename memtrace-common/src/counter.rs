@@ -81,7 +81,7 @@ counters! {
     LostJsBytes "lost_js_bytes" "Bytes of these, which are missing from the sums of JavaScript heaps.";
     LostCollections "lost_collections" "Collections of JavaScript heaps whose record found the ring full.";
     UnreadCollections "unread_collections" "Collections of JavaScript heaps of which V8's own record could not be read.";
-    JsAreasUnknown "js_areas_unknown" "Allocation areas of JavaScript that were not found where they end: nothing in them is sampled.";
+    JsAreasUnknown "js_areas_unknown" "Allocation areas of JavaScript that were not found where they end, in which nothing is sampled, or whose space is not known.";
     JsDrawn "js_drawn" "Bytes of allocation areas of JavaScript that were drawn to be watched.";
     JsHitsAfter "js_hits_after" "Hits of watchpoints that were set on a byte of an area which has ended, or hit before.";
     JsHitsCollecting "js_hits_collecting" "Hits of watchpoints by a collection.";

@@ -341,9 +341,9 @@ const _: () = {
     assert!(size_of::<Break>() == 40);
     assert!(size_of::<StackHead>() == 48);
     assert!(size_of::<PythonCode>() == 64);
-    assert!(size_of::<JsAllocated>() == 32);
+    assert!(size_of::<JsAllocated>() == 40);
     assert!(size_of::<JsCollected>() == 72);
-    assert!(size_of::<JsSampled>() == 40);
+    assert!(size_of::<JsSampled>() == 48);
     assert!(size_of::<JsShortage>() == 112);
     assert!(size_of::<Stack>() == 48 + 8 * STACK_WORDS);
     assert!(core::mem::offset_of!(Stack, words) == 48);

@@ -6,6 +6,9 @@
 
 pub mod draw;
 pub mod shortage;
+pub mod space;
+
+use self::space::{Numbers, number_at};
 
 /// The first words of a `GCTracer`, which have kind and reason.
 pub type Head = [u64; 3];
@@ -25,27 +28,26 @@ pub struct Told {
     pub early: bool,
     /// There: how far from the probe the function begins that counts what was taken of each area when a pause begins, in bytes.
     pub pauses_at: i32,
+    /// How its spaces are numbered.
+    pub numbers: Numbers,
 }
 
 /// Where in memory what is known of a space of V8 10.2 lies.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Space {
+pub struct EarlySpace {
     /// What kind of space it is: an `int` (avma).
     pub kind: u64,
     /// Where the address of its area is (avma).
     pub area: u64,
 }
 
-impl Space {
-    /// The kind of the space of young objects (`AllocationSpace`, src/common/globals.h).
-    pub const YOUNG: u32 = 7;
-
+impl EarlySpace {
     /// The space that a counter is a part of (`SpaceWithLinearArea::allocation_counter_`, `Space::id_`, src/heap/spaces.h).
     #[inline(always)]
     pub const fn of_counter(counter: u64, told: Told) -> Self {
         let space = counter.wrapping_sub(0x28);
         Self {
-            kind: space.wrapping_add(0x10),
+            kind: number_at(space),
             area: told.area_of(space),
         }
     }
@@ -53,6 +55,9 @@ impl Space {
 
 /// The most that an area has: a page of V8's, in bytes.
 pub const PAGE: u64 = 256 << 10;
+
+/// Objects of more bytes have a page of their own: half of a page (`kMaxRegularHeapObjectSize`, src/common/globals.h).
+pub const LARGE: u64 = PAGE / 2;
 
 /// What was taken of an area, by its first byte and the first that is free (avma); 0 for what is none.
 #[inline(always)]
@@ -65,6 +70,7 @@ impl Told {
     const AREA: u32 = 8;
     const EARLY: u32 = 16;
     const PAUSES_AT: u32 = 24;
+    const NUMBERS: u32 = 56;
     /// More than that function has.
     const PAUSES_BYTES: u64 = 256;
 
@@ -74,6 +80,7 @@ impl Told {
             | (self.area as u64) << Self::AREA
             | (self.early as u64) << Self::EARLY
             | (self.pauses_at.cast_unsigned() as u64) << Self::PAUSES_AT
+            | (self.numbers as u64) << Self::NUMBERS
     }
 
     /// Reads it back.
@@ -84,6 +91,7 @@ impl Told {
             area: (value >> Self::AREA) as u8,
             early: value >> Self::EARLY & 1 != 0,
             pauses_at: ((value >> Self::PAUSES_AT) as u32).cast_signed(),
+            numbers: Numbers::from_u8((value >> Self::NUMBERS) as u8),
         }
     }
 
@@ -100,7 +108,7 @@ impl Told {
     #[inline(always)]
     pub const fn area_of_counter(self, counter: u64, kept: u64) -> u64 {
         if self.early {
-            Space::of_counter(counter, self).area
+            EarlySpace::of_counter(counter, self).area
         } else if self.area != 0 {
             self.area_of(kept)
         } else {
@@ -192,7 +200,13 @@ mod tests {
 
     #[test]
     fn what_is_told_round_trips() {
-        for (sizes, area) in [(0, 0), (7, 25), (8, 10), (255, 255)] {
+        let versions = [
+            (0, 0, Numbers::V10),
+            (7, 25, Numbers::V11),
+            (8, 10, Numbers::V12),
+            (255, 255, Numbers::V13),
+        ];
+        for (sizes, area, numbers) in versions {
             for early in [false, true] {
                 for pauses_at in [0, 0xea260, -0xea260, i32::MIN, i32::MAX] {
                     let told = Told {
@@ -200,6 +214,7 @@ mod tests {
                         area,
                         early,
                         pauses_at,
+                        numbers,
                     };
                     assert_eq!(Told::unpack(told.pack()), told);
                 }
@@ -229,7 +244,7 @@ mod tests {
             area: 25,
             ..Told::default()
         };
-        let space = Space::of_counter(0x1028, told);
+        let space = EarlySpace::of_counter(0x1028, told);
         assert_eq!((space.kind, space.area), (0x1010, 0x10c8));
     }
 

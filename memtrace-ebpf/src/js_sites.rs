@@ -4,8 +4,7 @@
 //! who has allocated it. A large object has no area: it is sampled where it tells of itself.
 
 use aya_ebpf::{
-    EbpfContext as _,
-    bindings::{BPF_ANY, BPF_NOEXIST, BPF_RB_FORCE_WAKEUP, pt_regs},
+    bindings::{BPF_ANY, BPF_NOEXIST, BPF_RB_FORCE_WAKEUP},
     helpers::{bpf_get_prandom_u32, bpf_ktime_get_ns},
     programs::{PerfEventContext, ProbeContext},
 };
@@ -13,9 +12,8 @@ use memtrace_common::{
     Counter,
     event::{JsSampled, Kind, flag},
     v8_heap::{
-        PAGE, Told,
         draw::{self, AreaKey, Drawn, Pace},
-        taken,
+        space::Space,
     },
 };
 
@@ -26,11 +24,8 @@ use crate::{
     maps::{AREA_TURNS, CONFIG, DRAWN, V8_PACES, WATCHES},
     stats,
     unwind::{self, At, Taken},
-    v8_heap::{is_collecting, read},
+    v8_heap::{Found, is_collecting},
 };
-
-/// Objects of more bytes have a page of their own: half of a page (`kMaxRegularHeapObjectSize`, src/common/globals.h).
-const LARGE: u64 = PAGE / 2;
 
 /// Whether that is wanted, and stacks have what it is for: while memtrace attaches they do not yet. The setting is constant when the programs
 /// are verified: without it nothing of this is in them.
@@ -41,28 +36,18 @@ fn is_wanted(task: Task) -> bool {
 
 /// A counter of V8's has told of bytes.
 #[inline(always)]
-pub(crate) fn told(ctx: &ProbeContext, task: Task, bytes: u64) -> Result<(), Counter> {
+pub(crate) fn told(ctx: &ProbeContext, task: Task, bytes: u64, found: &Found) -> Result<(), Counter> {
     if !is_wanted(task) {
         return Ok(());
     }
-    let told = Told::unpack(enter::cookie(ctx));
-    let [counter, ..] = enter::arguments(ctx);
-    let place = told.area_of_counter(counter, kept(ctx));
-    let (mut area, mut ends) = ([0; 1], [0; 2]);
-    if read(&mut area, place) && read(&mut ends, area[0]) && taken(&ends) == bytes {
-        ended(task, area[0], ends[0], bytes)
-    } else if bytes > LARGE {
+    if found.area != 0 {
+        ended(task, found, bytes)
+    } else if matches!(found.space, Space::Large) {
         large(ctx, task, bytes)
     } else {
-        Err(Counter::JsAreasUnknown)
+        // Counted already.
+        Ok(())
     }
-}
-
-/// The register in which V8 11.3 keeps the space.
-#[inline(always)]
-fn kept(ctx: &ProbeContext) -> u64 {
-    // SAFETY: the context of a uprobe program is a `pt_regs`, valid while the program runs.
-    unsafe { (*ctx.as_ptr().cast::<pt_regs>()).rbx }
 }
 
 /// Bytes from one sample of the thread to the next, when it has taken so many more.
@@ -82,7 +67,8 @@ fn interval(task: Task, bytes: u64) -> Result<u64, Counter> {
 
 /// An area has ended: what was watched in it is over, and perhaps a byte of the next one is drawn.
 #[inline(always)]
-fn ended(task: Task, area: u64, begin: u64, bytes: u64) -> Result<(), Counter> {
+fn ended(task: Task, found: &Found, bytes: u64) -> Result<(), Counter> {
+    let &Found { area, begin, space, .. } = found;
     let interval = interval(task, bytes)?;
     let key = AreaKey {
         area,
@@ -110,7 +96,7 @@ fn ended(task: Task, area: u64, begin: u64, bytes: u64) -> Result<(), Counter> {
     entry.write(Drawn {
         key,
         pid: task.pid,
-        reserved: 0,
+        space: space as u32,
         turn,
         begin,
         offset,
@@ -132,7 +118,7 @@ fn unwritten(task: Task, key: AreaKey, turn: u64, begin: u64, bytes: u64) {
             id: 0,
             flags: flag::UNWRITTEN,
         };
-        if send(task, watch.weight, nobody).is_err() {
+        if send(task, (watch.weight, watch.space), nobody).is_err() {
             stats::count(Counter::LostJsSamples);
         }
     }
@@ -150,7 +136,7 @@ pub(crate) fn large(ctx: &ProbeContext, task: Task, bytes: u64) -> Result<(), Co
     };
     let thread = inflight::thread(task)?;
     let stack = unwind::take(task, thread, unwind::registers(ctx), At::Entry);
-    send(task, weight, stack)
+    send(task, (weight, Space::Large as u32), stack)
 }
 
 /// A watchpoint was hit.
@@ -177,18 +163,20 @@ pub(crate) fn hit(ctx: &PerfEventContext) -> Result<(), Counter> {
     if is_collecting(task) {
         return Err(Counter::JsHitsCollecting);
     }
-    let weight = watch.weight;
+    let told = (watch.weight, watch.space);
     let thread = inflight::thread(task)?;
     let stack = unwind::take(task, thread, unwind::registers(ctx), At::Store);
-    send(task, weight, stack)
+    send(task, told, stack)
 }
 
 #[inline(always)]
-fn send(task: Task, weight: u64, stack: Taken) -> Result<(), Counter> {
+fn send(task: Task, (weight, space): (u64, u32), stack: Taken) -> Result<(), Counter> {
     let sent = emit::record(JsSampled {
         header: emit::header(Kind::JsSampled, None, stack.flags, task),
         weight,
         stack: stack.id,
+        space,
+        reserved: 0,
     });
     if sent { Ok(()) } else { Err(Counter::LostJsSamples) }
 }

@@ -2,14 +2,19 @@
 //! at which an allocation area ends says nothing of what has filled it ([`crate::js_sites`] takes those that do).
 
 use aya_ebpf::{
-    bindings::BPF_ANY,
+    EbpfContext as _,
+    bindings::{BPF_ANY, pt_regs},
     helpers::{bpf_ktime_get_ns, generated::bpf_probe_read_user},
     programs::ProbeContext,
 };
 use memtrace_common::{
     Counter,
     event::{JsAllocated, JsCollected, Kind},
-    v8_heap::{Collected, Head, Noted, Sizes, Space, Told, taken},
+    v8_heap::{
+        Collected, EarlySpace, Head, LARGE, Noted, Sizes, Told,
+        space::{Owner, Space, number_at},
+        taken,
+    },
 };
 
 use crate::{
@@ -47,6 +52,74 @@ fn note(task: Task, change: impl FnOnce(&mut Noted)) -> Result<(), Counter> {
     inserted.map_err(|_full| Counter::ThreadsFull)
 }
 
+/// What a counter has told of.
+pub(crate) struct Found {
+    /// Where its allocation area is described (avma); 0 where that is not known, and for a large object.
+    pub(crate) area: u64,
+    /// The first byte of what was taken of it (avma).
+    pub(crate) begin: u64,
+    /// Behind the last.
+    free: u64,
+    /// Where that is.
+    pub(crate) space: Space,
+}
+
+/// The register in which V8 11.3 keeps the space.
+#[inline(always)]
+fn kept(ctx: &ProbeContext) -> u64 {
+    // SAFETY: the context of a uprobe program is a `pt_regs`, valid while the program runs.
+    unsafe { (*ctx.as_ptr().cast::<pt_regs>()).rbx }
+}
+
+/// What a counter counts for, and where: by an area of which as much was taken, or by the space of large objects that it is a part of.
+#[inline(always)]
+fn found(ctx: &ProbeContext, told: Told, counter: u64, bytes: u64) -> Found {
+    let kept = kept(ctx);
+    let mut found = Found {
+        area: 0,
+        begin: 0,
+        free: 0,
+        space: Space::Unknown,
+    };
+    let (mut area, mut ends) = ([0; 1], [0; 2]);
+    if read(&mut area, told.area_of_counter(counter, kept)) && read(&mut ends, area[0]) && taken(&ends) == bytes {
+        found.area = area[0];
+        [found.begin, found.free] = ends;
+        let mut space = [0; 1];
+        let is_known = match told.owner(counter, kept) {
+            Owner::At(address) => {
+                space[0] = address;
+                true
+            }
+            Owner::Behind(place) => read(&mut space, place),
+        };
+        if is_known {
+            found.space = match space_at(told, number_at(space[0])) {
+                // They have no areas.
+                Space::Large => Space::Unknown,
+                space => space,
+            };
+        }
+    } else if bytes > LARGE
+        && let Some(place) = told.number_of_large(counter)
+        && matches!(space_at(told, place), Space::Large)
+    {
+        found.space = Space::Large;
+    }
+    found
+}
+
+/// What the space is for whose number is there (avma).
+#[inline(always)]
+fn space_at(told: Told, place: u64) -> Space {
+    let mut number = [0; 1];
+    if read(&mut number, place) {
+        told.numbers.space(number[0] as u32)
+    } else {
+        Space::Unknown
+    }
+}
+
 /// A thread has taken bytes. They are the second argument, behind the counter itself.
 #[inline(always)]
 pub(crate) fn allocated(ctx: &ProbeContext) -> Result<(), Counter> {
@@ -54,18 +127,17 @@ pub(crate) fn allocated(ctx: &ProbeContext) -> Result<(), Counter> {
     let [counter, bytes, ..] = enter::arguments(ctx);
     let told = Told::unpack(enter::cookie(ctx));
     let is_of_program = !told.early || is_of_program(ctx, task, told, counter, bytes)?;
+    let found = found(ctx, told, counter, bytes);
     // Where the compiler has not put it in line, the area is forgotten by the function that tells of that, before it begins anew.
-    let (mut area, mut ends) = ([0; 1], [0; 2]);
-    if told.early
-        && read(&mut area, Space::of_counter(counter, told).area)
-        && read(&mut ends, area[0])
-        && taken(&ends) == bytes
-    {
-        note(task, |noted| noted.counted = ends[1])?;
+    if told.early && found.area != 0 {
+        note(task, |noted| noted.counted = found.free)?;
     }
     if is_of_program {
-        tell(task, bytes);
-        js_sites::told(ctx, task, bytes)?;
+        tell(task, bytes, found.space);
+        if matches!(found.space, Space::Unknown) {
+            stats::count(Counter::JsAreasUnknown);
+        }
+        js_sites::told(ctx, task, bytes, &found)?;
     }
     Ok(())
 }
@@ -95,9 +167,11 @@ fn is_of_program(ctx: &ProbeContext, task: Task, told: Told, counter: u64, bytes
         }
         known = noted.area;
     }
-    let space = Space::of_counter(counter, told);
+    let space = EarlySpace::of_counter(counter, told);
     let (mut kind, mut area) = ([0; 1], [0; 1]);
-    let is_young = read(&mut kind, space.kind) && kind[0] as u32 == Space::YOUNG && read(&mut area, space.area);
+    let is_young = read(&mut kind, space.kind)
+        && matches!(told.numbers.space(kind[0] as u32), Space::Young)
+        && read(&mut area, space.area);
     if is_young && area[0] != known && open(area[0]) == bytes {
         known = area[0];
         note(task, |noted| noted.area = known)?;
@@ -118,7 +192,7 @@ pub(crate) fn forgotten(ctx: &ProbeContext) {
         return;
     }
     if !noted(task).is_some_and(|noted| noted.is_counted(ends[1])) {
-        tell(task, taken(&ends));
+        tell(task, taken(&ends), space_at(told, number_at(space)));
     }
 }
 
@@ -139,19 +213,21 @@ pub(crate) fn large(ctx: &ProbeContext) -> Result<(), Counter> {
     let Some(task) = filter::current() else { return Ok(()) };
     let _stepped = enter::cookie(ctx);
     let [_, _, bytes, ..] = enter::arguments(ctx);
-    tell(task, bytes);
+    tell(task, bytes, Space::Large);
     note(task, |noted| noted.large = bytes)?;
     js_sites::large(ctx, task, bytes)
 }
 
 #[inline(always)]
-fn tell(task: Task, bytes: u64) {
+fn tell(task: Task, bytes: u64, space: Space) {
     if bytes == 0 {
         return;
     }
     let sent = emit::record(JsAllocated {
         header: emit::header(Kind::JsAllocated, None, 0, task),
         bytes,
+        space: space as u32,
+        reserved: 0,
     });
     if !sent {
         stats::count(Counter::LostJsAllocations);

@@ -12,6 +12,10 @@ pub struct JsAllocated {
     pub header: Header,
     /// How many bytes.
     pub bytes: u64,
+    /// [`crate::v8_heap::space::Space`] as its number: where they are.
+    pub space: u32,
+    /// Keeps the layout free of implicit padding.
+    pub reserved: u32,
 }
 
 /// A collection of a thread's heap has ended.
@@ -48,6 +52,10 @@ pub struct JsSampled {
     pub weight: u64,
     /// Identity of the call stack, 0 for none.
     pub stack: u64,
+    /// [`crate::v8_heap::space::Space`] as its number: where the byte is.
+    pub space: u32,
+    /// Keeps the layout free of implicit padding.
+    pub reserved: u32,
 }
 
 /// V8 has run out of memory, or has come near the limit of a heap.

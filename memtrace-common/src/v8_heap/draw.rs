@@ -42,8 +42,8 @@ pub struct Drawn {
     pub key: AreaKey,
     /// The process, as memtrace numbers it.
     pub pid: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// [`super::space::Space`] as its number: what the area is a part of.
+    pub space: u32,
     /// How often one has ended there.
     pub turn: u64,
     /// The first byte of the one that has ended (avma).
@@ -65,7 +65,9 @@ pub struct Watch {
     /// [`Drawn::weight`]
     pub weight: u64,
     /// Whether the byte was still to come when the watchpoint was there: 1, or 0.
-    pub is_ahead: u64,
+    pub is_ahead: u32,
+    /// [`Drawn::space`]
+    pub space: u32,
 }
 
 impl Watch {
@@ -221,6 +223,7 @@ mod tests {
             address: 0x1040,
             weight: 1,
             is_ahead: 1,
+            space: 1,
         };
         assert!(watch.is_unwritten(3, 0x1000, 0x48) && watch.is_unwritten(3, 0x1040, 8));
         assert!(!watch.is_unwritten(3, 0x1000, 0x40), "it was not taken");

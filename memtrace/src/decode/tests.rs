@@ -129,6 +129,8 @@ fn of_js_heap() -> [Event<'static>; 4] {
         Event::JsAllocated(JsAllocated {
             header: of_kind(Kind::JsAllocated),
             bytes: 1,
+            space: 2,
+            reserved: 0,
         }),
         Event::JsCollected(JsCollected {
             header: of_kind(Kind::JsCollected),
@@ -144,6 +146,8 @@ fn of_js_heap() -> [Event<'static>; 4] {
             header: of_kind(Kind::JsSampled),
             weight: 1,
             stack: 2,
+            space: 3,
+            reserved: 0,
         }),
         Event::JsShortage(JsShortage {
             header: of_kind(Kind::JsShortage),

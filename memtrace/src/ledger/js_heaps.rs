@@ -16,6 +16,7 @@ use super::JsSiteFacts;
 use crate::profile::{
     js_heap::{self, JsHeap, Kind, Pauses},
     js_sites::JsSite,
+    js_space::{BySpace, Space},
 };
 
 /// Threads that are kept apart; the others are one.
@@ -60,6 +61,7 @@ struct Sum {
 struct Thread {
     pid: u32,
     allocated: u64,
+    spaces: BySpace,
     since_collection: u64,
     steps: Steps,
     sums: [Sum; Kind::ALL.len()],
@@ -80,6 +82,7 @@ pub struct JsNews {
     tid: u32,
     pid: u32,
     allocated: u64,
+    spaces: BySpace,
     since_collection: u64,
     sums: [Sum; Kind::ALL.len()],
     collected: u64,
@@ -92,7 +95,9 @@ pub type JsTold = FxHashMap<(u32, u32), (u64, u64)>;
 impl JsHeaps {
     /// A thread has taken bytes.
     pub(super) fn allocated(&mut self, record: &JsAllocated) {
-        self.of(&record.header).take(record.header.time_ns, record.bytes);
+        let thread = self.of(&record.header);
+        thread.take(record.header.time_ns, record.bytes);
+        thread.spaces.add(Space::from_number(record.space), record.bytes);
     }
 
     /// A collection has ended.
@@ -158,6 +163,7 @@ impl JsHeaps {
                 tid,
                 pid: thread.pid,
                 allocated: thread.allocated,
+                spaces: thread.spaces,
                 since_collection: thread.since_collection,
                 sums: thread.sums,
                 collected: thread.collected,
@@ -171,6 +177,7 @@ impl JsHeaps {
     pub fn learn(&mut self, time_ns: u64, news: JsNews) {
         let thread = self.thread((news.incarnation, news.tid), news.pid);
         thread.take(time_ns, news.allocated.saturating_sub(thread.allocated));
+        thread.spaces = news.spaces;
         thread.since_collection = news.since_collection;
         thread.sums = news.sums;
         thread.collected = news.collected;
@@ -235,6 +242,7 @@ impl Thread {
 
     fn subtract(&mut self, before: &Self, from_ns: u64) {
         self.allocated = self.allocated.saturating_sub(before.allocated);
+        self.spaces.subtract(&before.spaces);
         self.since_collection = self.since_collection.min(self.allocated);
         self.collected = self.collected.saturating_sub(before.collected);
         self.steps.forget_before(from_ns);
@@ -271,6 +279,7 @@ impl Thread {
             pid: self.pid,
             tid,
             allocated: self.allocated,
+            spaces: self.spaces,
             since_collection: self.since_collection,
             step: self.steps.width(),
             steps: (self.steps.iter())
@@ -297,6 +306,7 @@ impl Thread {
                     samples: facts.sum.samples,
                     bytes: facts.sum.bytes,
                     squares: facts.sum.squares,
+                    spaces: facts.sum.spaces,
                 })
                 .collect(),
         }

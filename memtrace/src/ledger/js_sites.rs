@@ -4,7 +4,10 @@ use memtrace_common::event::{JsSampled, flag};
 use rustc_hash::FxHashMap;
 
 use super::{Ledger, snapshot::ChosenStacks};
-use crate::profile::js_sites::Writer;
+use crate::profile::{
+    js_sites::Writer,
+    js_space::{BySpace, Space},
+};
 
 /// Rows that are kept; samples for which there is none are added to those of their thread whose stack was lost.
 const MOST: usize = 1 << 16;
@@ -25,6 +28,8 @@ pub struct JsSampleSum {
     pub bytes: u64,
     /// Sum of the squares of the bytes that each stands for.
     pub squares: f64,
+    /// The bytes by where they are.
+    pub spaces: BySpace,
 }
 
 /// Samples of a thread with one stack.
@@ -41,7 +46,7 @@ pub struct JsSiteFacts {
 }
 
 impl JsSites {
-    fn add(&mut self, key: Key, weight: u64) {
+    fn add(&mut self, key: Key, weight: u64, space: Space) {
         let (incarnation, tid, _) = key;
         let key = if self.0.len() < MOST || self.0.contains_key(&key) {
             key
@@ -52,6 +57,7 @@ impl JsSites {
         sum.samples += 1;
         sum.bytes = sum.bytes.saturating_add(weight);
         sum.squares += (weight as f64).powi(2);
+        sum.spaces.add(space, weight);
     }
 }
 
@@ -64,8 +70,8 @@ impl Ledger {
             None if header.flags & flag::UNWRITTEN != 0 => Writer::Nobody,
             None => Writer::Unknown,
         };
-        self.js_sites
-            .add((header.incarnation, header.tid, writer), record.weight);
+        let key = (header.incarnation, header.tid, writer);
+        self.js_sites.add(key, record.weight, Space::from_number(record.space));
     }
 
     /// The number of a program's stack by its identity, where it is known.
@@ -99,21 +105,25 @@ mod tests {
     #[test]
     fn samples_are_added_up_in_bounded_memory() {
         let mut sites = JsSites::default();
-        sites.add((1, 2, Writer::Stack(3)), 10);
-        sites.add((1, 2, Writer::Stack(3)), 30);
+        sites.add((1, 2, Writer::Stack(3)), 10, Space::Young);
+        sites.add((1, 2, Writer::Stack(3)), 30, Space::Old);
+        let mut spaces = BySpace::default();
+        spaces.add(Space::Young, 10);
+        spaces.add(Space::Old, 30);
         assert_eq!(
             sites.0[&(1, 2, Writer::Stack(3))],
             JsSampleSum {
                 samples: 2,
                 bytes: 40,
-                squares: 1000.0
+                squares: 1000.0,
+                spaces,
             }
         );
         for stack in 0..u32::try_from(MOST).unwrap() {
-            sites.add((1, 2, Writer::Stack(stack)), 1);
+            sites.add((1, 2, Writer::Stack(stack)), 1, Space::Young);
         }
-        sites.add((1, 7, Writer::Stack(0)), u64::MAX);
-        sites.add((1, 7, Writer::Stack(1)), u64::MAX);
+        sites.add((1, 7, Writer::Stack(0)), u64::MAX, Space::Large);
+        sites.add((1, 7, Writer::Stack(1)), u64::MAX, Space::Large);
         assert_eq!(sites.0[&(1, 7, Writer::Unknown)].bytes, u64::MAX);
         assert_eq!(sites.0.len(), MOST + 1, "one more for each thread");
     }

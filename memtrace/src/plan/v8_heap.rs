@@ -1,6 +1,9 @@
 //! Where V8 tells of the heap of JavaScript's objects: functions of its own, in a file whose version is known.
 
-use memtrace_common::{Op, Shape, v8_heap::Told};
+use memtrace_common::{
+    Op, Shape,
+    v8_heap::{Told, space::Numbers},
+};
 use object::ReadRef;
 
 use super::{
@@ -55,20 +58,21 @@ struct Version {
 /// src/execution/isolate.h), and the heap the limit of its old objects (`Heap::max_old_generation_size_`, src/heap/heap.h), as
 /// `Heap::InvokeNearHeapLimitCallback` is compiled.
 const VERSIONS: [Version; 4] = [
-    Version::new((10, 2), 7, 0xc8, true, 0xc638 + 0xe0),
-    Version::new((11, 3), 7, 0x50, false, 0xd2c0 + 0xe0),
-    Version::new((12, 4), 7, 0, false, 0xdea0 + 0x48),
-    Version::new((13, 6), 8, 0, false, 0xeff8 + 0x50),
+    Version::new((10, 2), 7, 0xc8, Numbers::V10, 0xc638 + 0xe0),
+    Version::new((11, 3), 7, 0x50, Numbers::V11, 0xd2c0 + 0xe0),
+    Version::new((12, 4), 7, 0, Numbers::V12, 0xdea0 + 0x48),
+    Version::new((13, 6), 8, 0, Numbers::V13, 0xeff8 + 0x50),
 ];
 
 impl Version {
-    const fn new(numbers: (u32, u32), sizes: u8, area: u8, early: bool, limit_at: u32) -> Self {
+    const fn new(numbers: (u32, u32), sizes: u8, area: u8, spaces: Numbers, limit_at: u32) -> Self {
         Self {
             numbers,
             told: Told {
                 sizes,
                 area: area / 8,
-                early,
+                early: matches!(spaces, Numbers::V10),
+                numbers: spaces,
                 // Of each file its own.
                 pauses_at: 0,
             },

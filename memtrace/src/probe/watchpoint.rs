@@ -153,6 +153,7 @@ impl Watchpoints {
             address,
             weight: drawn.weight,
             is_ahead: is_ahead.into(),
+            space: drawn.space,
         };
         self.watches.insert(drawn.key, watch, 0).map_err(io::Error::other)
     }

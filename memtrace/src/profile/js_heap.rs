@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{growth, js_sites::JsSite};
+use super::{growth, js_sites::JsSite, js_space::BySpace};
 
 /// Full collections below which nothing is said of growth: two lie on a line whatever happens.
 const LEAST_POINTS: usize = 3;
@@ -16,6 +16,8 @@ pub struct JsHeap {
     pub tid: u32,
     /// Taken for objects. What the thread had taken of its area when observation began is in it, some 100 KiB at most.
     pub allocated: u64,
+    /// The same by where it is.
+    pub spaces: BySpace,
     /// Of that, taken since the last collection.
     pub since_collection: u64,
     /// How long a step is.

@@ -1,6 +1,9 @@
 //! Where JavaScript's objects were allocated, as far as a sample tells.
 
-use super::{Frame, FrameIndex, FrameKind, Profile};
+use super::{
+    Frame, FrameIndex, FrameKind, Profile,
+    js_space::{BySpace, Space},
+};
 
 /// Standard deviations of a normal distribution within which 95 % lie.
 const Z: f64 = 1.959_964;
@@ -38,6 +41,8 @@ pub struct JsSite {
     pub bytes: u64,
     /// Sum of the squares of the bytes that each stands for.
     pub squares: f64,
+    /// The bytes by where they are.
+    pub spaces: BySpace,
 }
 
 /// A part of what was allocated, as samples tell it: 0 to 1.
@@ -83,6 +88,15 @@ pub struct JsFunction {
     pub bytes: u64,
     /// What part of all that is.
     pub share: Share,
+    /// The bytes by where they are.
+    pub spaces: BySpace,
+}
+
+impl JsFunction {
+    /// What part of its bytes is in a space: 0 to 1.
+    pub fn part_in(&self, space: Space) -> f64 {
+        self.spaces.of(space) as f64 / self.bytes.max(1) as f64
+    }
 }
 
 /// What samples amount to.
@@ -147,12 +161,14 @@ impl Profile {
             if let Some(function) = known {
                 function.samples += site.samples;
                 function.bytes = function.bytes.saturating_add(site.bytes);
+                function.spaces.add_all(&site.spaces);
             } else {
                 functions.push(JsFunction {
                     allocator,
                     samples: site.samples,
                     bytes: site.bytes,
                     share: Share::default(),
+                    spaces: site.spaces,
                 });
             }
         }
@@ -203,6 +219,7 @@ mod tests {
             samples,
             bytes: samples * weight,
             squares: samples as f64 * (weight as f64).powi(2),
+            spaces: BySpace::default(),
         }
     }
 

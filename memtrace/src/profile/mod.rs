@@ -25,6 +25,7 @@ pub mod javascript;
 pub mod js_heap;
 pub mod js_shortage;
 pub mod js_sites;
+pub mod js_space;
 pub mod leak;
 mod measure;
 pub mod modules;

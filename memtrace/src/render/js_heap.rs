@@ -9,6 +9,7 @@ use crate::{
     profile::{
         JsHeap, Profile,
         js_heap::{Collection, Pauses, Trend, reason},
+        js_space::Space,
     },
     units::{bytes, count, duration, percent, plural, precise, rate, whole},
 };
@@ -57,6 +58,9 @@ pub(super) fn told(profile: &Profile) -> Told<'_> {
 
 fn of_thread(profile: &Profile, heap: &JsHeap, out: &mut dyn Write) -> io::Result<()> {
     say(&heading(profile, heap), out)?;
+    if let Some(spaces) = of_spaces(heap) {
+        say(&spaces, out)?;
+    }
     js_sites::write(profile, heap, out)?;
     if heap.sums.is_empty() {
         if !heap.sites.is_empty() {
@@ -106,6 +110,24 @@ fn taken(heap: &JsHeap, observed: Duration) -> String {
     let seconds = observed.saturating_sub(first).as_secs_f64().max(1.0);
     let speed = rate(heap.allocated as f64 / seconds);
     format!("{} allocated, {}", bytes(heap.allocated), speed.trim_start_matches('+'))
+}
+
+/// What was not taken among young objects, where there is any.
+pub(super) fn of_spaces(heap: &JsHeap) -> Option<String> {
+    let part = |space: Space, rest: &str| {
+        let taken = heap.spaces.of(space);
+        (taken > 0).then(|| format!("{} {rest}", bytes(taken)))
+    };
+    let parts = [
+        part(
+            Space::Old,
+            "in old space directly: V8 puts there what it expects to stay.",
+        ),
+        part(Space::Large, "in large objects."),
+        part(Space::Unknown, "in a space that is not known."),
+    ];
+    let parts: Vec<_> = parts.into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| format!("Of it {}", parts.join(" ")))
 }
 
 /// The thread that has a heap, unless it is the first one of the only process.

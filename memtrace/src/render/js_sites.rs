@@ -9,13 +9,17 @@ use super::{
 use crate::{
     profile::{
         JsHeap, Profile,
-        js_sites::{Allocator, JsSamples},
+        js_sites::{Allocator, JsFunction, JsSamples},
+        js_space::Space,
     },
     units::{bytes, percent, plural, whole},
 };
 
-/// Columns before a function.
+/// Columns before a function, without [`OLD`].
 const BEFORE: usize = 43;
+
+/// Columns of the part that is allocated in old space directly, where there is any.
+const OLD: usize = 9;
 
 /// Of so much of what was allocated, at least, samples are expected to tell: how many there are is random.
 const LEAST_COVERED: f64 = 0.9;
@@ -34,19 +38,42 @@ pub(super) fn write(profile: &Profile, heap: &JsHeap, out: &mut dyn Write) -> io
     writeln!(out)?;
     say(&introduction(heap), out)?;
     writeln!(out)?;
-    writeln!(out, "{:>7}  {:>15}  {:>14}  function", "share", "range", "about")?;
     let functions = profile.js_functions(&heap.sites);
+    let has_old = functions.iter().any(|function| function.spaces.of(Space::Old) > 0);
+    let width = if has_old { OLD } else { 0 };
+    let old = |text: &str| {
+        if has_old {
+            format!("{text:>OLD$}")
+        } else {
+            String::new()
+        }
+    };
+    let head = old("old");
+    writeln!(out, "{:>7}  {:>15}  {:>14}{head}  function", "share", "range", "about")?;
     for function in functions.iter().take(profile.settings.top) {
         let share = function.share;
         let range = format!("{} to {}", percent(share.low), percent(share.high));
         let about = bytes(about(heap, share.value));
-        let name = name(&function.allocator, COLUMNS.saturating_sub(BEFORE));
-        writeln!(out, "{:>7}  {range:>15}  {about:>14}  {name}", percent(share.value))?;
+        let name = name(&function.allocator, COLUMNS.saturating_sub(BEFORE + width));
+        let part = old(&part_in_old(function));
+        writeln!(
+            out,
+            "{:>7}  {range:>15}  {about:>14}{part}  {name}",
+            percent(share.value)
+        )?;
     }
     let more = functions.len().saturating_sub(profile.settings.top);
     if more > 0 {
         let rest = plural(more as u64, "more function");
-        writeln!(out, "{:>7}  {:>15}  {:>14}  {rest}", "", "", "")?;
+        let none = old("");
+        writeln!(out, "{:>7}  {:>15}  {:>14}{none}  {rest}", "", "", "")?;
+    }
+    if has_old {
+        writeln!(out)?;
+        say(
+            "old: the part of a function's bytes that was allocated in old space directly.",
+            out,
+        )?;
     }
     if let Some(missed) = missed(heap) {
         writeln!(out)?;
@@ -88,6 +115,14 @@ pub(super) fn missed(heap: &JsHeap) -> Option<String> {
             percent(covered)
         )
     })
+}
+
+fn part_in_old(function: &JsFunction) -> String {
+    if function.spaces.of(Space::Old) > 0 {
+        percent(function.part_in(Space::Old))
+    } else {
+        "-".to_owned()
+    }
 }
 
 #[cfg(test)]

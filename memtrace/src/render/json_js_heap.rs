@@ -9,6 +9,7 @@ use crate::{
         Frame, JsHeap, Profile,
         js_heap::{Collection, Kind, Pauses, Trend, reason},
         js_sites::{Allocator, JsFunction, JsSamples, JsSite, Share, Writer},
+        js_space::{self, Space},
     },
     units::whole,
 };
@@ -19,6 +20,7 @@ pub(super) struct JsHeapFields<'a> {
     pid: u32,
     tid: u32,
     allocated_bytes: u64,
+    spaces: Vec<SpaceFields>,
     used_bytes: Option<u64>,
     step_seconds: f64,
     steps: Vec<(f64, u64)>,
@@ -31,6 +33,12 @@ pub(super) struct JsHeapFields<'a> {
     sampled_bytes: u64,
     functions: Vec<FunctionFields>,
     sites: Vec<SiteFields<'a>>,
+}
+
+#[derive(Serialize)]
+struct SpaceFields {
+    space: &'static str,
+    allocated_bytes: u64,
 }
 
 #[derive(Serialize)]
@@ -71,6 +79,8 @@ struct FunctionFields {
     share_low: f64,
     share_high: f64,
     estimated_bytes: u64,
+    old_share: f64,
+    large_share: f64,
 }
 
 #[derive(Serialize)]
@@ -95,6 +105,12 @@ pub(super) fn js_heap_fields<'a>(profile: &'a Profile, heap: &JsHeap) -> JsHeapF
         pid: heap.pid,
         tid: heap.tid,
         allocated_bytes: heap.allocated,
+        spaces: (heap.spaces.some())
+            .map(|(space, bytes)| SpaceFields {
+                space: js_space::name(space),
+                allocated_bytes: bytes,
+            })
+            .collect(),
         used_bytes: heap.used(),
         step_seconds: heap.step.as_secs_f64(),
         steps: in_seconds(&heap.steps),
@@ -115,11 +131,12 @@ pub(super) fn js_heap_fields<'a>(profile: &'a Profile, heap: &JsHeap) -> JsHeapF
 }
 
 fn function_fields(heap: &JsHeap, function: JsFunction) -> FunctionFields {
+    let [old_share, large_share] = [Space::Old, Space::Large].map(|space| function.part_in(space));
     let JsFunction {
         allocator,
         samples,
-        bytes: _,
         share: Share { value, low, high },
+        ..
     } = function;
     let is_written = allocator != Allocator::Nobody;
     let (function, file) = match allocator {
@@ -135,6 +152,8 @@ fn function_fields(heap: &JsHeap, function: JsFunction) -> FunctionFields {
         share_low: low,
         share_high: high,
         estimated_bytes: estimated(heap, value),
+        old_share,
+        large_share,
     }
 }
 

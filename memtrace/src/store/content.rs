@@ -44,7 +44,7 @@ pub const RESIDENT: Kind = Kind(12);
 pub const RUNTIME_NAMES: Kind = Kind(13);
 
 /// What is new of heaps of JavaScript: a list of [`crate::ledger::JsNews`]. The moment follows.
-pub const JS_HEAPS: Kind = Kind(16);
+pub const JS_HEAPS: Kind = Kind(21);
 
 /// When V8 ran short of memory: a list of [`crate::ledger::JsShortageFacts`], with stacks that have been told. The moment follows.
 pub const JS_SHORTAGES: Kind = Kind(20);

@@ -20,6 +20,9 @@ fn take(heaps: &mut JsHeaps, tid: u32, second: u64, bytes: u64) {
     heaps.allocated(&JsAllocated {
         header: header(Record::JsAllocated, tid, second * SECOND),
         bytes,
+        // Of the main thread young ones, of the other old ones.
+        space: if tid == 40 { 1 } else { 2 },
+        reserved: 0,
     });
 }
 
@@ -55,6 +58,8 @@ fn each_thread_has_its_sums() {
     let main = &heaps[1];
     assert_eq!((main.pid, main.allocated, main.used()), (40, 830, Some(280)));
     assert_eq!(main.steps.first(), Some(&(Duration::ZERO, 700)));
+    assert!(main.spaces.some().eq([(Space::Young, 830)]));
+    assert!(heaps[0].spaces.some().eq([(Space::Old, 9000)]));
     let kinds: Vec<_> = (main.sums.iter())
         .map(|(kind, pauses)| (*kind, pauses.count, pauses.all.as_nanos()))
         .collect();
@@ -108,6 +113,7 @@ fn a_part_has_only_what_came_in_it() {
     );
     assert_eq!(part[0].sums[0].1.longest, Duration::from_nanos(7));
     assert!(part[0].after_full.is_empty());
+    assert_eq!(part[0].spaces.of(Space::Young), 70);
     assert_eq!(part[0].steps, [(Duration::from_secs(5), 70)]);
 }
 

@@ -8,6 +8,7 @@ use rustc_hash::FxHashMap;
 use crate::profile::{
     Amount, History, Site, Spread,
     js_sites::{JsSite, Writer},
+    js_space::BySpace,
 };
 
 /// What makes a site one.
@@ -38,10 +39,12 @@ pub(super) fn merged_samples(sites: Vec<JsSite>) -> Vec<JsSite> {
             samples: 0,
             bytes: 0,
             squares: 0.0,
+            spaces: BySpace::default(),
         });
         sum.samples += site.samples;
         sum.bytes = sum.bytes.saturating_add(site.bytes);
         sum.squares += site.squares;
+        sum.spaces.add_all(&site.spaces);
     }
     let mut sites: Vec<_> = all.into_values().collect();
     sites.sort_by_key(|site| std::cmp::Reverse(site.bytes));

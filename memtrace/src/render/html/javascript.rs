@@ -95,7 +95,9 @@ fn of_thread(profile: &Profile, heap: &JsHeap) -> HeapFields {
     };
     HeapFields {
         heading: js_heap::heading(profile, heap),
-        sentences: js_heap::of_collections(profile, heap),
+        sentences: (js_heap::of_spaces(heap).into_iter())
+            .chain(js_heap::of_collections(profile, heap))
+            .collect(),
         kinds: (heap.sums.iter())
             .map(|(kind, pauses)| KindFields {
                 name: kind.name(),

@@ -228,7 +228,7 @@ mod tests {
                 tid: 2,
             },
             pid: 2,
-            reserved: 0,
+            space: 1,
             turn: 3,
             begin: 0x4_0000,
             offset,
