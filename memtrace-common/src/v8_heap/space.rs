@@ -71,19 +71,29 @@ impl Numbers {
     /// What a space with this number is for.
     #[inline(always)]
     pub const fn space(self, number: u32) -> Space {
-        match (self, number) {
-            (Self::V10, 7) => Space::Young,
-            (Self::V10, 1) => Space::Old,
-            (Self::V10, 2) => Space::Code,
-            (Self::V10, 3) => Space::Map,
-            (Self::V10, 4..=6) => Space::Large,
-            (Self::V10, _) => Space::Unknown,
-            (_, 1) => Space::Young,
-            (_, 2) => Space::Old,
-            (_, 3) => Space::Code,
-            (_, 4) => Space::Shared,
-            (Self::V11, 5..=8) | (Self::V12, 6..=10) | (Self::V13, 7..=12) => Space::Large,
-            (Self::V12, 5) | (Self::V13, 5..=6) => Space::Trusted,
+        if matches!(self, Self::V10) {
+            return match number {
+                1 => Space::Old,
+                2 => Space::Code,
+                3 => Space::Map,
+                4..=6 => Space::Large,
+                7 => Space::Young,
+                _ => Space::Unknown,
+            };
+        }
+        // From 11.3 on versions differ in what lies between shared and large objects, and in how many kinds of these there are.
+        let (trusted, last) = match self {
+            Self::V10 | Self::V11 => (4, 8),
+            Self::V12 => (5, 10),
+            Self::V13 => (6, 12),
+        };
+        match number {
+            1 => Space::Young,
+            2 => Space::Old,
+            3 => Space::Code,
+            4 => Space::Shared,
+            number if number > 4 && number <= trusted => Space::Trusted,
+            number if number > trusted && number <= last => Space::Large,
             _ => Space::Unknown,
         }
     }

@@ -24,6 +24,7 @@ mod javascript;
 mod javascript_leaks;
 mod js_sampled;
 mod js_sites;
+mod js_spaces;
 mod launch;
 mod libnode;
 mod lifecycle;

@@ -196,6 +196,28 @@ fn assert_near(told: u64, counted: u64, what: &str) {
     assert!(told.abs_diff(counted) <= counted / 100, "{what}: {told}, {counted}");
 }
 
+/// Asserts that all that a thread has taken is in some space, and nearly all in one that is known.
+fn assert_spaces(heap: &Value) {
+    let spaces = list(heap, "spaces").iter();
+    let taken: BTreeMap<_, _> = spaces
+        .map(|space| {
+            (
+                space["space"].as_str().expect("a name"),
+                number(space, "allocated_bytes"),
+            )
+        })
+        .collect();
+    println!("  {taken:?}");
+    let all = number(heap, "allocated_bytes");
+    assert_eq!(taken.values().sum::<u64>(), all);
+    let unknown = taken.get("unknown").copied().unwrap_or(0);
+    assert!(unknown <= all / 100, "{taken:?}");
+    assert!(
+        taken["young"] > all / 2,
+        "most of this work makes objects that are young: {taken:?}"
+    );
+}
+
 /// Compares what a program's main thread takes.
 pub(crate) fn compare_counted(node: Command, kind: &str, amount: &str, name: &str) {
     let seen = observed(node, &["--trace-gc-nvp", "--trace-gc"], &[kind, amount], &[]);
@@ -203,6 +225,7 @@ pub(crate) fn compare_counted(node: Command, kind: &str, amount: &str, name: &st
     let main = seen.main();
     assert_eq!(counted.len(), 1, "{counted:?}");
     assert_near(number(main, "allocated_bytes"), counted[0], &format!("{name}, {kind}"));
+    assert_spaces(main);
     let steps = list(main, "steps").iter().map(|step| step[1].as_u64().expect("bytes"));
     assert_eq!(steps.sum::<u64>(), number(main, "allocated_bytes"));
 }
@@ -235,7 +258,10 @@ fn each_worker_has_a_heap_of_its_own() {
         counted.sort_unstable_by(|one, other| other.cmp(one));
         assert_eq!(counted.len(), 2, "{counted:?}");
         // Who has taken most comes first, and the main thread only waits.
-        let told = heaps(&seen.report).iter().map(|heap| number(heap, "allocated_bytes"));
+        let told = heaps(&seen.report).iter().take(counted.len());
+        let told = told
+            .inspect(|heap| assert_spaces(heap))
+            .map(|heap| number(heap, "allocated_bytes"));
         for (told, counted) in told.zip(counted) {
             assert_near(told, counted, &format!("node {version}, a worker"));
         }
