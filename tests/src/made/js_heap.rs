@@ -6,6 +6,7 @@ use memtrace::profile::{
     FrameKind, JsHeap, Profile,
     js_heap::{Collection, Kind, Pauses},
     js_sites::{JsSite, Writer},
+    js_space::{BySpace, Space},
 };
 
 /// Collections, of which each eighth is a full one.
@@ -46,11 +47,14 @@ pub(super) fn js_heap(profile: &Profile) -> JsHeap {
         .take(40);
     let sites = stacks.map(|(stack, _)| {
         let samples = 1 + stack as u64 % 9;
+        let mut spaces = BySpace::default();
+        spaces.add(Space::Young, samples * WEIGHT);
         JsSite {
             writer: Writer::Stack(stack),
             samples,
             bytes: samples * WEIGHT,
             squares: (samples * WEIGHT * WEIGHT) as f64,
+            spaces,
         }
     });
     JsHeap {
@@ -70,5 +74,6 @@ pub(super) fn js_heap(profile: &Profile) -> JsHeap {
             .collect(),
         collections,
         sites: sites.collect(),
+        ..JsHeap::default()
     }
 }
