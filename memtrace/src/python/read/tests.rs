@@ -44,8 +44,8 @@ impl Drop for Running {
 
 struct Live(File);
 
-impl Memory for Live {
-    fn read(&self, address: u64, bytes: &mut [u8]) -> bool {
+impl Fill for Live {
+    fn fill(&self, address: u64, bytes: &mut [u8]) -> bool {
         self.0.read_exact_at(bytes, address).is_ok()
     }
 }
@@ -162,8 +162,8 @@ struct Hostile {
     seed: u64,
 }
 
-impl Memory for Hostile {
-    fn read(&self, address: u64, bytes: &mut [u8]) -> bool {
+impl Fill for Hostile {
+    fn fill(&self, address: u64, bytes: &mut [u8]) -> bool {
         let mut at = address;
         for chunk in bytes.chunks_mut(8) {
             let hash = (at ^ self.seed).wrapping_mul(0x9e37_79b9_7f4a_7c15);

@@ -39,6 +39,7 @@ fn sample() -> Dump {
         end,
         by_frame_pointer,
         python: None,
+        javascript: None,
     };
     Dump {
         processes: vec![DumpedProcess {

@@ -9,7 +9,7 @@ use super::{
     placed::Placed,
 };
 use crate::{
-    process::{AddressSpace, Memory},
+    process::{AddressSpace, Memory, metered::Allowance},
     profile::{
         Frame, FrameKind,
         dump::{DumpedPython, PythonEnd},
@@ -18,7 +18,7 @@ use crate::{
         Judged,
         lines::Form,
         merge::{Entry, Whole, merge},
-        read::{self, Allowance, End, PythonFrame, PythonStack},
+        read::{self, End, PythonFrame, PythonStack},
     },
     unwind::walk,
 };
@@ -90,16 +90,10 @@ impl Python {
     /// The Python stack of the thread with this thread pointer.
     pub(super) fn stack(&self, memory: &Memory, pointer: u64) -> Option<PythonStack> {
         let left = self.left.get();
-        let given = Allowance {
-            entries: STACK.entries.min(left.entries),
-            bytes: STACK.bytes.min(left.bytes),
-        };
+        let given = left.at_most(STACK);
         let mut rest = given;
-        let stack = read::stack(&Live(memory), &self.layout, self.form, pointer, &mut rest);
-        self.left.set(Allowance {
-            entries: left.entries - (given.entries - rest.entries),
-            bytes: left.bytes - (given.bytes - rest.bytes),
-        });
+        let stack = read::stack(memory, &self.layout, self.form, pointer, &mut rest);
+        self.left.set(left.after(given, rest));
         stack
     }
 
@@ -112,14 +106,6 @@ impl Python {
             Some(pointer) => Known::Stack(self.stack(memory, pointer)),
             None => Known::Unknown,
         }
-    }
-}
-
-struct Live<'a>(&'a Memory);
-
-impl read::Memory for Live<'_> {
-    fn read(&self, address: u64, bytes: &mut [u8]) -> bool {
-        self.0.fill(address, bytes)
     }
 }
 
