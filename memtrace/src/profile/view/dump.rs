@@ -2,7 +2,7 @@
 
 use rustc_hash::FxHashMap;
 
-use super::{Interpreters, View, no_python, shown};
+use super::{Interpreters, View, shown};
 use crate::profile::{
     Frame, FrameKind,
     dump::{Dump, DumpedProcess, DumpedStack},
@@ -13,7 +13,8 @@ impl Dump {
     #[must_use]
     pub fn viewed(mut self, view: View) -> Self {
         for process in &mut self.processes {
-            if view != View::All && process.stacks.iter().any(|stack| stack.python.is_some()) {
+            let mut frames = process.stacks.iter().flat_map(|stack| &stack.frames);
+            if frames.any(|frame| view.concerns(frame.kind)) {
                 self::process(process, view);
             }
         }
@@ -33,12 +34,14 @@ fn process(process: &mut DumpedProcess, view: View) {
             let shown = shown(view, &frames, |frame| Some(*frame), &interpreters);
             let mut frames: Vec<Frame> = shown.into_iter().cloned().collect();
             if frames.is_empty() && !stack.frames.is_empty() {
-                frames.push(no_python());
+                frames.push(view.nothing());
             }
-            let is_shown = frames.iter().any(|frame| frame.kind == FrameKind::Python);
+            let is_shown = |kind: FrameKind| frames.iter().any(|frame| frame.kind == kind);
+            let (python, javascript) = (is_shown(FrameKind::Python), view != View::Native);
             let viewed = DumpedStack {
                 frames,
-                python: stack.python.filter(|_| is_shown),
+                python: stack.python.filter(|_| python),
+                javascript: stack.javascript.filter(|_| javascript),
                 ..stack.clone()
             };
             let next = numbers.len();
@@ -56,7 +59,7 @@ fn process(process: &mut DumpedProcess, view: View) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::profile::dump::{DumpedPython, DumpedThread, PythonEnd, StackEnd, Waits};
+    use crate::profile::dump::{DumpedJavaScript, DumpedPython, DumpedThread, PythonEnd, StackEnd, Waits};
 
     fn frame(function: &str, kind: FrameKind) -> Frame {
         Frame {
@@ -87,6 +90,10 @@ mod tests {
                     end: PythonEnd::Start,
                     fits: true,
                 }),
+            javascript: frames
+                .iter()
+                .any(|frame| frame.kind == FrameKind::JavaScript)
+                .then_some(DumpedJavaScript::default()),
             frames,
             end: StackEnd::Start,
             by_frame_pointer: 0,
@@ -143,7 +150,7 @@ mod tests {
         let (stacks, of_threads) = names(&shown);
         assert_eq!(stacks, [vec!["read", "f", "main"], vec!["poll", "main"]]);
         assert_eq!(of_threads, [Some(0), Some(0), Some(1)]);
-        let shown = sample().viewed(View::Python);
+        let shown = sample().viewed(View::Only(FrameKind::Python));
         assert_eq!(names(&shown).0, [vec!["f"], vec!["(no Python)"]]);
         let shown = sample().viewed(View::Native);
         assert_eq!(names(&shown).0.len(), 3);
