@@ -112,7 +112,10 @@ fn each_view_has_its_frames() {
     let native = stacks(View::Native);
     assert_eq!(native.len(), 3, "their places in the evaluator differ");
     assert_eq!(native[0].1.len(), 11);
-    assert_eq!(profile().viewed(View::Only(FrameKind::Python)).filter, ["Python frames only"]);
+    assert_eq!(
+        profile().viewed(View::Only(FrameKind::Python)).filter,
+        ["Python frames only"]
+    );
 }
 
 #[test]

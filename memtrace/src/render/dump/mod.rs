@@ -174,7 +174,10 @@ fn frames(stack: &DumpedStack, out: &mut dyn Write) -> io::Result<()> {
             )?;
         }
         if javascript.cut {
-            writeln!(out, "  note: there are more frames of JavaScript than memtrace reads: the others are native ones")?;
+            writeln!(
+                out,
+                "  note: there are more frames of JavaScript than memtrace reads: the others are native ones"
+            )?;
         }
     }
     match stack.end.words() {
