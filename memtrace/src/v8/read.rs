@@ -376,3 +376,6 @@ const fn is_marked(words: &[u64; FRAME_WORDS]) -> bool {
     let mark = words[FRAME_WORDS - 1];
     mark & 1 == 0 && mark >> 1 != 0 && mark >> 1 < FRAME_TYPES
 }
+
+#[cfg(test)]
+mod tests;

@@ -145,6 +145,25 @@ mod tests {
     }
 
     #[test]
+    fn frames_of_javascript_are_shown_or_not() {
+        let sample = || {
+            let mut dump = sample();
+            let stack = &mut dump.processes[0].stacks[2];
+            stack.frames.insert(1, frame("later", FrameKind::JavaScript));
+            stack.frames.insert(2, frame("Builtins_JSEntry", FrameKind::Native));
+            stack.javascript = Some(DumpedJavaScript::default());
+            dump
+        };
+        let shown = sample().viewed(View::Merged);
+        assert_eq!(names(&shown).0[1], ["poll", "later", "main"]);
+        let shown = sample().viewed(View::Only(FrameKind::JavaScript));
+        assert_eq!(names(&shown).0, [vec!["(no JavaScript)"], vec!["later"]]);
+        let shown = sample().viewed(View::Native);
+        assert!(shown.processes[0].stacks.iter().all(|stack| stack.javascript.is_none()));
+        assert_eq!(names(&shown).0[2], ["poll", "Builtins_JSEntry", "main"]);
+    }
+
+    #[test]
     fn stacks_that_are_shown_alike_are_one() {
         let shown = sample().viewed(View::Merged);
         let (stacks, of_threads) = names(&shown);
@@ -155,6 +174,9 @@ mod tests {
         let shown = sample().viewed(View::Native);
         assert_eq!(names(&shown).0.len(), 3);
         assert!(shown.processes[0].stacks.iter().all(|stack| stack.python.is_none()));
+        // Nothing is of that kind, so nothing is left out.
+        let shown = sample().viewed(View::Only(FrameKind::JavaScript));
+        assert_eq!(names(&shown), names(&sample()));
         let (all, shown) = (sample(), sample().viewed(View::All));
         assert_eq!(names(&shown), names(&all));
     }
