@@ -97,11 +97,9 @@ impl JavaScript {
         let left = self.left.get();
         let given = left.at_most(STACK);
         let mut reader = Reader::new(memory, &self.layout, (self.pid, tid), given);
-        let asked = walk
-            .frames
-            .iter()
-            .filter_map(|frame| Some((key(frame)?, asked(frame, stack)?)));
-        let owners = asked.map(|(key, asked)| (key, reader.owner(&asked))).collect();
+        let mut owner = |frame| asked(frame, stack).map_or(Owner::Unknown, |asked| reader.owner(&asked));
+        let frames = walk.frames.iter();
+        let owners = frames.filter_map(|frame| Some((key(frame)?, owner(frame)))).collect();
         let (told, rest) = reader.finish();
         self.left.set(left.after(given, rest));
         Seen { owners, told }
@@ -119,6 +117,7 @@ impl JavaScript {
 
     /// What is known of a walk.
     pub(super) fn stack(&mut self, placed: &Placed, in_file: impl Fn(usize) -> bool, seen: Seen) -> JavaScriptStack {
+        let is_cut = seen.told.is_cut || !self.has_seen(&placed.walk, &seen);
         for function in &seen.told.functions {
             self.told.define(&decode::JavaScript {
                 head: function.head,
@@ -153,7 +152,7 @@ impl JavaScript {
                 stack.frames.insert(number, frames.collect());
             }
         }
-        let (untold, is_cut) = (seen.told.untold, seen.told.is_cut);
+        let untold = seen.told.untold;
         let has_any = !stack.frames.is_empty() || untold > 0 || is_cut;
         stack.known = has_any.then_some(DumpedJavaScript { untold, cut: is_cut });
         stack
