@@ -7,6 +7,7 @@ use crate::profile::{FrameKind, View};
 /// Which frames of programs in Python or JavaScript are shown.
 #[derive(Clone, Copy, Debug, Default, Args)]
 #[group(multiple = false)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct FramesArgs {
     /// Show only the Python frames of stacks; what has none is one row
     #[arg(long)]

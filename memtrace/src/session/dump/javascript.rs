@@ -73,6 +73,14 @@ pub(super) struct Seen {
     told: read::Told,
 }
 
+impl Seen {
+    /// Whether each frame of a walk was looked at that could be.
+    pub(super) fn has_all(&self, walk: &Walk) -> bool {
+        let mut keys = walk.frames.iter().filter_map(key);
+        self.told.is_cut || keys.all(|key| self.owners.contains_key(&key))
+    }
+}
+
 /// What is known of the frames of JavaScript of a thread.
 #[derive(Debug)]
 pub(super) struct JavaScriptStack {
@@ -105,19 +113,9 @@ impl JavaScript {
         Seen { owners, told }
     }
 
-    /// Whether each frame of a walk was looked at that could be.
-    pub(super) fn has_seen(&self, walk: &Walk, seen: &Seen) -> bool {
-        seen.told.is_cut
-            || walk
-                .frames
-                .iter()
-                .filter_map(key)
-                .all(|key| seen.owners.contains_key(&key))
-    }
-
     /// What is known of a walk.
     pub(super) fn stack(&mut self, placed: &Placed, in_file: impl Fn(usize) -> bool, seen: Seen) -> JavaScriptStack {
-        let is_cut = seen.told.is_cut || !self.has_seen(&placed.walk, &seen);
+        let is_cut = seen.told.is_cut || !seen.has_all(&placed.walk);
         for function in &seen.told.functions {
             self.told.define(&decode::JavaScript {
                 head: function.head,

@@ -1,11 +1,13 @@
 //! One thread's stack: without touching the thread where it rests, else in a moment's stop.
 
+mod copying;
+
 use std::{fs, io, time::Duration};
 
 use nix::errno::Errno;
 
 use super::{
-    javascript::{JavaScript, JavaScriptStack, Seen},
+    javascript::{JavaScript, JavaScriptStack},
     pieces::{MOST, More, Pieces, Writable},
     placed::{Moment, Placed},
     python::{Known, Python},
@@ -13,7 +15,7 @@ use super::{
 };
 use crate::{
     process::{
-        AddressSpace, Memory, Modules, maps, syscalls,
+        AddressSpace, Memory, Modules, syscalls,
         threads::{self, Place, Thread},
     },
     profile::dump::{StackEnd, Taken, Waits},
@@ -244,7 +246,7 @@ impl Process {
         rules: &mut Rules,
     ) -> Option<()> {
         let Held { registers, value, time } = held;
-        let from = self::held(&registers);
+        let from = copying::held(&registers);
         let placed = self.walk(from, &value, rules);
         let more = self.more(from.sp, &placed, pieces);
         let is_enough = more != Some(More::Copied) && !value.stack.is_empty() && self.has_seen(&placed, &value);
@@ -277,83 +279,6 @@ impl Process {
         let found = |pc| rules.found(&self.space, pc);
         let walk = walk(from, found, |address| moment.stack.word(address));
         Placed::new(walk, &mut self.space)
-    }
-
-    /// Whether what there is of JavaScript in a walk was read with its stack.
-    fn has_seen(&self, placed: &Placed, moment: &Moment) -> bool {
-        let engine = self.javascript.as_ref();
-        engine.is_none_or(|engine| engine.has_seen(&placed.walk, &moment.javascript))
-    }
-
-    /// What is known of the frames of JavaScript in a walk.
-    fn javascript_of(&mut self, placed: &Placed, seen: Seen) -> Option<JavaScriptStack> {
-        let modules = self.space.modules();
-        let in_file = |number: usize| {
-            let place = placed.places.get(number).copied().flatten();
-            let module = place.and_then(|at| modules.get(at.module as usize));
-            module.is_some_and(|module| module.name.starts_with('/'))
-        };
-        Some(self.javascript.as_mut()?.stack(placed, in_file, seen))
-    }
-
-    /// Copies the stack of a thread that is held.
-    fn copy_held(&self, tid: u32, registers: &hold::Registers, pieces: &Pieces, rules: &Rules) -> Moment {
-        self.copy(tid, held(registers), pieces, rules, |python| {
-            Known::Stack(python.stack(&self.memory, registers.thread))
-        })
-    }
-
-    /// Copies a stack, and with it the mappings, what is `known` of its Python stack, and whose its frames of JavaScript are: its thread is not to
-    /// run meanwhile.
-    fn copy(
-        &self,
-        tid: u32,
-        from: Registers,
-        pieces: &Pieces,
-        rules: &Rules,
-        known: impl FnOnce(&Python) -> Known,
-    ) -> Moment {
-        let Ok(maps) = maps::read(self.pid) else {
-            return Moment::default();
-        };
-        let stack = self.memory.copy(&pieces.ranges(from.sp, &self.writable));
-        let python = self.python.as_ref().map_or(Known::Stack(None), known);
-        let look = |engine: &JavaScript| {
-            let walk = walk(from, |pc| rules.ready(&self.space, pc), |address| stack.word(address));
-            engine.look(&self.memory, &stack, &walk, tid)
-        };
-        let javascript = self.javascript.as_ref().map(look).unwrap_or_default();
-        Moment {
-            stack,
-            maps,
-            python,
-            javascript,
-        }
-    }
-
-    /// Reads anew what there is, when nothing could be copied: a stack may have been mapped since, and a process that has become another
-    /// program has other memory.
-    fn renew(&mut self) {
-        if let Ok(memory) = Memory::open(self.pid) {
-            self.memory = memory;
-        }
-        self.read_mappings();
-    }
-
-    fn read_mappings(&mut self) {
-        // Of a process that has ended, those that it had.
-        if let Ok(text) = maps::read(self.pid) {
-            self.writable = Writable::parse(&text);
-        }
-    }
-}
-
-/// The registers of a thread that is held, as a walk needs them.
-const fn held(registers: &hold::Registers) -> Registers {
-    Registers {
-        ip: registers.ip,
-        sp: registers.sp,
-        bp: Some(registers.bp),
     }
 }
 

@@ -10,11 +10,14 @@ use crate::process::metered::{Fill, Metered};
 /// Words of a structure at most.
 const MOST: usize = 16;
 
+/// What is at an address, if that can be read; of a structure its first words, by their number of bytes too.
+type Known<K, V> = RefCell<FxHashMap<K, Option<V>>>;
+
 /// See the module's description. Recursion comes through the same functions again.
 pub(super) struct Words<'a, M> {
     memory: Metered<'a, M>,
-    words: RefCell<FxHashMap<u64, Option<u64>>>,
-    structures: RefCell<FxHashMap<(u64, u32), Option<[u64; MOST]>>>,
+    single: Known<u64, u64>,
+    structures: Known<(u64, u32), [u64; MOST]>,
 }
 
 impl<'a, M: Fill> Words<'a, M> {
@@ -22,7 +25,7 @@ impl<'a, M: Fill> Words<'a, M> {
     pub(super) fn new(memory: &'a M, bytes: u64) -> Self {
         Self {
             memory: Metered::new(memory, bytes),
-            words: RefCell::default(),
+            single: RefCell::default(),
             structures: RefCell::default(),
         }
     }
@@ -42,7 +45,7 @@ impl<'a, M: Fill> Words<'a, M> {
 impl<M: Fill> Memory for Words<'_, M> {
     fn word(&self, address: u64) -> Option<u64> {
         *self
-            .words
+            .single
             .borrow_mut()
             .entry(address)
             .or_insert_with(|| self.memory.word(address))

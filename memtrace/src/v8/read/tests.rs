@@ -64,7 +64,7 @@ impl Fill for Heap {
     fn fill(&self, address: u64, bytes: &mut [u8]) -> bool {
         bytes.iter_mut().zip(address..).all(|(byte, at)| {
             let word = self.words.get(&(at & !7));
-            *byte = word.map_or(0, |word| word.to_le_bytes()[at as usize & 7]);
+            *byte = word.map_or(0, |word| word.to_le_bytes()[usize::try_from(at & 7).unwrap()]);
             word.is_some()
         })
     }
@@ -302,7 +302,7 @@ proptest! {
             function_bytes: 56,
             function_code: 24,
             told: 3,
-            code_type: kinds[0] as u32,
+            code_type: types[kinds[0]],
             code_bytes: 64,
             data: 8,
             positions: 16,
