@@ -109,8 +109,29 @@ impl<M: Fill> Fill for Metered<'_, M> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// Memory in which each word is one of a few that make sense somewhere: so what is followed goes far, and in circles.
+    pub(crate) struct Hostile {
+        /// These.
+        pub(crate) words: Vec<u64>,
+        /// What it depends on which of them is where, besides the address.
+        pub(crate) seed: u64,
+    }
+
+    impl Fill for Hostile {
+        fn fill(&self, address: u64, bytes: &mut [u8]) -> bool {
+            let mut at = address;
+            for chunk in bytes.chunks_mut(8) {
+                let hash = (at ^ self.seed).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                let word = self.words[(hash >> 33) as usize % self.words.len()];
+                chunk.copy_from_slice(&word.to_le_bytes()[..chunk.len()]);
+                at = at.wrapping_add(8);
+            }
+            address >> 60 == 0
+        }
+    }
 
     /// Memory in which each byte is the lowest one of its address, up to an end.
     struct Bytes(u64);

@@ -3,37 +3,23 @@
 //! The functions lie on a heap whose objects move. So they are read at the moment of the stack, which is walked then for its frame pointers, as
 //! far as the tables of its files are there; where the walk that comes afterwards gets farther, the stack is taken again.
 
-use std::cell::Cell;
-
 use memtrace_common::javascript::{EngineLayout, FRAME_WORDS};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{
     super::javascript::{EngineFiles, Told},
+    budget::Budget,
     placed::Placed,
 };
 use crate::{
     decode,
-    process::{AddressSpace, Copied, Memory, metered::Allowance},
+    process::{AddressSpace, Copied, Memory},
     profile::{Frame, FrameKind, dump::DumpedJavaScript},
     unwind::walk::{self, Walk},
     v8::{
         Grammar,
         read::{self, Asked, Owner, Reader},
     },
-};
-
-/// What one stack may cost. V8's stacks are of a megabyte, which ten thousand frames fit in; the bytes are read well within the time for which a
-/// thread may be stopped.
-const STACK: Allowance = Allowance {
-    entries: 1 << 14,
-    bytes: 16 << 20,
-};
-
-/// What those of a process may cost together: each thread has an engine of its own.
-const PROCESS: Allowance = Allowance {
-    entries: 1 << 20,
-    bytes: 1 << 30,
 };
 
 /// The incarnation of a process in what is told of it: it is looked at by itself.
@@ -51,7 +37,7 @@ pub(super) fn of(
         pid,
         layout,
         grammar,
-        left: Cell::new(PROCESS),
+        budget: Budget::default(),
         told: Told::default(),
     })
 }
@@ -61,7 +47,7 @@ pub(super) struct JavaScript {
     pid: u32,
     layout: EngineLayout,
     grammar: Grammar,
-    left: Cell<Allowance>,
+    budget: Budget,
     told: Told,
 }
 
@@ -102,15 +88,15 @@ impl JavaScriptStack {
 impl JavaScript {
     /// Looks at the frames of a walk through the stack of a thread that does not run meanwhile.
     pub(super) fn look(&self, memory: &Memory, stack: &Copied, walk: &Walk, tid: u32) -> Seen {
-        let left = self.left.get();
-        let given = left.at_most(STACK);
-        let mut reader = Reader::new(memory, &self.layout, (self.pid, tid), given);
-        let mut owner = |frame| asked(frame, stack).map_or(Owner::Unknown, |asked| reader.owner(&asked));
-        let frames = walk.frames.iter();
-        let owners = frames.filter_map(|frame| Some((key(frame)?, owner(frame)))).collect();
-        let (told, rest) = reader.finish();
-        self.left.set(left.after(given, rest));
-        Seen { owners, told }
+        self.budget.spend(|rest| {
+            let mut reader = Reader::new(memory, &self.layout, (self.pid, tid), *rest);
+            let mut owner = |frame| asked(frame, stack).map_or(Owner::Unknown, |asked| reader.owner(&asked));
+            let frames = walk.frames.iter();
+            let owners = frames.filter_map(|frame| Some((key(frame)?, owner(frame)))).collect();
+            let (told, left) = reader.finish();
+            *rest = left;
+            Seen { owners, told }
+        })
     }
 
     /// What is known of a walk.

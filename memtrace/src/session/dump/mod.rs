@@ -4,6 +4,7 @@
 //! rules of each file's unwind table (`rules`), and named when all are there. Frames of Python (`python`) and of JavaScript (`javascript`) are
 //! read at the same moment, and take their place in [`Names::of`].
 
+mod budget;
 mod javascript;
 mod pieces;
 mod placed;

@@ -1,15 +1,16 @@
 //! Python in the processes of a dump: which of them have an interpreter, and the Python stack of a thread.
 
-use std::{cell::Cell, sync::Arc};
+use std::sync::Arc;
 
 use memtrace_common::python::Layout;
 
 use super::{
     super::python::{Interpreters, Place},
+    budget::Budget,
     placed::Placed,
 };
 use crate::{
-    process::{AddressSpace, Memory, metered::Allowance},
+    process::{AddressSpace, Memory},
     profile::{
         Frame, FrameKind,
         dump::{DumpedPython, PythonEnd},
@@ -23,19 +24,6 @@ use crate::{
     unwind::walk,
 };
 
-/// What one stack may cost. Most programs never raise the limit of their recursion, of 1000 calls; the bytes are read well within the time
-/// for which a thread may be stopped.
-const STACK: Allowance = Allowance {
-    entries: 1 << 14,
-    bytes: 16 << 20,
-};
-
-/// What those of a process may cost together: thousands of threads with common stacks.
-const PROCESS: Allowance = Allowance {
-    entries: 1 << 20,
-    bytes: 1 << 30,
-};
-
 /// The interpreter of a process; what there is to say of one that cannot be used goes to `notes`.
 pub(super) fn of(interpreters: &mut Interpreters, space: &AddressSpace, notes: &mut Vec<String>) -> Option<Python> {
     match interpreters.judge(space, &space.modules()) {
@@ -45,7 +33,7 @@ pub(super) fn of(interpreters: &mut Interpreters, space: &AddressSpace, notes: &
         } => Some(Python {
             layout: *layout,
             form: Form::of(interpreter.version.minor),
-            left: Cell::new(PROCESS),
+            budget: Budget::default(),
         }),
         Judged::Refused(why) | Judged::Incomplete(why) => {
             notes.push(why);
@@ -58,7 +46,7 @@ pub(super) fn of(interpreters: &mut Interpreters, space: &AddressSpace, notes: &
 pub(super) struct Python {
     layout: Layout,
     form: Form,
-    left: Cell<Allowance>,
+    budget: Budget,
 }
 
 /// What is known of the Python stack of a thread.
@@ -89,12 +77,9 @@ impl Known {
 impl Python {
     /// The Python stack of the thread with this thread pointer.
     pub(super) fn stack(&self, memory: &Memory, pointer: u64) -> Option<PythonStack> {
-        let left = self.left.get();
-        let given = left.at_most(STACK);
-        let mut rest = given;
-        let stack = read::stack(memory, &self.layout, self.form, pointer, &mut rest);
-        self.left.set(left.after(given, rest));
-        stack
+        let (layout, form) = (&self.layout, self.form);
+        self.budget
+            .spend(|rest| read::stack(memory, layout, form, pointer, rest))
     }
 
     /// The same for what is believed to be the thread pointer of a thread, when that can be one.

@@ -4,6 +4,7 @@ use memtrace_common::javascript::{code::CodeLayout, position};
 use proptest::prelude::*;
 
 use super::*;
+use crate::process::metered::tests::Hostile;
 
 /// Enough for any stack of these tests.
 const PLENTY: Allowance = Allowance {
@@ -262,25 +263,6 @@ fn what_is_allowed_is_not_exceeded() {
         }
         let (told, left) = reader.finish();
         assert!(told.is_cut && (left.entries == 0 || left.bytes == 0), "{told:?}");
-    }
-}
-
-/// Memory in which each word is one of a few that make sense somewhere: so what is followed goes far, and in circles.
-struct Hostile {
-    words: Vec<u64>,
-    seed: u64,
-}
-
-impl Fill for Hostile {
-    fn fill(&self, address: u64, bytes: &mut [u8]) -> bool {
-        let mut at = address;
-        for chunk in bytes.chunks_mut(8) {
-            let hash = (at ^ self.seed).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            let word = self.words[(hash >> 33) as usize % self.words.len()];
-            chunk.copy_from_slice(&word.to_le_bytes()[..chunk.len()]);
-            at = at.wrapping_add(8);
-        }
-        address >> 60 == 0
     }
 }
 
