@@ -4,9 +4,9 @@
 
 #![no_main]
 
-use memtrace::python::{
-    lines::Form,
-    read::{Allowance, Memory, stack},
+use memtrace::{
+    process::metered::{Allowance, Fill},
+    python::{lines::Form, read::stack},
 };
 use memtrace_common::python::Layout;
 
@@ -17,8 +17,8 @@ const ALLOWED: Allowance = Allowance {
 
 struct Words<'a>(&'a [u8]);
 
-impl Memory for Words<'_> {
-    fn read(&self, address: u64, bytes: &mut [u8]) -> bool {
+impl Fill for Words<'_> {
+    fn fill(&self, address: u64, bytes: &mut [u8]) -> bool {
         let words: Vec<&[u8]> = self.0.chunks_exact(8).collect();
         if words.is_empty() || address >> 60 != 0 {
             return false;

@@ -4,11 +4,10 @@
 //! frame pointer. Whatever is read may be garbage: each word is taken for what it should be only after a check, and each loop is bounded.
 
 pub mod code;
-mod string;
+pub mod read;
+pub mod string;
 
-pub use self::string::{
-    FIRST_NONSTRING, Representation, STRING_CONTENT, STRING_HEAD, STRING_SECOND, representation, width,
-};
+pub use self::string::{FIRST_NONSTRING, STRING_HEAD};
 use crate::{
     identity::Identity,
     python::{half, word},

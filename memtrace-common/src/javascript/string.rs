@@ -1,4 +1,11 @@
-//! How strings lie (src/objects/string.h, src/objects/instance-type.h; the same in all versions that are known).
+//! How strings lie (src/objects/string.h, src/objects/instance-type.h; the same in all versions that are known), and where in memory their
+//! characters are.
+
+use super::{
+    is_object,
+    read::{Memory, type_of, type_of_map, untagged},
+    small_integer,
+};
 
 /// Types from this one on are no strings (`FIRST_NONSTRING_TYPE`).
 pub const FIRST_NONSTRING: u32 = 128;
@@ -46,6 +53,110 @@ pub const fn representation(kind: u32) -> Option<Representation> {
 #[inline(always)]
 pub const fn width(kind: u32) -> u8 {
     if kind & ONE_BYTE == 0 { 2 } else { 1 }
+}
+
+/// Strings that a string may refer to the next of, at most.
+const MOST_STRINGS: u32 = 4;
+
+/// Whether a word refers to a string.
+#[inline(always)]
+pub fn is_string(memory: &impl Memory, object: u64) -> bool {
+    is_object(object) && type_of(memory, object).is_some_and(|kind| representation(kind).is_some())
+}
+
+/// Characters of a string (tagged).
+#[inline(always)]
+pub fn length(memory: &impl Memory, string: u64) -> u32 {
+    let head = memory.word(untagged(string).wrapping_add(STRING_HEAD));
+    head.map_or(0, |head| (head >> 32) as u32)
+}
+
+/// The two strings (tagged) that one (tagged) is made of.
+#[inline(always)]
+pub fn pair(memory: &impl Memory, string: u64) -> Option<(u64, u64)> {
+    if representation(type_of(memory, string)?)? != Representation::Cons {
+        return None;
+    }
+    let at = untagged(string);
+    Some((
+        memory.word(at.wrapping_add(STRING_CONTENT))?,
+        memory.word(at.wrapping_add(STRING_SECOND))?,
+    ))
+}
+
+/// Where the characters of a string are.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Characters {
+    /// First byte (avma), or 0.
+    pub address: u64,
+    /// The object that has them (avma), or 0 where they are not on the heap.
+    pub object: u64,
+    /// Its map.
+    pub map: u64,
+    /// Bytes of each.
+    pub width: u8,
+}
+
+impl Characters {
+    /// Those of what is no string.
+    pub const NOTHING: Self = Self {
+        address: 0,
+        object: 0,
+        map: 0,
+        width: 0,
+    };
+
+    /// Follows a string (tagged) to where its characters are.
+    #[inline(always)]
+    pub fn of(memory: &impl Memory, string: u64) -> Self {
+        Self::find(memory, string).unwrap_or(Self::NOTHING)
+    }
+
+    #[inline(always)]
+    fn find(memory: &impl Memory, mut string: u64) -> Option<Self> {
+        let mut skipped = 0_u64;
+        let mut turn = 0;
+        while turn < MOST_STRINGS {
+            turn += 1;
+            if !is_object(string) {
+                return None;
+            }
+            let at = untagged(string);
+            let map = memory.word(at)?;
+            let kind = type_of_map(memory, map)?;
+            let content = at.wrapping_add(STRING_CONTENT);
+            let width = width(kind);
+            let before = skipped.wrapping_mul(u64::from(width));
+            match representation(kind)? {
+                Representation::Flat => {
+                    return Some(Self {
+                        address: content.wrapping_add(before),
+                        object: at,
+                        map,
+                        width,
+                    });
+                }
+                Representation::External => {
+                    return Some(Self {
+                        address: memory.word(at.wrapping_add(STRING_SECOND))?.wrapping_add(before),
+                        object: 0,
+                        map,
+                        width,
+                    });
+                }
+                Representation::Sliced => {
+                    skipped += u64::try_from(small_integer(memory.word(at.wrapping_add(STRING_SECOND))?)?).ok()?;
+                }
+                // Of two strings, what is flat has all in the first.
+                Representation::Cons if length(memory, memory.word(at.wrapping_add(STRING_SECOND))?) != 0 => {
+                    return None;
+                }
+                Representation::Cons | Representation::Thin => {}
+            }
+            string = memory.word(content)?;
+        }
+        None
+    }
 }
 
 #[cfg(test)]

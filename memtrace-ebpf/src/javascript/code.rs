@@ -10,15 +10,12 @@ use memtrace_common::{
     event::{Header, JavaScriptCode, Kind},
     javascript::{
         EngineLayout, NO_POSITION,
-        code::{
-            ARRAY_CONTENT, ARRAY_LENGTH, CODE_SLOTS, Code, CodeLayout, LITERALS, PIECE_BYTES, PIECES, Part,
-            SHARED_DATA, Tier, compiled, number,
-        },
-        is_object, small_integer,
+        code::{CODE_SLOTS, Code, LITERALS, PIECE_BYTES, PIECES, Part, Tier, compiled, number},
+        read::{self, Memory as _},
     },
 };
 
-use super::{define, frame::of_shared, memory, opaque, read, type_of, type_of_map, untagged, word};
+use super::{User, define, frame::begin, memory, opaque};
 use crate::{
     emit,
     maps::{CODES, EVENTS, JavaScriptWalk, Scratch},
@@ -44,7 +41,7 @@ pub extern "C" fn memtrace_javascript_code(scratch: *mut Scratch, layout: *const
 
 #[inline(always)]
 fn place(scratch: &mut Scratch, walk: &mut JavaScriptWalk, layout: &EngineLayout) -> Option<u64> {
-    let code = code(walk, &layout.code)?;
+    let code = read::code(&User, &layout.code, &mut walk.seen, &mut walk.table)?;
     // The code may be that of an activation since, or a built-in one that looks after the frame.
     let offset = code.offset(scratch.walk.ip)?;
     let function = walk.record.id;
@@ -79,25 +76,6 @@ fn place(scratch: &mut Scratch, walk: &mut JavaScriptWalk, layout: &EngineLayout
     }
 }
 
-/// The code that the function has which was read.
-#[inline(always)]
-fn code(walk: &mut JavaScriptWalk, layout: &CodeLayout) -> Option<Code> {
-    let object = if layout.group == 0 {
-        layout.object(&walk.function_words)
-    } else {
-        if walk.table == 0 {
-            let group = word(layout.group)?;
-            walk.table = word(group.wrapping_add(u64::from(layout.table)))?;
-        }
-        let entry = CodeLayout::entry(walk.table, layout.handle(&walk.function_words));
-        CodeLayout::entered(word(entry.wrapping_add(8))?)
-    };
-    if !is_object(object) || !read(&mut walk.code_words, layout.code_bytes, untagged(object)) {
-        return None;
-    }
-    layout.code(untagged(object), &walk.code_words)
-}
-
 /// What came of telling: all of it went into the ring, or could not be read or is not what it should be, or the ring is full.
 const TOLD: u32 = 0;
 const UNREAD: u32 = 1;
@@ -117,12 +95,12 @@ fn tell(scratch: &mut Scratch, walk: &mut JavaScriptWalk, layout: &EngineLayout,
         time_ns: unsafe { bpf_ktime_get_ns() },
     };
     walk.piece.reserved = 0;
-    if type_of_map(walk.code_words[0]) != Some(layout.code.code_type) {
+    if !read::is_code(&User, &layout.code, &walk.seen) {
         return UNREAD;
     }
     // The function itself, with its table: it may not have been seen in the interpreter.
-    walk.bytecode = bytecode(layout, walk.shared_words[SHARED_DATA]);
-    if walk.bytecode != 0
+    walk.seen.bytecode = read::bytecode(&User, layout, &walk.seen);
+    if walk.seen.bytecode != 0
         && !define::is_known(walk.record.id, true)
         && define::memtrace_javascript_define(scratch, walk, layout) == 0
     {
@@ -137,54 +115,33 @@ fn tell(scratch: &mut Scratch, walk: &mut JavaScriptWalk, layout: &EngineLayout,
 
 #[inline(always)]
 fn baseline(walk: &mut JavaScriptWalk, layout: &EngineLayout, code: Code) -> u32 {
-    if !is_of(code.data, layout.bytecode_type) {
-        return UNREAD;
-    }
-    let Some((table, bytes)) = array(code.positions) else {
+    let Some((offsets, bytecode)) = read::baseline(&User, layout, code) else {
         return UNREAD;
     };
-    let told = memtrace_javascript_part_of_code(walk, table, bytes, Part::Offsets as u32);
+    let told = memtrace_javascript_part_of_code(walk, offsets.0, offsets.1, Part::Offsets as u32);
     if told != TOLD {
         return told;
     }
-    let Some((_, bytes)) = array(code.data) else {
-        return UNREAD;
-    };
-    let begin = untagged(code.data).wrapping_add(u64::from(layout.bytecode_begin));
-    memtrace_javascript_part_of_code(walk, begin, bytes, Part::Bytecode as u32)
+    memtrace_javascript_part_of_code(walk, bytecode.0, bytecode.1, Part::Bytecode as u32)
 }
 
 #[inline(always)]
 fn optimized(scratch: &mut Scratch, walk: &mut JavaScriptWalk, layout: &EngineLayout, code: Code) -> u32 {
-    let at = |slot: u32| untagged(code.data).wrapping_add(ARRAY_CONTENT + 8 * u64::from(slot));
-    let Some((data, words)) = array(code.data) else {
+    let Some(kept) = read::optimized(&User, layout, &walk.seen, code) else {
         return UNREAD;
     };
-    // It is that of the function that was compiled.
-    let mut shared = word(at(layout.code.shared)).unwrap_or(0);
-    if layout.code.wrapped != 0 {
-        shared = word(untagged(shared).wrapping_add(8)).unwrap_or(0);
-    }
-    if shared != layout.shared_of(&walk.function_words) {
-        return UNREAD;
-    }
-    let (Some(translations), Some(literals)) = (word(at(0)), word(at(layout.code.literals))) else {
-        return UNREAD;
-    };
-    let (Some((translations, bytes)), Some((literals, count))) = (array(translations), array(literals)) else {
-        return UNREAD;
-    };
-    let behind = code.start.wrapping_add(code.size);
-    let mut told = memtrace_javascript_part_of_code(walk, behind, code.behind, Part::Safepoints as u32);
+    let (behind, exits, translations) = (kept.safepoints, kept.exits, kept.translations);
+    let mut told = memtrace_javascript_part_of_code(walk, behind.0, behind.1, Part::Safepoints as u32);
     if told == TOLD {
-        told = memtrace_javascript_part_of_code(walk, data, 8 * words, Part::Exits as u32);
+        told = memtrace_javascript_part_of_code(walk, exits.0, exits.1, Part::Exits as u32);
     }
     if told == TOLD {
-        told = memtrace_javascript_part_of_code(walk, translations, bytes, Part::Translations as u32);
+        told = memtrace_javascript_part_of_code(walk, translations.0, translations.1, Part::Translations as u32);
     }
     if told != TOLD {
         return told;
     }
+    let (literals, count) = kept.literals;
     let mut index = 0;
     while index < LITERALS as u64 {
         if memtrace_javascript_literal(scratch, walk, layout, literals, index) == LOST {
@@ -223,52 +180,24 @@ pub extern "C" fn memtrace_javascript_literal(
     };
     let place = index as usize & (LITERALS - 1);
     walk.piece_tail[place] = 0;
-    let literal = word(literals.wrapping_add(8 * index)).unwrap_or(0);
-    if !is_of(literal, layout.shared_type) {
+    let literal = User.word(literals.wrapping_add(8 * index)).unwrap_or(0);
+    if !read::is_of(&User, literal, layout.shared_type) {
         return TOLD;
     }
-    let Ok(key) = of_shared(walk, layout, literal, scratch.owner as u32) else {
+    let Ok(key) = read::function_of(&User, layout, literal, &mut walk.seen, scratch.owner as u32) else {
         return TOLD;
     };
-    let id = key.identity(walk.incarnation);
-    walk.record.id = id;
+    begin(walk, &key);
+    let id = walk.record.id;
     if walk.record.script != 0 {
-        walk.bytecode = bytecode(layout, walk.shared_words[SHARED_DATA]);
+        walk.seen.bytecode = read::bytecode(&User, layout, &walk.seen);
     }
-    let is_known = define::is_known(id, walk.bytecode != 0);
+    let is_known = define::is_known(id, walk.seen.bytecode != 0);
     if !is_known && define::memtrace_javascript_define(scratch, walk, layout) == 0 {
         return LOST;
     }
     walk.piece_tail[place] = id;
     TOLD
-}
-
-/// The bytecode (tagged) that a function has by what it shares, or 0: baseline code has it.
-#[inline(always)]
-fn bytecode(layout: &EngineLayout, data: u64) -> u64 {
-    let mut object = data;
-    if is_of(object, layout.code.code_type) {
-        object = word(untagged(object).wrapping_add(u64::from(layout.code.data))).unwrap_or(0);
-    }
-    if is_of(object, layout.bytecode_type) { object } else { 0 }
-}
-
-/// Whether a word refers to an object of a type. A type that could not be read is no type's number, rather than nothing: the compiler compares
-/// what is not there too, which the verifier refuses.
-#[inline(always)]
-fn is_of(object: u64, kind: u32) -> bool {
-    is_object(object) && type_of(object).unwrap_or(u32::MAX) == kind
-}
-
-/// Where an array (tagged) has its content, and its length.
-#[inline(always)]
-fn array(object: u64) -> Option<(u64, u64)> {
-    if !is_object(object) {
-        return None;
-    }
-    let at = untagged(object);
-    let length = small_integer(word(at.wrapping_add(ARRAY_LENGTH))?)?;
-    Some((at.wrapping_add(ARRAY_CONTENT), u64::try_from(length).ok()?))
 }
 
 /// Tells of a part of the code that is looked at. A global function: the kernel verifies it once.
@@ -320,7 +249,7 @@ pub extern "C" fn memtrace_javascript_piece(
     if length > PIECE_BYTES as u32 {
         length = PIECE_BYTES as u32;
     }
-    if length != 0 && !read(&mut walk.piece_tail, length, address.wrapping_add(u64::from(at))) {
+    if length != 0 && !User.words(&mut walk.piece_tail, length, address.wrapping_add(u64::from(at))) {
         return UNREAD;
     }
     send(walk, part, at, length, total as u32)

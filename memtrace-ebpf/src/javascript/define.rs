@@ -8,15 +8,13 @@ use memtrace_common::{
     Counter,
     event::{Header, JavaScriptFunction, Kind, about},
     javascript::{
-        DEFINED_SLOTS, EngineLayout, FILE_BYTES, NAME_BYTES, SOURCE_BYTES, TABLE_BYTES, is_object, small_integer,
+        DEFINED_SLOTS, EngineLayout, FILE_BYTES, NAME_BYTES, SOURCE_BYTES, TABLE_BYTES, read, string::Characters,
     },
 };
 
 use super::{
-    frame::script,
-    opaque,
-    text::{Characters, bytes, characters, is_string, length, text},
-    type_of, untagged, word,
+    User, opaque,
+    text::{bytes, text},
 };
 use crate::{
     emit,
@@ -66,7 +64,7 @@ pub extern "C" fn memtrace_javascript_define(
 fn define(scratch: &Scratch, walk: &mut JavaScriptWalk, layout: &EngineLayout) -> bool {
     let (owner, id) = (scratch.owner, walk.record.id);
     let mut about = 0;
-    let (name, start) = function(layout, walk.shared.name);
+    let (name, start) = read::name(&User, layout, walk.seen.shared.name);
     let name = text(walk, name, 0, NAME_BYTES as u32);
     if name.cut != 0 {
         about |= about::NAME_CUT;
@@ -75,15 +73,12 @@ fn define(scratch: &Scratch, walk: &mut JavaScriptWalk, layout: &EngineLayout) -
     let mut file = Text::NOTHING;
     let mut source = Characters::NOTHING;
     if walk.record.script != 0 {
-        let mut named = walk.script.name;
-        if !is_string(named)
-            && let Some(outer) = outer(layout, walk.script.outer)
-        {
+        let (named, is_outer) = read::script_name(&User, layout, walk.seen.script);
+        if is_outer {
             about |= about::EVALUATED;
-            named = outer;
         }
         file = text(walk, named, name_bytes, FILE_BYTES as u32);
-        source = characters(walk.script.source);
+        source = Characters::of(&User, walk.seen.script.source);
     }
     if file.cut != 0 {
         about |= about::FILE_CUT;
@@ -102,7 +97,7 @@ fn define(scratch: &Scratch, walk: &mut JavaScriptWalk, layout: &EngineLayout) -
     }
     let source_bytes = source_bytes & SOURCE_BYTES as u32;
     let mut table_bytes = 0;
-    if let Some((address, length)) = table(layout, walk.bytecode) {
+    if let Some((address, length)) = read::position_table(&User, layout, walk.seen.bytecode) {
         let at = name_bytes + file_bytes + source_bytes;
         table_bytes = bytes(walk, address, length, at, TABLE_BYTES as u32);
         if table_bytes == 0 && length != 0 {
@@ -156,64 +151,7 @@ fn define(scratch: &Scratch, walk: &mut JavaScriptWalk, layout: &EngineLayout) -
     // SAFETY: a reference is valid; volatile so that the value is read again. Were the memory taken over meanwhile, the record may be
     // of two functions: it must be sent again. So must one whose strings are in memory that cannot be read just now.
     if unsafe { core::ptr::read_volatile(&raw const scratch.owner) } == owner && name.failed | file.failed == 0 {
-        let _never = FUNCTIONS.set(slot(id), mark(id, walk.bytecode != 0), u64::from(BPF_ANY));
+        let _never = FUNCTIONS.set(slot(id), mark(id, walk.seen.bytecode != 0), u64::from(BPF_ANY));
     }
     true
-}
-
-/// The name (tagged) of a function and where it begins in the source, from the name or from the `ScopeInfo` that is in its place.
-#[inline(always)]
-fn function(layout: &EngineLayout, object: u64) -> (u64, i32) {
-    const NOTHING: (u64, i32) = (0, -1);
-    if !is_object(object) || type_of(object) != Some(layout.scope_type) {
-        return (object, -1);
-    }
-    let at = untagged(object);
-    // Flags, parameters, local names: the words behind the map.
-    let (Some(flags), Some(names)) = (word(at + 8), word(at + 24)) else {
-        return NOTHING;
-    };
-    let Some(scope) = layout.scope(flags, names) else {
-        return NOTHING;
-    };
-    let start = word(at.wrapping_add(scope.start)).and_then(small_integer).unwrap_or(-1);
-    let mut name = 0;
-    if let Some(place) = scope.name {
-        name = word(at.wrapping_add(place)).unwrap_or(0);
-    }
-    // A function without a name has an empty one, or a number.
-    if (!is_string(name) || length(name) == 0)
-        && let Some(place) = scope.inferred
-    {
-        name = word(at.wrapping_add(place)).unwrap_or(0);
-    }
-    (name, start)
-}
-
-/// The name (tagged) of the script that had another one evaluated.
-#[inline(always)]
-fn outer(layout: &EngineLayout, shared: u64) -> Option<u64> {
-    if !is_object(shared) || type_of(shared) != Some(layout.shared_type) {
-        return None;
-    }
-    let script = script(
-        layout,
-        word(untagged(shared).wrapping_add(u64::from(layout.shared_script)))?,
-    )?;
-    word(untagged(script).wrapping_add(u64::from(layout.script_name)))
-}
-
-/// Where the position table of a bytecode (tagged, or 0) is, and how long.
-#[inline(always)]
-fn table(layout: &EngineLayout, bytecode: u64) -> Option<(u64, u64)> {
-    if bytecode == 0 {
-        return None;
-    }
-    let table = word(untagged(bytecode).wrapping_add(u64::from(layout.bytecode_table)))?;
-    if !is_object(table) {
-        return None;
-    }
-    // An array of bytes has its length and then its content. What stands for a table that was not made has no number there.
-    let length = small_integer(word(untagged(table).wrapping_add(8))?)?;
-    Some((untagged(table).wrapping_add(16), u64::try_from(length).ok()?))
 }

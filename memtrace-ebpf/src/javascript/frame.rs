@@ -1,12 +1,12 @@
 //! Whether a frame is JavaScript's, and of which function.
 
 use aya_ebpf::helpers::generated::bpf_probe_read_user;
-use memtrace_common::{
-    Counter,
-    javascript::{EngineLayout, FRAME_BYTES, Frame, Key, NO_POSITION, STRING_HEAD, is_object, position, small_integer},
+use memtrace_common::javascript::{
+    EngineLayout, FRAME_BYTES, Key, NO_POSITION,
+    read::{self, Look, Place},
 };
 
-use super::{define, memory, read, type_of, type_of_map, untagged, word};
+use super::{User, define, memory};
 use crate::{
     maps::{JavaScriptWalk, Scratch},
     stats,
@@ -39,9 +39,10 @@ pub extern "C" fn memtrace_javascript_frame(scratch: *mut Scratch, layout: *cons
         }
         Look::Function(key, at) => (key, at),
     };
-    let id = key.identity(walk.incarnation);
-    walk.record.id = id;
-    if !define::is_known(id, walk.bytecode != 0) && define::memtrace_javascript_define(scratch, walk, layout) == 0 {
+    begin(walk, &key);
+    let id = walk.record.id;
+    if !define::is_known(id, walk.seen.bytecode != 0) && define::memtrace_javascript_define(scratch, walk, layout) == 0
+    {
         scratch.walk.lost = 1;
     }
     append(scratch, id);
@@ -54,26 +55,6 @@ pub extern "C" fn memtrace_javascript_frame(scratch: *mut Scratch, layout: *cons
     FRAME
 }
 
-/// What came of it.
-enum Look {
-    /// It is not JavaScript's.
-    Other,
-    /// It looks like that, and its function cannot be told.
-    Counted(Counter),
-    /// It is of that function, at that place.
-    Function(Key, Place),
-}
-
-/// Where in its function a frame is.
-enum Place {
-    /// At a position of the bytecode.
-    Bytecode(u64),
-    /// Somewhere in compiled code.
-    Code,
-    /// It is built in.
-    Nowhere,
-}
-
 #[inline(always)]
 fn look(walk: &mut JavaScriptWalk, layout: &EngineLayout, frame_pointer: u64, thread: u32) -> Look {
     let words = (&raw mut walk.frame_words).cast();
@@ -82,95 +63,14 @@ fn look(walk: &mut JavaScriptWalk, layout: &EngineLayout, frame_pointer: u64, th
     if unsafe { bpf_probe_read_user(words, FRAME_BYTES as u32, from) } != 0 {
         return Look::Other;
     }
-    let Some(frame) = Frame::read(&walk.frame_words) else {
-        return Look::Other;
-    };
-    let function = untagged(frame.function);
-    if !read(&mut walk.function_words, layout.code.function_bytes, function) {
-        return Look::Other;
-    }
-    let kind = type_of_map(walk.function_words[0]);
-    if !kind.is_some_and(|kind| (layout.first_function..=layout.last_function).contains(&kind)) {
-        return Look::Other;
-    }
-    let shared = layout.shared_of(&walk.function_words);
-    let key = match of_shared(walk, layout, shared, thread) {
-        Ok(key) => key,
-        Err(why) => return Look::Counted(why),
-    };
-    if walk.record.script == 0 {
-        return Look::Function(key, Place::Nowhere);
-    }
-    if let Some((bytecode, offset)) = frame.bytecode
-        && type_of(bytecode) == Some(layout.bytecode_type)
-    {
-        walk.bytecode = bytecode;
-        return Look::Function(key, Place::Bytecode(position(offset, layout.bytecode_begin)));
-    }
-    Look::Function(key, Place::Code)
+    read::frame(&User, layout, &walk.frame_words, &mut walk.seen, thread)
 }
 
-/// Which function it is that has this `SharedFunctionInfo` (tagged). What was read of it and of its script is left in `walk`, with no bytecode.
+/// Begins the record of a function.
 #[inline(always)]
-pub(super) fn of_shared(
-    walk: &mut JavaScriptWalk,
-    layout: &EngineLayout,
-    shared: u64,
-    thread: u32,
-) -> Result<Key, Counter> {
-    if !is_object(shared) || !read(&mut walk.shared_words, layout.shared_bytes, untagged(shared)) {
-        return Err(Counter::JavaScriptUnreadable);
-    }
-    if type_of_map(walk.shared_words[0]) != Some(layout.shared_type) {
-        return Err(Counter::JavaScriptForeign);
-    }
-    let shared = layout.shared(&walk.shared_words);
-    walk.shared = shared;
+pub(super) fn begin(walk: &mut JavaScriptWalk, key: &Key) {
+    walk.record.id = key.identity(walk.incarnation);
     walk.record.about = 0;
-    walk.bytecode = 0;
-    let Some(script) = script(layout, shared.script) else {
-        // Functions that are built in have none, and a number of their own.
-        let number = small_integer(shared.builtin).ok_or(Counter::JavaScriptForeign)?;
-        walk.record.script = 0;
-        walk.record.source_length = 0;
-        return Ok(Key {
-            script: 0,
-            literal: number.cast_unsigned(),
-            source: 0,
-            thread,
-        });
-    };
-    if !read(&mut walk.script_words, layout.script_bytes, untagged(script)) {
-        return Err(Counter::JavaScriptUnreadable);
-    }
-    walk.script = layout.script(&walk.script_words);
-    let (Some(id), Some(source)) = (
-        small_integer(walk.script.id),
-        word(untagged(walk.script.source).wrapping_add(STRING_HEAD)),
-    ) else {
-        return Err(Counter::JavaScriptForeign);
-    };
-    let key = Key {
-        script: id.cast_unsigned(),
-        literal: shared.literal,
-        source: (source >> 32) as u32,
-        thread,
-    };
-    walk.record.script = id.cast_unsigned();
+    walk.record.script = key.script;
     walk.record.source_length = key.source;
-    Ok(key)
-}
-
-/// The script that a word refers to, or the one that is behind what stands in for it.
-#[inline(always)]
-pub(super) fn script(layout: &EngineLayout, mut object: u64) -> Option<u64> {
-    if !is_object(object) {
-        return None;
-    }
-    let mut kind = type_of(object)?;
-    if layout.debug_type != 0 && kind == layout.debug_type {
-        object = word(untagged(object).wrapping_add(u64::from(layout.debug_script)))?;
-        kind = type_of(object)?;
-    }
-    (kind == layout.script_type && is_object(object)).then_some(object)
 }

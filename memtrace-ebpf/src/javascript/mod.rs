@@ -8,7 +8,7 @@ mod text;
 use core::ffi::c_void;
 
 use aya_ebpf::helpers::{bpf_probe_read_user, generated};
-use memtrace_common::javascript::{EngineLayout, MAP_TYPE, type_in};
+use memtrace_common::javascript::{EngineLayout, read::Memory};
 
 pub(crate) use self::{
     code::memtrace_javascript_code,
@@ -51,38 +51,24 @@ fn memory() -> Option<&'static mut JavaScriptWalk> {
     Some(unsafe { &mut *walk })
 }
 
-/// A word of the target's memory.
-#[inline(always)]
-fn word(address: u64) -> Option<u64> {
-    // SAFETY: the helper checks the address and fails on memory that cannot be read.
-    unsafe { bpf_probe_read_user(address as *const u64) }.ok()
-}
+/// The memory of the current program.
+struct User;
 
-/// Reads so many bytes, fewer than the words have, from the target's memory; `false` when they cannot be read.
-#[inline(always)]
-fn read<const N: usize>(words: &mut [u64; N], bytes: u32, address: u64) -> bool {
-    let size = opaque(bytes) & (8 * N as u32 - 1);
-    // SAFETY: the mask keeps the size below that of `words`, and the helper fails on memory that cannot be read.
-    let failed = unsafe { generated::bpf_probe_read_user(words.as_mut_ptr().cast(), size, address as *const c_void) };
-    failed == 0
-}
+impl Memory for User {
+    #[inline(always)]
+    fn word(&self, address: u64) -> Option<u64> {
+        // SAFETY: the helper checks the address and fails on memory that cannot be read.
+        unsafe { bpf_probe_read_user(address as *const u64) }.ok()
+    }
 
-/// Where an object begins: references have one more.
-#[inline(always)]
-const fn untagged(object: u64) -> u64 {
-    object & !3
-}
-
-/// The type of an object (tagged).
-#[inline(always)]
-fn type_of(object: u64) -> Option<u32> {
-    type_of_map(word(untagged(object))?)
-}
-
-/// The type that a map (tagged) gives.
-#[inline(always)]
-fn type_of_map(map: u64) -> Option<u32> {
-    Some(type_in(word(untagged(map).wrapping_add(MAP_TYPE))?))
+    #[inline(always)]
+    fn words<const N: usize>(&self, words: &mut [u64; N], bytes: u32, address: u64) -> bool {
+        let size = opaque(bytes) & (8 * N as u32 - 1);
+        // SAFETY: the mask keeps the size below that of `words`, and the helper fails on memory that cannot be read.
+        let failed =
+            unsafe { generated::bpf_probe_read_user(words.as_mut_ptr().cast(), size, address as *const c_void) };
+        failed == 0
+    }
 }
 
 /// A value of which the compiler forgets what it knows: else it drops a mask that the verifier needs.

@@ -1,104 +1,21 @@
-//! The strings of JavaScript: where their characters are, and these.
+//! The characters of strings of JavaScript.
 
 use core::ffi::c_void;
 
 use aya_ebpf::helpers::generated::bpf_probe_read_user;
 use memtrace_common::javascript::{
-    FILE_BYTES, Representation, STRING_CONTENT, STRING_HEAD, STRING_SECOND, is_object, representation, small_integer,
-    width,
+    FILE_BYTES,
+    string::{Characters, is_string, length, pair},
 };
 
-use super::{opaque, type_of, type_of_map, untagged, word};
+use super::{User, opaque};
 use crate::maps::{JavaScriptWalk, Text};
-
-/// Strings that a string may refer to the next of, at most.
-const MOST_STRINGS: u32 = 4;
 
 /// Parts of a string that wait to be read, at most: a power of two.
 pub(crate) const PARTS: usize = 8;
 
 /// Parts that are looked at, at most: `exports.Outer.inner.method` has seven that are read, and six that are made of others.
 const MOST_PARTS: u32 = 13;
-
-#[inline(always)]
-pub(super) fn is_string(object: u64) -> bool {
-    is_object(object) && type_of(object).is_some_and(|kind| representation(kind).is_some())
-}
-
-/// Characters of a string (tagged).
-#[inline(always)]
-pub(super) fn length(string: u64) -> u32 {
-    word(untagged(string).wrapping_add(STRING_HEAD)).map_or(0, |head| (head >> 32) as u32)
-}
-
-/// Where the characters of a string are.
-pub(super) struct Characters {
-    /// First byte (avma), or 0.
-    pub(super) address: u64,
-    /// The object that has them (avma), or 0 where they are not on the heap, and its map.
-    pub(super) object: u64,
-    pub(super) map: u64,
-    pub(super) width: u8,
-}
-
-impl Characters {
-    pub(super) const NOTHING: Self = Self {
-        address: 0,
-        object: 0,
-        map: 0,
-        width: 0,
-    };
-}
-
-/// Follows a string (tagged) to where its characters are.
-#[inline(always)]
-pub(super) fn characters(string: u64) -> Characters {
-    try_characters(string).unwrap_or(Characters::NOTHING)
-}
-
-#[inline(always)]
-fn try_characters(mut string: u64) -> Option<Characters> {
-    let mut skipped = 0_u64;
-    let mut turn = 0;
-    while turn < MOST_STRINGS {
-        turn += 1;
-        if !is_object(string) {
-            return None;
-        }
-        let at = untagged(string);
-        let map = word(at)?;
-        let kind = type_of_map(map)?;
-        let content = at.wrapping_add(STRING_CONTENT);
-        let width = width(kind);
-        let before = skipped.wrapping_mul(u64::from(width));
-        match representation(kind)? {
-            Representation::Flat => {
-                return Some(Characters {
-                    address: content.wrapping_add(before),
-                    object: at,
-                    map,
-                    width,
-                });
-            }
-            Representation::External => {
-                return Some(Characters {
-                    address: word(at.wrapping_add(STRING_SECOND))?.wrapping_add(before),
-                    object: 0,
-                    map,
-                    width,
-                });
-            }
-            Representation::Sliced => {
-                skipped += u64::try_from(small_integer(word(at.wrapping_add(STRING_SECOND))?)?).ok()?;
-            }
-            // Of two strings, what is flat has all in the first.
-            Representation::Cons if length(word(at.wrapping_add(STRING_SECOND))?) != 0 => return None,
-            Representation::Cons | Representation::Thin => {}
-        }
-        string = word(content)?;
-    }
-    None
-}
 
 /// Reads the characters of a string (tagged) to a place in the tail; nothing of what is none. One that V8 made of others, for a name that the
 /// source does not have as a word, is read part by part.
@@ -109,7 +26,7 @@ pub(super) fn text(walk: &mut JavaScriptWalk, string: u64, at: u32, most: u32) -
         most: most & !1,
         ..Text::NOTHING
     };
-    if !is_string(string) || length(string) == 0 {
+    if !is_string(&User, string) || length(&User, string) == 0 {
         return walk.text;
     }
     walk.parts[0] = string;
@@ -141,7 +58,7 @@ fn part(walk: &mut JavaScriptWalk) -> bool {
     }
     let below = waiting.wrapping_sub(1);
     let string = walk.parts[below as usize & (PARTS - 1)];
-    if let Some((first, second)) = pair(string) {
+    if let Some((first, second)) = pair(&User, string) {
         if waiting >= PARTS as u32 {
             return false;
         }
@@ -152,11 +69,11 @@ fn part(walk: &mut JavaScriptWalk) -> bool {
         return true;
     }
     walk.text.waiting = below;
-    let length = length(string);
+    let length = length(&User, string);
     if length == 0 {
         return true;
     }
-    let found = characters(string);
+    let found = Characters::of(&User, string);
     if walk.text.width != 0 && u32::from(found.width) != walk.text.width {
         walk.text.cut = 1;
         return false;
@@ -176,19 +93,6 @@ fn part(walk: &mut JavaScriptWalk) -> bool {
         return false;
     }
     true
-}
-
-/// The two strings (tagged) that one (tagged) is made of.
-#[inline(always)]
-fn pair(string: u64) -> Option<(u64, u64)> {
-    if representation(type_of(string)?)? != Representation::Cons {
-        return None;
-    }
-    let at = untagged(string);
-    Some((
-        word(at.wrapping_add(STRING_CONTENT))?,
-        word(at.wrapping_add(STRING_SECOND))?,
-    ))
 }
 
 /// Reads bytes to a place in the tail, `most` of them at most, which is one less than a power of two; how many it were: all or none.

@@ -52,17 +52,10 @@ pub(crate) struct JavaScriptWalk {
     pub(crate) incarnation: u32,
     /// Its table of codes (avma), once a frame of the stack has asked for it; 0 before.
     pub(crate) table: u64,
-    /// What was read of the frame, of its function and that one's code, of what the function shares, of its script and of the script that
-    /// had it evaluated.
+    /// What was read of the frame.
     pub(crate) frame_words: [u64; javascript::FRAME_WORDS],
-    pub(crate) function_words: [u64; javascript::code::CODE_WORDS],
-    pub(crate) code_words: [u64; javascript::code::CODE_WORDS],
-    pub(crate) shared_words: [u64; javascript::SHARED_WORDS],
-    pub(crate) script_words: [u64; javascript::SCRIPT_WORDS],
-    pub(crate) shared: javascript::Shared,
-    pub(crate) script: javascript::Script,
-    /// The bytecode (tagged) of an interpreted frame, or 0.
-    pub(crate) bytecode: u64,
+    /// And of its function.
+    pub(crate) seen: javascript::read::Seen,
     /// Strings that a string is made of, while it is read.
     pub(crate) parts: [u64; PARTS],
     pub(crate) text: Text,

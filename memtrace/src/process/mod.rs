@@ -8,6 +8,7 @@ pub mod files;
 mod location;
 pub mod maps;
 mod memory;
+pub mod metered;
 mod module;
 mod modules;
 pub mod namespace;

@@ -80,6 +80,17 @@ pub struct DumpedStack {
     pub by_frame_pointer: u32,
     /// What is known of its Python frames; `None` when the thread runs no Python.
     pub python: Option<DumpedPython>,
+    /// What is known of its frames of JavaScript; `None` when it has none.
+    pub javascript: Option<DumpedJavaScript>,
+}
+
+/// How the frames of JavaScript of a stack were read.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq, Serialize)]
+pub struct DumpedJavaScript {
+    /// Frames that look like JavaScript's, of which the function could not be told: they are native ones.
+    pub untold: u32,
+    /// Whether there are more than are read: the rest are native ones.
+    pub cut: bool,
 }
 
 /// How the Python frames of a stack were read.

@@ -2,7 +2,7 @@
 //!
 //! The memory is the target's: whatever is in it, a walk ends when what it was allowed is used up.
 
-use std::{cell::Cell, sync::Arc};
+use std::sync::Arc;
 
 use memtrace_common::python::{
     BYTES_CONTENT, CODE_WORDS, DIRECT, FILE_BYTES, FRAME_WORDS, Layout, NAME_BYTES, STATE_WORDS, TEXT_WORDS,
@@ -15,6 +15,7 @@ use super::{
     merge::Entry,
     text,
 };
+use crate::process::metered::{Allowance, Fill, Metered};
 
 /// Longest line table that is read, in bytes. That of a function of ten thousand lines has some hundred KiB.
 const MAX_TABLE: u64 = 4 << 20;
@@ -22,24 +23,6 @@ const MAX_TABLE: u64 = 4 << 20;
 /// Bytes of a string's head, and of a `bytes` object's.
 const TEXT_HEAD: u32 = 40;
 const BYTES_HEAD: u32 = 24;
-
-/// What a read costs besides its bytes, in bytes: about as long as the system call takes, that many could be copied.
-const READ: u64 = 64;
-
-/// The memory of a process.
-pub trait Memory {
-    /// Fills `bytes` with what is at an address (avma); `false` when that cannot be read.
-    fn read(&self, address: u64, bytes: &mut [u8]) -> bool;
-}
-
-/// What may be spent on stacks; a walk takes from it what it has used.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Allowance {
-    /// Frames, with the marks between them.
-    pub entries: usize,
-    /// Bytes that are read and looked through, with some for each read.
-    pub bytes: u64,
-}
 
 /// A Python frame.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -78,15 +61,15 @@ pub enum End {
 
 /// The stack of a thread. `thread` is its thread pointer. `None` when it runs no Python.
 pub fn stack(
-    memory: &impl Memory,
+    memory: &impl Fill,
     layout: &Layout,
     form: Form,
     thread: u64,
     allowance: &mut Allowance,
 ) -> Option<PythonStack> {
-    let left = Cell::new(allowance.bytes);
+    let memory = &Metered::new(memory, allowance.bytes);
     let mut walk = Walk {
-        memory: &Metered { memory, left: &left },
+        memory,
         layout,
         form,
         codes: FxHashMap::default(),
@@ -97,7 +80,7 @@ pub fn stack(
             end: End::Start,
         },
     };
-    let mut next = top(walk.memory, layout, thread).filter(|&top| top != 0)?;
+    let mut next = top(memory, layout, thread).filter(|&top| top != 0)?;
     let end = loop {
         if next == 0 {
             break End::Start;
@@ -108,18 +91,18 @@ pub fn stack(
         match walk.frame(next) {
             Ok(previous) => next = previous,
             // What cannot be paid for looks like memory that is not there.
-            Err(_) if left.get() == 0 => break End::Deep,
+            Err(_) if memory.left() == 0 => break End::Deep,
             Err(end) => break end,
         }
     };
     allowance.entries -= walk.stack.entries.len();
-    allowance.bytes = left.get();
+    allowance.bytes = memory.left();
     Some(PythonStack { end, ..walk.stack })
 }
 
 /// A walk, and what it knows already: recursion comes through the same code again.
 struct Walk<'a, M> {
-    memory: &'a M,
+    memory: &'a Metered<'a, M>,
     layout: &'a Layout,
     form: Form,
     codes: FxHashMap<u64, Code>,
@@ -136,11 +119,14 @@ struct Code {
     table: Option<Arc<[u8]>>,
 }
 
-impl<M: Spent> Walk<'_, M> {
+impl<M: Fill> Walk<'_, M> {
     /// Takes a frame; where its caller's is.
     fn frame(&mut self, at: u64) -> Result<u64, End> {
         let layout = self.layout;
-        let read = words::<FRAME_WORDS>(self.memory, at, layout.frame.bytes).ok_or(End::Unreadable)?;
+        let read = self
+            .memory
+            .words::<FRAME_WORDS>(at, layout.frame.bytes)
+            .ok_or(End::Unreadable)?;
         let frame = layout.frame.read(&read);
         if frame.flags & entry::SHIM != 0 {
             self.stack.entries.push(Entry::Mark);
@@ -175,7 +161,9 @@ impl<M: Spent> Walk<'_, M> {
             return Ok(known.clone());
         }
         let (memory, layout) = (self.memory, self.layout);
-        let read = words::<CODE_WORDS>(memory, at, layout.code.bytes).ok_or(End::Unreadable)?;
+        let read = memory
+            .words::<CODE_WORDS>(at, layout.code.bytes)
+            .ok_or(End::Unreadable)?;
         let code = layout.code.read(&read);
         if code.of_type != layout.code_type {
             return Err(End::Foreign);
@@ -193,37 +181,11 @@ impl<M: Spent> Walk<'_, M> {
     }
 }
 
-/// Memory whose reading is paid for.
-struct Metered<'a, M> {
-    memory: &'a M,
-    left: &'a Cell<u64>,
-}
-
-/// What is paid for.
-trait Spent: Memory {
-    /// Pays, and tells whether something is left.
-    fn spend(&self, bytes: u64) -> bool;
-}
-
-impl<M: Memory> Spent for Metered<'_, M> {
-    fn spend(&self, bytes: u64) -> bool {
-        let left = self.left.get().saturating_sub(bytes);
-        self.left.set(left);
-        left > 0
-    }
-}
-
-impl<M: Memory> Memory for Metered<'_, M> {
-    fn read(&self, address: u64, bytes: &mut [u8]) -> bool {
-        self.spend(READ + bytes.len() as u64) && self.memory.read(address, bytes)
-    }
-}
-
 /// The innermost frame of a thread.
-fn top(memory: &impl Memory, layout: &Layout, thread: u64) -> Option<u64> {
-    let holder = (layout.current != 0).then(|| word(memory, layout.current)).flatten();
+fn top(memory: &Metered<'_, impl Fill>, layout: &Layout, thread: u64) -> Option<u64> {
+    let holder = (layout.current != 0).then(|| memory.word(layout.current)).flatten();
     let of_state = |state: u64| {
-        let read = words::<STATE_WORDS>(memory, state, layout.state.bytes)?;
+        let read = memory.words::<STATE_WORDS>(state, layout.state.bytes)?;
         let (thread_id, top) = layout.state.read(&read);
         (thread_id == thread).then_some(top)
     };
@@ -233,51 +195,33 @@ fn top(memory: &impl Memory, layout: &Layout, thread: u64) -> Option<u64> {
     if layout.state.via == DIRECT || top == 0 {
         Some(top)
     } else {
-        word(memory, top.wrapping_add(layout.state.via.into()))
+        memory.word(top.wrapping_add(layout.state.via.into()))
     }
 }
 
 /// What a thread has under the interpreter's key.
-fn under_key(memory: &impl Memory, layout: &Layout, thread: u64) -> Option<u64> {
-    let place = layout.keys.place(word(memory, layout.key)?)?;
-    let block = word(memory, thread.wrapping_add(place.block)).filter(|&block| block != 0)?;
-    word(memory, block.wrapping_add(place.value))
+fn under_key(memory: &Metered<'_, impl Fill>, layout: &Layout, thread: u64) -> Option<u64> {
+    let place = layout.keys.place(memory.word(layout.key)?)?;
+    let block = memory
+        .word(thread.wrapping_add(place.block))
+        .filter(|&block| block != 0)?;
+    memory.word(block.wrapping_add(place.value))
 }
 
-fn word(memory: &impl Memory, address: u64) -> Option<u64> {
-    let mut bytes = [0; 8];
-    memory.read(address, &mut bytes).then(|| u64::from_le_bytes(bytes))
-}
-
-/// The words of a structure; those that are not read are 0.
-fn words<const N: usize>(memory: &impl Memory, address: u64, bytes: u32) -> Option<[u64; N]> {
-    let read = content(memory, address, (bytes as usize).min(8 * N))?;
-    let mut words = [0; N];
-    for (word, bytes) in words.iter_mut().zip(read.chunks_exact(8)) {
-        *word = bytes.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte));
-    }
-    Some(words)
-}
-
-fn content(memory: &impl Memory, address: u64, length: usize) -> Option<Vec<u8>> {
-    let mut bytes = vec![0; length];
-    memory.read(address, &mut bytes).then_some(bytes)
-}
-
-fn string(memory: &impl Memory, layout: &Layout, address: u64, most: usize) -> Option<String> {
-    let head = words::<TEXT_WORDS>(memory, address, TEXT_HEAD)?;
+fn string(memory: &Metered<'_, impl Fill>, layout: &Layout, address: u64, most: usize) -> Option<String> {
+    let head = memory.words::<TEXT_WORDS>(address, TEXT_HEAD)?;
     let found = layout.text.read(&head, address)?;
     let room = most & !3;
     let length = usize::try_from(found.bytes).unwrap_or(usize::MAX);
-    let known = text(&content(memory, found.address, length.min(room))?, found.width)?;
+    let known = text(&memory.content(found.address, length.min(room))?, found.width)?;
     Some(if length > room { known + "…" } else { known })
 }
 
-fn table(memory: &impl Memory, address: u64) -> Option<Vec<u8>> {
-    let head = words::<TEXT_WORDS>(memory, address, BYTES_HEAD)?;
+fn table(memory: &Metered<'_, impl Fill>, address: u64) -> Option<Vec<u8>> {
+    let head = memory.words::<TEXT_WORDS>(address, BYTES_HEAD)?;
     let length = bytes_length(&head);
     let length = usize::try_from(length).ok().filter(|_| length <= MAX_TABLE)?;
-    content(memory, address.wrapping_add(BYTES_CONTENT), length)
+    memory.content(address.wrapping_add(BYTES_CONTENT), length)
 }
 
 #[cfg(test)]

@@ -29,8 +29,10 @@ pub struct Frame {
     pub pc: u64,
     /// The stack pointer in it.
     pub sp: u64,
-    /// Whether its caller was found by frame pointer alone, for want of a table: one may be missing before it.
-    pub by_frame_pointer: bool,
+    /// Whether that is in a call, and behind it the address that it returns to.
+    pub is_call: bool,
+    /// The frame pointer, where the caller was found by it alone, for want of a table: one may be missing before that.
+    pub frame_pointer: Option<u64>,
 }
 
 /// Where a stack ends, as far as it was walked.
@@ -80,7 +82,8 @@ pub fn walk(from: Registers, found: impl FnMut(u64) -> Found, word: impl Fn(u64)
         frames: vec![Frame {
             pc: from.ip,
             sp: from.sp,
-            by_frame_pointer: false,
+            is_call: false,
+            frame_pointer: None,
         }],
         ip: from.ip,
         sp: from.sp,
@@ -178,7 +181,8 @@ impl<F: FnMut(u64) -> Found, W: Fn(u64) -> Option<u64>> Walker<F, W> {
         self.frames.push(Frame {
             pc,
             sp,
-            by_frame_pointer: false,
+            is_call: back != 0,
+            frame_pointer: None,
         });
         Ok(())
     }
@@ -194,7 +198,7 @@ impl<F: FnMut(u64) -> Found, W: Fn(u64) -> Option<u64>> Walker<F, W> {
                 .iter()
                 .rev()
                 .nth(1)
-                .is_some_and(|caller| caller.by_frame_pointer);
+                .is_some_and(|caller| caller.frame_pointer.is_some());
             return Err(if is_chain { End::Start } else { End::NoTable });
         }
         if bp < self.sp || bp - self.sp > MAX_FRAME_BYTES || bp & 7 != 0 {
@@ -202,7 +206,7 @@ impl<F: FnMut(u64) -> Found, W: Fn(u64) -> Option<u64>> Walker<F, W> {
         }
         let (next, address) = (self.word(bp)?, self.word(bp.wrapping_add(8))?);
         if let Some(frame) = self.frames.last_mut() {
-            frame.by_frame_pointer = true;
+            frame.frame_pointer = Some(bp);
         }
         self.bp = Some(next);
         self.arrive(address, bp.wrapping_add(16), 1)

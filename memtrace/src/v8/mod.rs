@@ -9,6 +9,7 @@ pub mod engine;
 mod layout;
 mod optimized;
 pub mod positions;
+pub mod read;
 mod safepoints;
 
 pub use self::{

@@ -35,7 +35,7 @@ fn traced(mut command: Command, flags: &[&str], arguments: &[&str]) -> (Report, 
 }
 
 /// The frames of a row that are JavaScript's and in a script, innermost first; the line is 0 where none is said.
-fn frames(row: &Value) -> Frames {
+pub(crate) fn frames(row: &Value) -> Frames {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let stack = row["stack"].as_array().into_iter().flatten();
     let scripts = stack.filter(|frame| frame["kind"] == "javascript" && frame["file"].is_string());
@@ -94,7 +94,7 @@ fn compare(report: &Report, truth: &BTreeMap<u64, Frames>, is_equal: impl Fn(&Fr
 }
 
 /// Whether all functions are the same, and the lines too: where `exact`, each frame has one.
-fn is_same(found: &Frames, said: &Frames, exact: bool) -> bool {
+pub(crate) fn is_same(found: &Frames, said: &Frames, exact: bool) -> bool {
     let is_line = |found: u64, said: u64| found == said || !exact && found == 0;
     found.len() == said.len()
         && found
@@ -146,7 +146,7 @@ const TIERS: [(&str, &[&str], RangeInclusive<u32>); 6] = [
 const LEAST: u64 = 100_000;
 
 /// Whether the functions and lines are those that were said. A frame without a line may have others compiled into it, of which nothing is told.
-fn is_part(found: &Frames, said: &Frames) -> bool {
+pub(crate) fn is_part(found: &Frames, said: &Frames) -> bool {
     let mut said = said.iter();
     let all = found.iter().all(|found| {
         if found.2 == 0 {

@@ -21,6 +21,7 @@ mod hooks;
 mod inspector;
 mod inspector_harm;
 mod javascript;
+mod javascript_dump;
 mod javascript_leaks;
 mod js_sampled;
 mod js_sites;

@@ -2,7 +2,7 @@
 
 use rustc_hash::FxHashMap;
 
-use super::{Interpreters, View, no_python, shown};
+use super::{Interpreters, View, shown};
 use crate::profile::{
     Frame, FrameKind,
     dump::{Dump, DumpedProcess, DumpedStack},
@@ -13,7 +13,8 @@ impl Dump {
     #[must_use]
     pub fn viewed(mut self, view: View) -> Self {
         for process in &mut self.processes {
-            if view != View::All && process.stacks.iter().any(|stack| stack.python.is_some()) {
+            let mut frames = process.stacks.iter().flat_map(|stack| &stack.frames);
+            if frames.any(|frame| view.concerns(frame.kind)) {
                 self::process(process, view);
             }
         }
@@ -33,12 +34,14 @@ fn process(process: &mut DumpedProcess, view: View) {
             let shown = shown(view, &frames, |frame| Some(*frame), &interpreters);
             let mut frames: Vec<Frame> = shown.into_iter().cloned().collect();
             if frames.is_empty() && !stack.frames.is_empty() {
-                frames.push(no_python());
+                frames.push(view.nothing());
             }
-            let is_shown = frames.iter().any(|frame| frame.kind == FrameKind::Python);
+            let is_shown = |kind: FrameKind| frames.iter().any(|frame| frame.kind == kind);
+            let (python, javascript) = (is_shown(FrameKind::Python), view != View::Native);
             let viewed = DumpedStack {
                 frames,
-                python: stack.python.filter(|_| is_shown),
+                python: stack.python.filter(|_| python),
+                javascript: stack.javascript.filter(|_| javascript),
                 ..stack.clone()
             };
             let next = numbers.len();
@@ -56,7 +59,7 @@ fn process(process: &mut DumpedProcess, view: View) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::profile::dump::{DumpedPython, DumpedThread, PythonEnd, StackEnd, Waits};
+    use crate::profile::dump::{DumpedJavaScript, DumpedPython, DumpedThread, PythonEnd, StackEnd, Waits};
 
     fn frame(function: &str, kind: FrameKind) -> Frame {
         Frame {
@@ -87,6 +90,10 @@ mod tests {
                     end: PythonEnd::Start,
                     fits: true,
                 }),
+            javascript: frames
+                .iter()
+                .any(|frame| frame.kind == FrameKind::JavaScript)
+                .then_some(DumpedJavaScript::default()),
             frames,
             end: StackEnd::Start,
             by_frame_pointer: 0,
@@ -138,16 +145,38 @@ mod tests {
     }
 
     #[test]
+    fn frames_of_javascript_are_shown_or_not() {
+        let sample = || {
+            let mut dump = sample();
+            let stack = &mut dump.processes[0].stacks[2];
+            stack.frames.insert(1, frame("later", FrameKind::JavaScript));
+            stack.frames.insert(2, frame("Builtins_JSEntry", FrameKind::Native));
+            stack.javascript = Some(DumpedJavaScript::default());
+            dump
+        };
+        let shown = sample().viewed(View::Merged);
+        assert_eq!(names(&shown).0[1], ["poll", "later", "main"]);
+        let shown = sample().viewed(View::Only(FrameKind::JavaScript));
+        assert_eq!(names(&shown).0, [vec!["(no JavaScript)"], vec!["later"]]);
+        let shown = sample().viewed(View::Native);
+        assert!(shown.processes[0].stacks.iter().all(|stack| stack.javascript.is_none()));
+        assert_eq!(names(&shown).0[2], ["poll", "Builtins_JSEntry", "main"]);
+    }
+
+    #[test]
     fn stacks_that_are_shown_alike_are_one() {
         let shown = sample().viewed(View::Merged);
         let (stacks, of_threads) = names(&shown);
         assert_eq!(stacks, [vec!["read", "f", "main"], vec!["poll", "main"]]);
         assert_eq!(of_threads, [Some(0), Some(0), Some(1)]);
-        let shown = sample().viewed(View::Python);
+        let shown = sample().viewed(View::Only(FrameKind::Python));
         assert_eq!(names(&shown).0, [vec!["f"], vec!["(no Python)"]]);
         let shown = sample().viewed(View::Native);
         assert_eq!(names(&shown).0.len(), 3);
         assert!(shown.processes[0].stacks.iter().all(|stack| stack.python.is_none()));
+        // Nothing is of that kind, so nothing is left out.
+        let shown = sample().viewed(View::Only(FrameKind::JavaScript));
+        assert_eq!(names(&shown), names(&sample()));
         let (all, shown) = (sample(), sample().viewed(View::All));
         assert_eq!(names(&shown), names(&all));
     }

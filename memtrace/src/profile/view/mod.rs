@@ -20,22 +20,45 @@ pub enum View {
     Merged,
     /// All of them.
     All,
-    /// Python's alone.
-    Python,
+    /// Those of one runtime alone.
+    Only(FrameKind),
     /// Native ones alone.
     Native,
 }
 
-/// What stands for a stack without a frame that is shown.
-const NO_PYTHON: &str = "(no Python)";
-
 impl View {
     /// What is left out, a clause for the head of reports; nothing where nobody would miss it.
-    const fn clause(self) -> Option<&'static str> {
+    fn clause(self) -> Option<String> {
         match self {
             Self::Merged | Self::All => None,
-            Self::Python => Some("Python frames only"),
-            Self::Native => Some("native frames only"),
+            Self::Only(kind) => Some(format!("{} frames only", kind.name())),
+            Self::Native => Some("native frames only".to_owned()),
+        }
+    }
+
+    /// Whether it can differ from all frames where there are some of a kind.
+    fn concerns(self, kind: FrameKind) -> bool {
+        match self {
+            Self::All => false,
+            Self::Only(only) => kind == only,
+            Self::Merged | Self::Native => kind.is_runtime(),
+        }
+    }
+
+    /// What stands for a stack without a frame that is shown.
+    fn nothing(self) -> Frame {
+        let kind = match self {
+            Self::Only(kind) => kind,
+            Self::Merged | Self::All | Self::Native => FrameKind::Native,
+        };
+        Frame {
+            function: Some(format!("(no {})", kind.name())),
+            module: "[native]".to_owned(),
+            offset: 0,
+            file: None,
+            line: None,
+            inlined: false,
+            kind: FrameKind::Native,
         }
     }
 }
@@ -44,11 +67,7 @@ impl Profile {
     /// The profile with the frames that are shown. It is to be [finished](Profile::finished) afterwards: sites may have become one.
     #[must_use]
     pub fn viewed(mut self, view: View) -> Self {
-        let has_any = self.frames.iter().any(|frame| match view {
-            View::All => false,
-            View::Python => frame.kind == FrameKind::Python,
-            View::Merged | View::Native => frame.kind.is_runtime(),
-        });
+        let has_any = self.frames.iter().any(|frame| view.concerns(frame.kind));
         if !has_any {
             return self;
         }
@@ -59,7 +78,7 @@ impl Profile {
                 let frame = |&index: &FrameIndex| self.frames.get(index as usize);
                 let mut shown = shown(view, stack, frame, &interpreters);
                 if shown.is_empty() && !stack.is_empty() {
-                    shown.push(none(&mut self.frames));
+                    shown.push(nothing(view, &mut self.frames));
                 }
                 stacks.number(shown)
             })
@@ -78,7 +97,7 @@ impl Profile {
             shortage.stack = shortage.stack.and_then(|stack| numbers.get(stack).copied());
         }
         self.sites = merge::merged(std::mem::take(&mut self.sites));
-        self.filter.extend(view.clause().map(str::to_owned));
+        self.filter.extend(view.clause());
         self
     }
 }
@@ -90,11 +109,13 @@ fn shown<'f, T: Copy>(
     frame: impl Fn(&T) -> Option<&'f Frame>,
     interpreters: &Interpreters,
 ) -> Vec<T> {
-    let is_python = |entry: &T| frame(entry).is_some_and(|frame| frame.kind == FrameKind::Python);
     let is_runtime = |entry: &T| frame(entry).is_some_and(|frame| frame.kind.is_runtime());
     match view {
         View::All => stack.to_vec(),
-        View::Python => stack.iter().copied().filter(is_python).collect(),
+        View::Only(kind) => {
+            let is_it = |entry: &T| frame(entry).is_some_and(|frame| frame.kind == kind);
+            stack.iter().copied().filter(is_it).collect()
+        }
         View::Native => stack.iter().copied().filter(|entry| !is_runtime(entry)).collect(),
         View::Merged => {
             // What is called by the innermost function of a runtime is what it asked for.
@@ -111,26 +132,14 @@ fn shown<'f, T: Copy>(
     }
 }
 
-/// The frame that stands for a stack without any.
-fn none(frames: &mut Vec<Frame>) -> FrameIndex {
-    let is_it = |frame: &Frame| frame.function.as_deref() == Some(NO_PYTHON);
-    let at = frames.iter().position(is_it).unwrap_or_else(|| {
-        frames.push(no_python());
+/// The frame that stands for a stack without any that is shown.
+fn nothing(view: View, frames: &mut Vec<Frame>) -> FrameIndex {
+    let nothing = view.nothing();
+    let at = frames.iter().position(|frame| *frame == nothing).unwrap_or_else(|| {
+        frames.push(nothing);
         frames.len() - 1
     });
     FrameIndex::try_from(at).unwrap_or(FrameIndex::MAX)
-}
-
-fn no_python() -> Frame {
-    Frame {
-        function: Some(NO_PYTHON.to_owned()),
-        module: "[native]".to_owned(),
-        offset: 0,
-        file: None,
-        line: None,
-        inlined: false,
-        kind: FrameKind::Native,
-    }
 }
 
 /// Distinct stacks by number.

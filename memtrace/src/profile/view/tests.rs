@@ -103,16 +103,19 @@ fn each_view_has_its_frames() {
     assert_eq!(stacks(View::All).len(), 3);
     assert_eq!(stacks(View::All)[0].1.len(), 13);
     assert_eq!(
-        stacks(View::Python),
+        stacks(View::Only(FrameKind::Python)),
         [
             (30, ["inner", "outer"].map(str::to_owned).to_vec()),
-            (5, vec![NO_PYTHON.to_owned()])
+            (5, vec!["(no Python)".to_owned()])
         ]
     );
     let native = stacks(View::Native);
     assert_eq!(native.len(), 3, "their places in the evaluator differ");
     assert_eq!(native[0].1.len(), 11);
-    assert_eq!(profile().viewed(View::Python).filter, ["Python frames only"]);
+    assert_eq!(
+        profile().viewed(View::Only(FrameKind::Python)).filter,
+        ["Python frames only"]
+    );
 }
 
 #[test]
@@ -134,7 +137,7 @@ fn profiles_without_a_runtime_stay_as_they_are() {
             frame("main", "x"),
         ])])
     };
-    for view in [View::Merged, View::All, View::Python, View::Native] {
+    for view in [View::Merged, View::All, View::Only(FrameKind::Python), View::Native] {
         assert_eq!(one().viewed(view).stacks, one().stacks);
     }
 }

@@ -12,7 +12,7 @@ use super::{
     super::{Found, Judged, Mapped, judge, tests::interpreters},
     *,
 };
-use crate::process::AddressSpace;
+use crate::process::{AddressSpace, metered::tests::Hostile};
 
 /// Enough for any stack of these tests.
 const PLENTY: Allowance = Allowance {
@@ -44,8 +44,8 @@ impl Drop for Running {
 
 struct Live(File);
 
-impl Memory for Live {
-    fn read(&self, address: u64, bytes: &mut [u8]) -> bool {
+impl Fill for Live {
+    fn fill(&self, address: u64, bytes: &mut [u8]) -> bool {
         self.0.read_exact_at(bytes, address).is_ok()
     }
 }
@@ -154,25 +154,6 @@ fn executable(file: &std::path::Path) -> Option<std::path::PathBuf> {
         file.to_owned()
     };
     (supported && program.exists()).then_some(program)
-}
-
-/// Memory in which each word is one of a few that make sense somewhere: so walks go far, and in circles.
-struct Hostile {
-    words: Vec<u64>,
-    seed: u64,
-}
-
-impl Memory for Hostile {
-    fn read(&self, address: u64, bytes: &mut [u8]) -> bool {
-        let mut at = address;
-        for chunk in bytes.chunks_mut(8) {
-            let hash = (at ^ self.seed).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            let word = self.words[(hash >> 33) as usize % self.words.len()];
-            chunk.copy_from_slice(&word.to_le_bytes()[..chunk.len()]);
-            at = at.wrapping_add(8);
-        }
-        address >> 60 == 0
-    }
 }
 
 proptest! {

@@ -165,6 +165,21 @@ fn frames(stack: &DumpedStack, out: &mut dyn Write) -> io::Result<()> {
             writeln!(out, "  note: {words}")?;
         }
     }
+    if let Some(javascript) = stack.javascript {
+        if javascript.untold > 0 {
+            writeln!(
+                out,
+                "  note: {} frames look like JavaScript's, but their functions could not be read: they are native ones",
+                javascript.untold
+            )?;
+        }
+        if javascript.cut {
+            writeln!(
+                out,
+                "  note: there are more frames of JavaScript than memtrace reads: the others are native ones"
+            )?;
+        }
+    }
     match stack.end.words() {
         Some(words) => writeln!(out, "  [no further: {words}]"),
         None => Ok(()),

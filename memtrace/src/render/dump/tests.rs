@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     profile::{
         FrameKind,
-        dump::{DumpedPython, PythonEnd, StackEnd, Taken},
+        dump::{DumpedJavaScript, DumpedPython, PythonEnd, StackEnd, Taken},
     },
     render::json_schema::closed,
 };
@@ -39,6 +39,7 @@ fn sample() -> Dump {
         end,
         by_frame_pointer,
         python: None,
+        javascript: None,
     };
     Dump {
         processes: vec![DumpedProcess {
@@ -51,6 +52,7 @@ fn sample() -> Dump {
                 thread(44, Some(0), 'S', Some(Taken::Waiting)),
                 thread(45, None, 'D', None),
                 thread(46, Some(2), 'S', Some(Taken::Waiting)),
+                thread(47, Some(3), 'S', Some(Taken::Waiting)),
             ],
             stacks: vec![
                 stack(&["small", "wait", "start"], StackEnd::Start, 0),
@@ -71,6 +73,16 @@ fn sample() -> Dump {
                     }),
                     ..stack(&[], StackEnd::Start, 0)
                 },
+                DumpedStack {
+                    frames: vec![Frame {
+                        kind: FrameKind::JavaScript,
+                        file: Some("node:fs".into()),
+                        line: Some(9),
+                        ..frame("read", false)
+                    }],
+                    javascript: Some(DumpedJavaScript { untold: 2, cut: true }),
+                    ..stack(&[], StackEnd::Start, 0)
+                },
             ],
             notes: vec!["a note".into()],
         }],
@@ -88,7 +100,7 @@ fn alike_threads_are_one_entry_and_names_are_escaped() {
     let text = rendered(Form::default());
     assert!(!text.contains('\u{1b}') && !text.contains('\u{202e}'));
     let wanted = "\
-prog (pid 42), 5 threads: /bin/prog
+prog (pid 42), 6 threads: /bin/prog
   note: a note
 
 2 threads: sleeping in futex (futex_do_wait)
@@ -112,9 +124,14 @@ thread 46 work\\u{a}er: sleeping in futex (futex_do_wait)
    1 main in prog\\u{1b}[2J+0x1234
   note: calls of the Python evaluator and Python frames are not equally many here: the Python frames are in one piece, at the innermost call
   note: what should be a Python function is something else: there are no Python frames from there on
+
+thread 47 work\\u{a}er: sleeping in futex (futex_do_wait)
+   0 read (JavaScript) at node:fs:9
+  note: 2 frames look like JavaScript's, but their functions could not be read: they are native ones
+  note: there are more frames of JavaScript than memtrace reads: the others are native ones
 ";
     assert_eq!(text, wanted);
-    assert_eq!(rendered(Form { apart: true }).matches("thread 4").count(), 5);
+    assert_eq!(rendered(Form { apart: true }).matches("thread 4").count(), 6);
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! `memtrace dump`: the call stacks of all threads of a process, once.
 //!
 //! Threads are taken one after the other (`thread`): copied in kernel-known rest or in a moment's stop, then walked from the copy by the
-//! rules of each file's unwind table (`rules`), and named when all are there. Frames of Python are read at the same moment (`python`), and
-//! take their place in [`Names::of`].
+//! rules of each file's unwind table (`rules`), and named when all are there. Frames of Python (`python`) and of JavaScript (`javascript`) are
+//! read at the same moment, and take their place in [`Names::of`].
 
+mod budget;
+mod javascript;
 mod pieces;
 mod placed;
 mod python;
@@ -15,12 +17,13 @@ use std::{io, path::PathBuf};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use self::{
+    javascript::JavaScript,
     placed::Placed,
     python::At,
     rules::Rules,
     thread::{Look, Process, Stack},
 };
-use super::{naming, python::Interpreters};
+use super::{javascript::EngineFiles, naming, python::Interpreters};
 use crate::{
     message,
     process::{Location, Modules, descriptors, threads},
@@ -28,7 +31,6 @@ use crate::{
         Frame,
         dump::{Dump, DumpedProcess, DumpedPython, DumpedStack, DumpedThread},
     },
-    python::read::PythonStack,
     symbolize::Symbolizer,
     target::{self, TargetError, TargetInfo},
 };
@@ -49,6 +51,7 @@ pub fn dump(pids: &[u32], may_stop: bool, debug_directories: &[PathBuf]) -> anyh
         modules: modules.clone(),
         rules: Rules::new(&modules),
         interpreters: Interpreters::default(),
+        engines: EngineFiles::default(),
         symbolizer: Symbolizer::default(),
     };
     files.symbolizer.look_below(debug_directories.iter().cloned());
@@ -79,6 +82,7 @@ struct Files {
     modules: Modules,
     rules: Rules,
     interpreters: Interpreters,
+    engines: EngineFiles,
     symbolizer: Symbolizer,
 }
 
@@ -89,6 +93,7 @@ fn process(pid: u32, may_stop: bool, files: &mut Files) -> Result<DumpedProcess,
     let mut process = Process::open(pid, may_stop, &files.modules).map_err(failed)?;
     let mut notes = Vec::new();
     process.python = python::of(&mut files.interpreters, &process.space, &mut notes);
+    process.javascript = javascript::of(&mut files.engines, &process.space, pid, &mut notes);
     let (mut stacks, mut later) = (Vec::new(), Vec::new());
     let mut seen = FxHashSet::default();
     for _ in 0..LOOKS {
@@ -109,6 +114,7 @@ fn process(pid: u32, may_stop: bool, files: &mut Files) -> Result<DumpedProcess,
         stacks.extend(process.together(later, &mut files.rules));
     }
     notes.append(&mut files.rules.notes());
+    notes.extend(process.javascript.as_ref().map(JavaScript::notes).unwrap_or_default());
     // Its number may have been given anew by now, and what was read be another's.
     if stacks.is_empty() || started.is_some_and(|started| is_another(pid, started)) {
         return Err(TargetError::NoSuchProcess(pid));
@@ -162,7 +168,7 @@ impl<'n> Names<'n> {
         let threads = stacks
             .into_iter()
             .map(|stack| DumpedThread {
-                stack: stack.walk.as_ref().map(|walk| self.number(walk, stack.python.as_ref())),
+                stack: stack.walk.as_ref().map(|walk| self.number(walk, &stack)),
                 taken: stack.taken.filter(|_| stack.walk.is_some()),
                 waits: stack.waits(),
                 tid: stack.thread.tid,
@@ -181,15 +187,19 @@ impl<'n> Names<'n> {
     }
 
     /// The number of a stack; the same for equal ones.
-    fn number(&mut self, placed: &Placed, python: Option<&PythonStack>) -> usize {
+    fn number(&mut self, placed: &Placed, stack: &Stack) -> usize {
         let walk = &placed.walk;
-        let (frames, python) = self.of(placed, python);
+        let (frames, python) = self.of(placed, stack);
+        let engine = stack.javascript.as_ref();
+        let by_frame_pointer = walk.frames.iter().enumerate().filter(|(number, frame)| {
+            frame.frame_pointer.is_some() && !engine.is_some_and(|engine| engine.kept.contains(number))
+        });
         let stack = DumpedStack {
             frames,
             end: thread::end(walk.end),
-            by_frame_pointer: u32::try_from(walk.frames.iter().filter(|frame| frame.by_frame_pointer).count())
-                .unwrap_or(u32::MAX),
+            by_frame_pointer: u32::try_from(by_frame_pointer.count()).unwrap_or(u32::MAX),
             python,
+            javascript: engine.and_then(|engine| engine.known),
         };
         let next = self.stacks.len();
         *self.numbers.entry(stack).or_insert_with_key(|stack| {
@@ -198,15 +208,19 @@ impl<'n> Names<'n> {
         })
     }
 
-    /// The frames of a walk, with those that were inlined into them, and those of Python where they are executed.
-    fn of(&self, placed: &Placed, python: Option<&PythonStack>) -> (Vec<Frame>, Option<DumpedPython>) {
+    /// The frames of a walk, with those that were inlined into them, those of Python where they are executed, and those of JavaScript in the
+    /// place of theirs.
+    fn of(&self, placed: &Placed, stack: &Stack) -> (Vec<Frame>, Option<DumpedPython>) {
         let native = |number: usize| {
+            if let Some(frames) = stack.javascript.as_ref().and_then(|engine| engine.of(number)) {
+                return frames.to_vec();
+            }
             let place = placed.places.get(number).copied().flatten();
             let known = place.and_then(|at| self.symbolizer.frames(at));
             known.map_or_else(|| vec![nowhere(placed.walk.frames[number].pc)], <[Frame]>::to_vec)
         };
         let all = 0..placed.walk.frames.len();
-        let Some(python) = python else {
+        let Some(python) = &stack.python else {
             return (all.flat_map(native).collect(), None);
         };
         let (merged, known) = python::merged(placed, python, self.interpreters);

@@ -4,7 +4,7 @@
 //! then. So the mappings are read together with the stack, while the thread does not run: code that it has to return to is mapped as long
 //! as that.
 
-use super::python::Known;
+use super::{javascript::Seen, python::Known};
 use crate::{
     process::{AddressSpace, Code, Copied, Location},
     unwind::walk::Walk,
@@ -19,6 +19,8 @@ pub(super) struct Moment {
     pub(super) maps: String,
     /// The Python stack.
     pub(super) python: Known,
+    /// Whose the frames of JavaScript are.
+    pub(super) javascript: Seen,
 }
 
 /// A walk and where the code of its frames lies.

@@ -1,11 +1,12 @@
 //! Python in the processes of a dump: which of them have an interpreter, and the Python stack of a thread.
 
-use std::{cell::Cell, sync::Arc};
+use std::sync::Arc;
 
 use memtrace_common::python::Layout;
 
 use super::{
     super::python::{Interpreters, Place},
+    budget::Budget,
     placed::Placed,
 };
 use crate::{
@@ -18,22 +19,9 @@ use crate::{
         Judged,
         lines::Form,
         merge::{Entry, Whole, merge},
-        read::{self, Allowance, End, PythonFrame, PythonStack},
+        read::{self, End, PythonFrame, PythonStack},
     },
     unwind::walk,
-};
-
-/// What one stack may cost. Most programs never raise the limit of their recursion, of 1000 calls; the bytes are read well within the time
-/// for which a thread may be stopped.
-const STACK: Allowance = Allowance {
-    entries: 1 << 14,
-    bytes: 16 << 20,
-};
-
-/// What those of a process may cost together: thousands of threads with common stacks.
-const PROCESS: Allowance = Allowance {
-    entries: 1 << 20,
-    bytes: 1 << 30,
 };
 
 /// The interpreter of a process; what there is to say of one that cannot be used goes to `notes`.
@@ -45,7 +33,7 @@ pub(super) fn of(interpreters: &mut Interpreters, space: &AddressSpace, notes: &
         } => Some(Python {
             layout: *layout,
             form: Form::of(interpreter.version.minor),
-            left: Cell::new(PROCESS),
+            budget: Budget::default(),
         }),
         Judged::Refused(why) | Judged::Incomplete(why) => {
             notes.push(why);
@@ -58,7 +46,7 @@ pub(super) fn of(interpreters: &mut Interpreters, space: &AddressSpace, notes: &
 pub(super) struct Python {
     layout: Layout,
     form: Form,
-    left: Cell<Allowance>,
+    budget: Budget,
 }
 
 /// What is known of the Python stack of a thread.
@@ -89,18 +77,9 @@ impl Known {
 impl Python {
     /// The Python stack of the thread with this thread pointer.
     pub(super) fn stack(&self, memory: &Memory, pointer: u64) -> Option<PythonStack> {
-        let left = self.left.get();
-        let given = Allowance {
-            entries: STACK.entries.min(left.entries),
-            bytes: STACK.bytes.min(left.bytes),
-        };
-        let mut rest = given;
-        let stack = read::stack(&Live(memory), &self.layout, self.form, pointer, &mut rest);
-        self.left.set(Allowance {
-            entries: left.entries - (given.entries - rest.entries),
-            bytes: left.bytes - (given.bytes - rest.bytes),
-        });
-        stack
+        let (layout, form) = (&self.layout, self.form);
+        self.budget
+            .spend(|rest| read::stack(memory, layout, form, pointer, rest))
     }
 
     /// The same for what is believed to be the thread pointer of a thread, when that can be one.
@@ -112,14 +91,6 @@ impl Python {
             Some(pointer) => Known::Stack(self.stack(memory, pointer)),
             None => Known::Unknown,
         }
-    }
-}
-
-struct Live<'a>(&'a Memory);
-
-impl read::Memory for Live<'_> {
-    fn read(&self, address: u64, bytes: &mut [u8]) -> bool {
-        self.0.fill(address, bytes)
     }
 }
 

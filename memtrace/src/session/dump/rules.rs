@@ -45,12 +45,22 @@ impl Rules {
 
     /// What is at an address (avma) of a process.
     pub(super) fn found(&mut self, space: &AddressSpace, pc: u64) -> Found {
+        if let Some(code) = at(space.code(), pc) {
+            let Self { modules, known, used } = self;
+            used.insert(code.module);
+            known.entry(code.module).or_insert_with(|| make(modules, code.module));
+        }
+        self.ready(space, pc)
+    }
+
+    /// The same where nothing is to be made for it: what was not asked for before is no code.
+    pub(super) fn ready(&self, space: &AddressSpace, pc: u64) -> Found {
         let Some(code) = at(space.code(), pc) else {
             return Found::Nothing;
         };
-        let Self { modules, known, used } = self;
-        used.insert(code.module);
-        let (known, _) = known.entry(code.module).or_insert_with(|| make(modules, code.module));
+        let Some((known, _)) = self.known.get(&code.module) else {
+            return Found::Nothing;
+        };
         match known {
             Known::Table(table) => Found::Code(rule(table, code, pc)),
             Known::Nothing => Found::Code(Rule::NONE),

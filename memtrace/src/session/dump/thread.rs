@@ -1,10 +1,13 @@
 //! One thread's stack: without touching the thread where it rests, else in a moment's stop.
 
+mod copying;
+
 use std::{fs, io, time::Duration};
 
 use nix::errno::Errno;
 
 use super::{
+    javascript::{JavaScript, JavaScriptStack},
     pieces::{MOST, More, Pieces, Writable},
     placed::{Moment, Placed},
     python::{Known, Python},
@@ -12,7 +15,7 @@ use super::{
 };
 use crate::{
     process::{
-        AddressSpace, Memory, Modules, maps, syscalls,
+        AddressSpace, Memory, Modules, syscalls,
         threads::{self, Place, Thread},
     },
     profile::dump::{StackEnd, Taken, Waits},
@@ -36,6 +39,7 @@ pub(super) struct Stack {
     pub(super) thread: Thread,
     pub(super) walk: Option<Placed>,
     pub(super) python: Option<PythonStack>,
+    pub(super) javascript: Option<JavaScriptStack>,
     pub(super) taken: Option<Taken>,
     pub(super) problem: Option<String>,
 }
@@ -75,6 +79,8 @@ pub(super) struct Process {
     memory: Memory,
     /// Its interpreter, if it has one.
     pub(super) python: Option<Python>,
+    /// Its engine of JavaScript, likewise.
+    pub(super) javascript: Option<JavaScript>,
     writable: Writable,
     /// Whether a thread has been waited for in vain: no other is waited for alone.
     is_slow: bool,
@@ -92,6 +98,7 @@ impl Process {
             space: AddressSpace::read_into(pid, modules)?,
             memory: Memory::open(pid)?,
             python: None,
+            javascript: None,
             writable: Writable::default(),
             is_slow: false,
         };
@@ -135,16 +142,16 @@ impl Process {
                 .find(|stack| stack.thread.tid == tid)
                 .map(|stack| stack.thread.started)
         };
-        let (pid, process) = (self.pid, &*self);
+        let (pid, process, known) = (self.pid, &*self, &*rules);
         let all = hold::hold_all(
             &tids,
             PATIENCE,
             |tid| threads::started(pid, tid) == started(tid),
-            |_, registers| process.copy_held(&registers, &Pieces::default()),
+            |tid, registers| process.copy_held(tid, &registers, &Pieces::default(), known),
         );
         let taken = stacks.into_iter().zip(all).filter_map(|(mut stack, held)| {
             let taken = match held {
-                Ok(held) => self.take(&mut stack, held, &mut Pieces::default(), rules).map_or_else(
+                Ok(held) => (self.take(&mut stack, held, &mut Pieces::default(), false, rules)).map_or_else(
                     // It stops now: it has just done so.
                     || self.stopped(&mut stack, rules),
                     Ok,
@@ -170,7 +177,10 @@ impl Process {
             let Place::Blocked { sp, ip, .. } = before.place else {
                 return Some((false, untaken(before, last)));
             };
-            let moment = self.copy(sp, &pieces, |python| python.stack_at(&self.memory, thread_pointer(tid)));
+            let from = Registers { ip, sp, bp: None };
+            let moment = self.copy(tid, from, &pieces, rules, |python| {
+                python.stack_at(&self.memory, thread_pointer(tid))
+            });
             if moment.stack.is_empty() {
                 self.renew();
                 continue;
@@ -180,9 +190,9 @@ impl Process {
                 last = None;
                 continue;
             }
-            let placed = self.walk(Registers { ip, sp, bp: None }, &moment, rules);
+            let placed = self.walk(from, &moment, rules);
             let more = self.more(sp, &placed, &mut pieces);
-            if more == Some(More::Copied) && attempt < TRIES {
+            if (more == Some(More::Copied) || !self.has_seen(&placed, &moment)) && attempt < TRIES {
                 last = Some(placed);
                 continue;
             }
@@ -196,6 +206,7 @@ impl Process {
             let stack = Stack {
                 thread: after,
                 problem: more.map(|_| too_deep()),
+                javascript: self.javascript_of(&placed, moment.javascript),
                 walk: Some(placed),
                 python,
                 taken: Some(Taken::Waiting),
@@ -210,33 +221,37 @@ impl Process {
     fn stopped(&mut self, stack: &mut Stack, rules: &mut Rules) -> Result<(), HoldError> {
         let (pid, tid, started) = (self.pid, stack.thread.tid, stack.thread.started);
         let mut pieces = Pieces::default();
-        for _ in 0..TRIES {
-            let (process, wanted) = (&*self, &pieces);
+        for attempt in 1..=TRIES {
+            let (process, wanted, known) = (&*self, &pieces, &*rules);
             let held = hold::hold(
                 tid,
                 PATIENCE,
                 |tid| threads::started(pid, tid) == Some(started),
-                |registers| process.copy_held(&registers, wanted),
+                |registers| process.copy_held(tid, &registers, wanted, known),
             )?;
-            if self.take(stack, held, &mut pieces, rules).is_some() {
+            if self.take(stack, held, &mut pieces, attempt == TRIES, rules).is_some() {
                 break;
             }
         }
         Ok(())
     }
 
-    /// Takes what was copied of a thread that was stopped; `None` when more should be copied, which `pieces` then say.
-    fn take(&mut self, stack: &mut Stack, held: Held<Moment>, pieces: &mut Pieces, rules: &mut Rules) -> Option<()> {
+    /// Takes what was copied of a thread that was stopped; `None` when more should be copied, which `pieces` then say, unless it is the `last` time.
+    fn take(
+        &mut self,
+        stack: &mut Stack,
+        held: Held<Moment>,
+        pieces: &mut Pieces,
+        last: bool,
+        rules: &mut Rules,
+    ) -> Option<()> {
         let Held { registers, value, time } = held;
-        let from = Registers {
-            ip: registers.ip,
-            sp: registers.sp,
-            bp: Some(registers.bp),
-        };
+        let from = copying::held(&registers);
         let placed = self.walk(from, &value, rules);
         let more = self.more(from.sp, &placed, pieces);
-        let is_enough = more != Some(More::Copied) && !value.stack.is_empty();
+        let is_enough = more != Some(More::Copied) && !value.stack.is_empty() && self.has_seen(&placed, &value);
         stack.problem = (more == Some(More::TooDeep)).then(too_deep);
+        stack.javascript = self.javascript_of(&placed, value.javascript);
         stack.walk = Some(placed);
         stack.taken = Some(Taken::Stopped {
             nanoseconds: u64::try_from(time.as_nanos()).unwrap_or(u64::MAX),
@@ -245,7 +260,7 @@ impl Process {
             self.renew();
         }
         stack.python = value.python.stack();
-        is_enough.then_some(())
+        (is_enough || last).then_some(())
     }
 
     /// Whether a walk that ended for want of memory can go on with more of it; `None` when it ended otherwise.
@@ -265,39 +280,6 @@ impl Process {
         let walk = walk(from, found, |address| moment.stack.word(address));
         Placed::new(walk, &mut self.space)
     }
-
-    /// Copies the stack of a thread that is held.
-    fn copy_held(&self, registers: &hold::Registers, pieces: &Pieces) -> Moment {
-        self.copy(registers.sp, pieces, |python| {
-            Known::Stack(python.stack(&self.memory, registers.thread))
-        })
-    }
-
-    /// Copies a stack, and with it the mappings, and what is `known` of its Python stack: its thread is not to run meanwhile.
-    fn copy(&self, sp: u64, pieces: &Pieces, known: impl FnOnce(&Python) -> Known) -> Moment {
-        let Ok(maps) = maps::read(self.pid) else {
-            return Moment::default();
-        };
-        let stack = self.memory.copy(&pieces.ranges(sp, &self.writable));
-        let python = self.python.as_ref().map_or(Known::Stack(None), known);
-        Moment { stack, maps, python }
-    }
-
-    /// Reads anew what there is, when nothing could be copied: a stack may have been mapped since, and a process that has become another
-    /// program has other memory.
-    fn renew(&mut self) {
-        if let Ok(memory) = Memory::open(self.pid) {
-            self.memory = memory;
-        }
-        self.read_mappings();
-    }
-
-    fn read_mappings(&mut self) {
-        // Of a process that has ended, those that it had.
-        if let Ok(text) = maps::read(self.pid) {
-            self.writable = Writable::parse(&text);
-        }
-    }
 }
 
 fn too_deep() -> String {
@@ -311,6 +293,7 @@ fn untaken(thread: Thread, walk: Option<Placed>) -> Stack {
         taken: walk.as_ref().map(|_| Taken::Waiting),
         walk,
         python: None,
+        javascript: None,
         problem: None,
     }
 }

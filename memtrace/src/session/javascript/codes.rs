@@ -61,6 +61,19 @@ impl Codes {
         program.bytes = program.bytes - before + compiled.len();
     }
 
+    /// Keeps all that is told of the code of a function.
+    pub(super) fn insert(&mut self, incarnation: u32, function: u64, number: u64, code: Compiled) {
+        let program = self.programs.entry(incarnation).or_default();
+        if program.bytes + code.len() > MOST_BYTES {
+            self.left_out += 1;
+            return;
+        }
+        program.bytes += code.len();
+        if let Some(before) = program.codes.insert((function, number), code) {
+            program.bytes -= before.len();
+        }
+    }
+
     /// The calls that are open at an offset of code of a function; `None` where that cannot be told.
     pub(super) fn levels(
         &mut self,

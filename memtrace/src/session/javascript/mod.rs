@@ -1,38 +1,34 @@
 //! JavaScript in the targets: which programs have an engine, and what their frames of JavaScript are called.
 
 mod codes;
+mod engine_files;
 mod functions;
 mod sources;
+mod told;
 mod watching;
 
-use memtrace_common::javascript::{EngineLayout, NO_POSITION, code};
+use memtrace_common::javascript::EngineLayout;
 use rustc_hash::FxHashMap;
 
-pub(super) use self::watching::Watching;
+pub(super) use self::{engine_files::EngineFiles, told::Told, watching::Watching};
 
-use self::{codes::Codes, functions::Functions};
-use super::python::{Names, Place, Programs};
+use super::python::{Names, Programs};
 use crate::{
     decode::{JavaScript, Piece},
     probe::Engines,
     process::{AddressSpace, Location, Modules},
     profile::FrameKind,
-    v8::{
-        self, Grammar,
-        engine::{Engine, Found, find},
-    },
+    v8::Grammar,
 };
 
 /// See the module's description.
 pub(super) struct JavaScriptStacks {
     kernel: Engines,
-    /// What modules have to do with V8, each looked into once.
-    found: FxHashMap<u32, Found>,
+    files: EngineFiles,
     /// Programs with an engine, by the incarnation that they began with, and how their compiled code is read.
     known: FxHashMap<u32, Grammar>,
     programs: Programs,
-    functions: Functions,
-    codes: Codes,
+    told: Told,
     names: Names,
     notes: Vec<String>,
 }
@@ -41,11 +37,10 @@ impl JavaScriptStacks {
     pub(super) fn new(kernel: Engines) -> Self {
         Self {
             kernel,
-            found: FxHashMap::default(),
+            files: EngineFiles::default(),
             known: FxHashMap::default(),
             programs: Programs::default(),
-            functions: Functions::default(),
-            codes: Codes::default(),
+            told: Told::default(),
             names: Names::of(FrameKind::JavaScript),
             notes: Vec::new(),
         }
@@ -59,19 +54,7 @@ impl JavaScriptStacks {
     /// What the reader of a report must know.
     pub(super) fn notes(&self) -> Vec<String> {
         let mut notes = self.notes.clone();
-        if self.functions.without_lines > 0 {
-            notes.push(format!(
-                "the sources of {} scripts of JavaScript could not be read (they were moved or freed meanwhile): frames in them have no line",
-                self.functions.without_lines
-            ));
-        }
-        if self.codes.left_out > 0 {
-            notes.push(
-                "more compiled code of JavaScript was told of than is kept: frames in the rest of it have no line, and not the functions that \
-                 were compiled into theirs"
-                    .to_owned(),
-            );
-        }
+        notes.extend(self.told.notes());
         notes
     }
 
@@ -81,26 +64,13 @@ impl JavaScriptStacks {
         if self.known.contains_key(&program) {
             return;
         }
-        let modules = space.modules();
-        for index in space.mapped() {
-            let Some(module) = modules.get(index as usize) else {
-                continue;
-            };
-            let found = self
-                .found
-                .entry(index)
-                .or_insert_with(|| module.file().map_or(Found::Nothing, find));
-            let layout = match found {
-                Found::Nothing => continue,
-                Found::Refused(why) => Err(why.clone()),
-                Found::Engine(engine) => {
-                    v8::layout(engine).map(|layout| (placed(layout, engine, space, index), Grammar::of(engine)))
-                }
-            };
-            match layout {
-                Ok((layout, grammar)) => return self.publish(program, layout, grammar),
-                Err(why) => self.note(format!("{} has no frames of JavaScript in stacks: {why}", module.name)),
-            }
+        let mut notes = Vec::new();
+        let engine = self.files.of(space, |note| notes.push(note));
+        for note in notes {
+            self.note(note);
+        }
+        if let Some((layout, grammar)) = engine {
+            self.publish(program, layout, grammar);
         }
     }
 
@@ -130,8 +100,7 @@ impl JavaScriptStacks {
 
     /// A program is gone.
     pub(super) fn ended(&mut self, incarnation: u32) {
-        self.functions.forget(incarnation);
-        self.codes.forget(incarnation);
+        self.told.forget(incarnation);
         if let Some(program) = self.programs.end(incarnation)
             && self.known.remove(&program).is_some()
         {
@@ -141,69 +110,32 @@ impl JavaScriptStacks {
 
     /// The BPF side has told of a function.
     pub(super) fn define(&mut self, function: &JavaScript<'_>) {
-        self.functions.define(function);
+        self.told.define(function);
     }
 
     /// The BPF side has told of compiled code.
     pub(super) fn compiled(&mut self, piece: &Piece<'_>) {
-        self.codes.add(piece);
+        self.told.piece(piece);
     }
 
-    /// Adds what stands for a frame in stacks, innermost first: functions that were compiled into another one have a frame of their own. `false`
-    /// where the native frame says more, because the function is built in and has no name.
-    ///
-    /// The interpreter is code of the engine's file. A frame elsewhere is not its own, even where what it has noted of its place is there: code that a
-    /// loop was compiled into while it ran takes the interpreter's frame over, with that.
+    /// Adds what stands for a frame in stacks, innermost first; `false` where the native frame says more. See [`Told::places`].
     pub(super) fn locate(
         &mut self,
         incarnation: u32,
-        (id, position): (u64, u64),
+        function: (u64, u64),
         in_file: bool,
         modules: &Modules,
         locations: &mut Vec<Location>,
     ) -> bool {
-        if self.functions.is_nameless(incarnation, id) {
+        let grammar = self.known.get(&self.programs.of(incarnation));
+        let Some(places) = self.told.places(incarnation, function, in_file, grammar) else {
             return false;
-        }
-        let levels = code::place(position).and_then(|place| {
-            let grammar = self.known.get(&self.programs.of(incarnation))?;
-            self.codes.levels(incarnation, id, place, grammar)
-        });
+        };
         let module = self.names.module_among(modules);
-        let mut add = |id, position, inlined| {
-            let place = self.functions.place(incarnation, id, position);
-            let place = place.unwrap_or_else(Place::unknown);
-            let number = self.names.number(Place { inlined, ..place });
-            locations.push(Location {
-                module,
-                address: number.into(),
-            });
-        };
-        let Some(levels) = levels else {
-            let is_interpreted = in_file && code::place(position).is_none();
-            let position = if is_interpreted { position } else { NO_POSITION };
-            add(id, position, false);
-            return true;
-        };
-        for (depth, level) in levels.iter().enumerate() {
-            let function = level.function.unwrap_or(id);
-            if !self.functions.is_nameless(incarnation, function) {
-                let position = level.offset.map_or(NO_POSITION, |offset| u64::from(offset) + 1);
-                add(function, position, depth + 1 < levels.len());
-            }
-        }
+        locations.extend(places.into_iter().map(|place| Location {
+            module,
+            address: self.names.number(place).into(),
+        }));
         true
     }
-}
-
-/// The layout for a process in which a file with an engine is mapped.
-fn placed(mut layout: EngineLayout, engine: &Engine, space: &AddressSpace, module: u32) -> EngineLayout {
-    if layout.code.group != 0 {
-        let code = space.code().iter().find(|code| code.module == module);
-        match code.and_then(|code| engine.bias(code.start, code.offset)) {
-            Some(bias) => layout.code.group = layout.code.group.wrapping_add(bias),
-            None => layout.code.told = 0,
-        }
-    }
-    layout
 }
