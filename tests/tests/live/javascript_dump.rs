@@ -20,11 +20,15 @@ use super::{
 type Said = BTreeMap<u32, (String, Frames)>;
 
 /// How V8 runs the functions, and whether each frame has its line then.
-const MODES: [(&[&str], bool); 3] = [
+const MODES: [(&[&str], bool); 4] = [
     (&["--no-sparkplug", "--no-opt", "--no-maglev"], true),
     (&["--always-sparkplug", "--no-opt"], false),
     (&[], false),
+    (&[AT_ONCE], false),
 ];
+
+/// V8 compiles in the thread that wants it, and so before that goes on: what is compiled into its caller does not depend on time.
+const AT_ONCE: &str = "--no-concurrent-recompilation";
 
 /// Starts the program in a folder of its own; what its threads say.
 fn started(mut node: Command, flags: &[&str]) -> (Program, Said, tempfile::TempDir) {
@@ -117,13 +121,15 @@ fn all_modes(node: impl Fn() -> Command, modes: &[(&[&str], bool)]) {
         };
         // It runs, and must have been stopped.
         assert!(of("computes").iter().all(|thread| !thread.was_resting()));
-        if flags.is_empty() {
-            let inlined = |thread: &&Thread| {
-                let frames = thread.stack["frames"].as_array().into_iter().flatten();
-                let of_javascript = frames.filter(|frame| frame["kind"] == "javascript" && frame["inlined"] == true);
-                of_javascript.count()
-            };
-            println!("inlined: {:?}", of("compiled").iter().map(inlined).collect::<Vec<_>>());
+        if flags.contains(&AT_ONCE) {
+            let stacks = of("compiled")
+                .into_iter()
+                .filter_map(|thread| thread.stack["frames"].as_array());
+            let is_inlined = |frame: &&Value| frame["kind"] == "javascript" && frame["inlined"] == true;
+            assert!(
+                stacks.flatten().any(|frame| is_inlined(&frame)),
+                "nothing is compiled into its caller"
+            );
         }
         ends_well(program);
     }

@@ -25,6 +25,12 @@ use crate::{
 /// The incarnation of a process in what is told of it: it is looked at by itself.
 const ONLY: u32 = 0;
 
+/// Frames of JavaScript that are shown of a stack at most: those that were looked at, and as many that were compiled into them.
+const STACK: usize = 1 << 15;
+
+/// And of a process.
+const PROCESS: usize = 1 << 20;
+
 /// The engine of a process; what there is to say of one that cannot be used goes to `notes`.
 pub(super) fn of(
     files: &mut EngineFiles,
@@ -38,6 +44,7 @@ pub(super) fn of(
         layout,
         grammar,
         budget: Budget::default(),
+        room: PROCESS,
         told: Told::default(),
     })
 }
@@ -48,6 +55,8 @@ pub(super) struct JavaScript {
     layout: EngineLayout,
     grammar: Grammar,
     budget: Budget,
+    /// Frames that may still be shown.
+    room: usize,
     told: Told,
 }
 
@@ -101,7 +110,7 @@ impl JavaScript {
 
     /// What is known of a walk.
     pub(super) fn stack(&mut self, placed: &Placed, in_file: impl Fn(usize) -> bool, seen: Seen) -> JavaScriptStack {
-        let is_cut = seen.told.is_cut || !seen.has_all(&placed.walk);
+        let mut is_cut = seen.told.is_cut || !seen.has_all(&placed.walk);
         for function in &seen.told.functions {
             self.told.define(&decode::JavaScript {
                 head: function.head,
@@ -119,6 +128,8 @@ impl JavaScript {
             kept: FxHashSet::default(),
             known: None,
         };
+        let room = STACK.min(self.room);
+        let mut shown = 0;
         for (number, frame) in placed.walk.frames.iter().enumerate() {
             let owner = key(frame).and_then(|key| seen.owners.get(&key));
             let Some(owner) = owner.filter(|owner| **owner != Owner::Unknown) else {
@@ -132,10 +143,17 @@ impl JavaScript {
                     .told
                     .places(ONLY, (id, position), in_file(number), Some(&self.grammar))
             {
+                // A few bytes of the target's can say of each frame that many were compiled into it.
+                if places.len() > room - shown {
+                    is_cut = true;
+                    break;
+                }
+                shown += places.len();
                 let frames = places.iter().map(|place| place.frame(FrameKind::JavaScript));
                 stack.frames.insert(number, frames.collect());
             }
         }
+        self.room -= shown;
         let untold = seen.told.untold;
         let has_any = !stack.frames.is_empty() || untold > 0 || is_cut;
         stack.known = has_any.then_some(DumpedJavaScript { untold, cut: is_cut });
@@ -168,4 +186,48 @@ fn asked(frame: &walk::Frame, stack: &Copied) -> Option<Asked> {
         address: frame.pc.wrapping_add(u64::from(frame.is_call)),
         is_call: frame.is_call,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_is_shown_than_there_is_room_for() {
+        let mut engine = JavaScript {
+            pid: 1,
+            layout: EngineLayout::default(),
+            grammar: Grammar::default(),
+            budget: Budget::default(),
+            room: STACK + 5,
+            told: Told::default(),
+        };
+        let frame = |number: u64| walk::Frame {
+            pc: number,
+            sp: number,
+            is_call: true,
+            frame_pointer: Some(8 * number),
+        };
+        let placed = Placed {
+            walk: Walk {
+                frames: (0..STACK as u64 + 10).map(frame).collect(),
+                end: walk::End::Start,
+            },
+            places: Vec::new(),
+        };
+        let function = Owner::Function { id: 1, position: 0 };
+        let mut shown = |count: usize| {
+            let frames = placed.walk.frames.iter().take(count).filter_map(key);
+            let seen = Seen {
+                owners: frames.map(|key| (key, function)).collect(),
+                told: read::Told::default(),
+            };
+            let stack = engine.stack(&placed, |_| true, seen);
+            let known = stack.known.expect("it has frames");
+            assert!(known.cut, "not all were looked at, or there is no room");
+            (stack.frames.len(), stack.of(0).map(<[Frame]>::len))
+        };
+        assert_eq!(shown(STACK + 10), (STACK, Some(1)), "of a stack");
+        assert_eq!(shown(9), (5, Some(1)), "of the process");
+    }
 }
