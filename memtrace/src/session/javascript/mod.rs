@@ -19,7 +19,7 @@ use crate::{
     profile::FrameKind,
     v8::{
         self, Grammar,
-        engine::{Engine, Found, find},
+        engine::{Engine, Found, Version, find},
     },
 };
 
@@ -30,6 +30,8 @@ pub(super) struct JavaScriptStacks {
     found: FxHashMap<u32, Found>,
     /// Programs with an engine, by the incarnation that they began with, and how their compiled code is read.
     known: FxHashMap<u32, Grammar>,
+    /// Which engine programs have, by the same; or why it is not understood.
+    engines: FxHashMap<u32, Result<Version, String>>,
     programs: Programs,
     functions: Functions,
     codes: Codes,
@@ -43,6 +45,7 @@ impl JavaScriptStacks {
             kernel,
             found: FxHashMap::default(),
             known: FxHashMap::default(),
+            engines: FxHashMap::default(),
             programs: Programs::default(),
             functions: Functions::default(),
             codes: Codes::default(),
@@ -92,8 +95,12 @@ impl JavaScriptStacks {
                 .or_insert_with(|| module.file().map_or(Found::Nothing, find));
             let layout = match found {
                 Found::Nothing => continue,
-                Found::Refused(why) => Err(why.clone()),
+                Found::Refused(why) => {
+                    self.engines.entry(program).or_insert_with(|| Err(why.clone()));
+                    Err(why.clone())
+                }
                 Found::Engine(engine) => {
+                    self.engines.insert(program, Ok(engine.version));
                     v8::layout(engine).map(|layout| (placed(layout, engine, space, index), Grammar::of(engine)))
                 }
             };
@@ -123,6 +130,12 @@ impl JavaScriptStacks {
         }
     }
 
+    /// Which engine a process has, or why it is not understood; `None` where it has none that is known.
+    pub(super) fn engine(&self, incarnation: u32) -> Option<Result<Version, &str>> {
+        let engine = self.engines.get(&self.programs.of(incarnation))?;
+        Some(engine.as_ref().map(|version| *version).map_err(String::as_str))
+    }
+
     /// A process was forked.
     pub(super) fn forked(&mut self, parent: u32, child: u32) {
         self.programs.fork(parent, child);
@@ -132,10 +145,11 @@ impl JavaScriptStacks {
     pub(super) fn ended(&mut self, incarnation: u32) {
         self.functions.forget(incarnation);
         self.codes.forget(incarnation);
-        if let Some(program) = self.programs.end(incarnation)
-            && self.known.remove(&program).is_some()
-        {
-            self.kernel.forget(program);
+        if let Some(program) = self.programs.end(incarnation) {
+            self.engines.remove(&program);
+            if self.known.remove(&program).is_some() {
+                self.kernel.forget(program);
+            }
         }
     }
 
