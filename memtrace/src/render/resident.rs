@@ -1,5 +1,6 @@
 //! Resident memory in the summary: what it is made of, and in words what grew.
 
+mod askers;
 mod javascript;
 pub(super) mod spaces;
 
@@ -69,6 +70,7 @@ pub(super) fn write(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
     }
     writeln!(out)?;
     spaces::write(first, last, out)?;
+    askers::write(profile, out)?;
     for sentence in sentences(profile, resident, last) {
         for line in wrap(&sentence, COLUMNS) {
             writeln!(out, "{line}")?;
