@@ -20,6 +20,15 @@ const STEADY: Duration = Duration::from_millis(700);
 /// A BPF object by kind (`prog`, `map`, `link`) and id.
 pub type Object = (&'static str, u32);
 
+/// A number of a process's `smaps_rollup`, in bytes.
+pub fn rollup(pid: u32, field: &str) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).expect("the kernel sums up the mappings");
+    let mark = format!("\n{field}:");
+    let (_, rest) = text.split_once(&mark).expect("a field of smaps_rollup");
+    let kib = rest.split_whitespace().next().and_then(|word| word.parse::<u64>().ok());
+    kib.expect("a number of KiB") * 1024
+}
+
 /// Places in a process's code that differ from the file it was mapped from: breakpoints.
 ///
 /// # Errors

@@ -40,7 +40,7 @@ pub use self::{
     processes::Process,
     program::Program,
     pythons::pythons,
-    report::{Report, sums_below, thread_caches},
+    report::{RESIDENT_PARTS, Report, sums_below, thread_caches},
     stacks::{Frame, Stacks},
     tmux::{Stopped, Tmux},
     truth::{Sums, Truth},

@@ -8,6 +8,7 @@ use memtrace::profile::{
     Allocator, Amount, Cost, End, Frame, FrameKind, Health, History, Moment, Process, Profile, Resident, Settings,
     Site, Spread, StackHealth, Target, Totals,
     resident::{Effort, Parts, Reading},
+    spaces::{Space, SpaceUse, Spaces},
     suppress::Suppressions,
 };
 use memtrace_common::op::{Class, Op};
@@ -278,6 +279,9 @@ pub fn profile(size: Size) -> Profile {
     .finished()
 }
 
+/// Old objects of JavaScript, in bytes: whole pages of V8, and of a quarter of it too.
+const OLD: u64 = 48 << 20;
+
 fn resident(live: u64) -> Resident {
     let reading = |second: u64, part: u64| {
         let parts = Parts {
@@ -287,7 +291,14 @@ fn resident(live: u64) -> Resident {
             before: 9 << 20,
             stacks: 132 << 10,
             files: 21 << 20,
-            unknown: 0,
+            js_heap: OLD / part,
+            ..Parts::default()
+        };
+        let mut spaces = Spaces::default();
+        *spaces.of_mut(Space::Old) = SpaceUse {
+            pages: (OLD / part) >> 18,
+            bytes: OLD / part,
+            resident: OLD / part,
         };
         Reading {
             at: Duration::from_secs(second),
@@ -295,6 +306,8 @@ fn resident(live: u64) -> Resident {
             pss: parts.sum() - (2 << 20),
             parts,
             processes: 3,
+            heaps: 1,
+            spaces,
             ..Reading::default()
         }
     };

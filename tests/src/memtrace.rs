@@ -11,7 +11,7 @@ use std::{
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::{PATIENCE, Program, Report, Truth, programs, wait_until};
+use crate::{Program, Report, Truth, programs};
 
 /// A memtrace that observes a target.
 pub struct Memtrace {
@@ -225,12 +225,7 @@ impl Memtrace {
 
     /// Stops the tool from reading events while `work` is done, as a loaded machine would.
     pub fn pause<T>(&mut self, work: impl FnOnce() -> T) -> T {
-        self.process.signal(Signal::STOP);
-        let stat = format!("/proc/{}/stat", self.pid());
-        let stopped = wait_until(PATIENCE, || {
-            fs::read_to_string(&stat).ok()?.contains(") T ").then_some(())
-        });
-        stopped.expect("a stopped process");
+        self.process.stop();
         let done = work();
         self.process.signal(Signal::CONT);
         done

@@ -1,6 +1,7 @@
 //! A running program that a test owns.
 
 use std::{
+    fs,
     io::Write,
     path::Path,
     process::{Child, ChildStdin, Command, ExitStatus, Stdio},
@@ -166,6 +167,16 @@ impl Program {
             let pid = Pid::from_child(&self.child);
             rustix::process::kill_process(pid, signal).expect("a child can be signalled");
         }
+    }
+
+    /// Stops the process, and waits until it has.
+    pub fn stop(&mut self) {
+        self.signal(Signal::STOP);
+        let stat = format!("/proc/{}/stat", self.pid());
+        let stopped = wait_until(PATIENCE, || {
+            fs::read_to_string(&stat).ok()?.contains(") T ").then_some(())
+        });
+        stopped.expect("a stopped process");
     }
 
     /// Whether `/proc` shows the process as running or sleeping rather than dead.

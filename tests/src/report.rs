@@ -14,6 +14,11 @@ pub const fn thread_caches(threads: u64) -> RangeInclusive<u64> {
     0..=threads * (64 * 7 + 1)
 }
 
+/// The parts of resident memory by their names in `profile.json`.
+pub const RESIDENT_PARTS: [&str; 9] = [
+    "live", "held", "js_heap", "js_code", "mapped", "before", "stacks", "files", "unknown",
+];
+
 /// A session of memtrace that has ended.
 pub struct Report {
     /// How the tool ended.

@@ -34,6 +34,7 @@ pub enum Behind {
 
 /// A mapping. Sizes are bytes.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "the kernel tells each by itself")]
 pub struct Entry {
     /// First address (avma).
     pub start: u64,
@@ -45,6 +46,8 @@ pub struct Entry {
     pub accessible: bool,
     /// Whether it can be written.
     pub writable: bool,
+    /// Whether it can be executed.
+    pub executable: bool,
     /// Whether it was asked for as a stack, or huge pages were declined for it (`nh`: since Linux 6.7 `MAP_STACK` does that).
     pub declines_huge: bool,
     /// Resident.
@@ -165,6 +168,7 @@ fn first_line(line: &str) -> Option<Entry> {
         },
         accessible: permissions.iter().take(3).any(|&byte| byte != b'-'),
         writable: permissions.get(1) == Some(&b'w'),
+        executable: permissions.get(2) == Some(&b'x'),
         ..Entry::default()
     })
 }

@@ -34,6 +34,7 @@ mod process;
 mod query;
 pub mod resident;
 mod sampling;
+pub mod spaces;
 pub mod suppress;
 mod timeline;
 mod view;

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::spaces::Spaces;
+
 /// What holds resident memory.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Part {
@@ -11,6 +13,10 @@ pub enum Part {
     Live,
     /// Memory of allocators that is in no live block.
     Held,
+    /// Pages of V8's heaps.
+    JsHeap,
+    /// Code that V8 made.
+    JsCode,
     /// Mappings that the program made itself.
     Mapped,
     /// What was there when observation began and is in no block that is known.
@@ -25,9 +31,11 @@ pub enum Part {
 
 impl Part {
     /// All parts, in the order in which they are reported.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Live,
         Self::Held,
+        Self::JsHeap,
+        Self::JsCode,
         Self::Mapped,
         Self::Before,
         Self::Stacks,
@@ -40,6 +48,8 @@ impl Part {
         match self {
             Self::Live => "live blocks",
             Self::Held => "free, held by the allocator",
+            Self::JsHeap => "heap of JavaScript",
+            Self::JsCode => "code that V8 made",
             Self::Mapped => "mapped by the program",
             Self::Before => "from before attach",
             Self::Stacks => "stacks",
@@ -56,6 +66,10 @@ pub struct Parts {
     pub live: u64,
     /// [`Part::Held`]: free blocks, what blocks are rounded up by, and the allocator's own tables.
     pub held: u64,
+    /// [`Part::JsHeap`]
+    pub js_heap: u64,
+    /// [`Part::JsCode`]
+    pub js_code: u64,
     /// [`Part::Mapped`]
     pub mapped: u64,
     /// [`Part::Before`]
@@ -74,6 +88,8 @@ impl Parts {
         match part {
             Part::Live => self.live,
             Part::Held => self.held,
+            Part::JsHeap => self.js_heap,
+            Part::JsCode => self.js_code,
             Part::Mapped => self.mapped,
             Part::Before => self.before,
             Part::Stacks => self.stacks,
@@ -87,6 +103,8 @@ impl Parts {
         match part {
             Part::Live => &mut self.live,
             Part::Held => &mut self.held,
+            Part::JsHeap => &mut self.js_heap,
+            Part::JsCode => &mut self.js_code,
             Part::Mapped => &mut self.mapped,
             Part::Before => &mut self.before,
             Part::Stacks => &mut self.stacks,
@@ -131,6 +149,10 @@ pub struct Reading {
     pub others: u32,
     /// Resident memory of those, as `statm` has it; no part of `rss`.
     pub others_rss: u64,
+    /// Heaps of V8 whose pages were found: one for each thread that runs JavaScript.
+    pub heaps: u32,
+    /// Their pages. What is resident of them is in [`Part::JsHeap`], and that of compiled code in [`Part::JsCode`].
+    pub spaces: Spaces,
 }
 
 impl Reading {
@@ -148,6 +170,8 @@ impl Reading {
         add(&mut self.absent, other.absent);
         add(&mut self.coarse, other.coarse);
         add(&mut self.others_rss, other.others_rss);
+        self.spaces.add(&other.spaces);
+        self.heaps = self.heaps.saturating_add(other.heaps);
         self.processes = self.processes.saturating_add(other.processes);
         self.others = self.others.saturating_add(other.others);
     }
@@ -248,7 +272,7 @@ mod tests {
             *parts.of_mut(part) = number;
             assert_eq!(parts.of(part), number);
         }
-        assert_eq!(parts.sum(), 28);
+        assert_eq!(parts.sum(), 45);
     }
 
     #[test]

@@ -30,10 +30,12 @@
 //! resident           null, or resident memory of all processes together; processes[] have one each, null for small ones:
 //!                    read_times, read_seconds, read_longest_seconds  what reading took; 0 in processes[]
 //!                    readings[]               first to last: at_seconds, rss and what it is made of, which sums to it:
-//!                                             live, held (by allocators, free), mapped, before (attach), stacks, files,
-//!                                             unknown; pss; of rss: huge (pages), lazy_free (MADV_FREE), coarse (its parts are
+//!                                             live, held (by allocators, free), js_heap, js_code (of V8), mapped, before
+//!                                             (attach), stacks, files, unknown; pss; of rss: huge (pages), lazy_free (MADV_FREE), coarse (its parts are
 //!                                             less certain); besides: swap, absent (live, not resident), processes it is of,
-//!                                             others (processes only whose total was read), others_rss
+//!                                             others (processes only whose total was read), others_rss;
+//!                                             heaps (of V8, found) and their spaces[]: space (V8's name, or "pooled"), pages,
+//!                                             bytes, resident
 //! censuses[]         a Python program's objects at the beginning and at the end, with --census: pid, command, python;
 //!                    before, after            arenas, blocks, untyped, unowned: {count, bytes}; complete
 //!                    types[]                  name, before, after: {count, bytes}, what grew most first

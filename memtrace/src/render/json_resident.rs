@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::profile::{
     Resident,
     resident::{Parts, Reading},
+    spaces::{Space, SpaceUse},
 };
 
 /// Resident memory as [`super::json`] describes it.
@@ -31,6 +32,16 @@ struct ReadingFields {
     processes: u32,
     others: u32,
     others_rss: u64,
+    heaps: u32,
+    spaces: Vec<SpaceFields>,
+}
+
+/// A space of V8's heaps that has pages.
+#[derive(Serialize)]
+struct SpaceFields {
+    space: &'static str,
+    #[serde(flatten)]
+    found: SpaceUse,
 }
 
 /// The fields of resident memory.
@@ -44,7 +55,7 @@ pub(super) fn resident_fields(resident: &Resident) -> ResidentFields {
     }
 }
 
-const fn reading_fields(reading: &Reading) -> ReadingFields {
+fn reading_fields(reading: &Reading) -> ReadingFields {
     let Reading {
         at,
         rss,
@@ -58,7 +69,13 @@ const fn reading_fields(reading: &Reading) -> ReadingFields {
         processes,
         others,
         others_rss,
+        heaps,
+        ref spaces,
     } = *reading;
+    let space = |(space, found): (Space, SpaceUse)| SpaceFields {
+        space: space.key(),
+        found,
+    };
     ReadingFields {
         at_seconds: at.as_secs_f64(),
         rss,
@@ -72,5 +89,7 @@ const fn reading_fields(reading: &Reading) -> ReadingFields {
         processes,
         others,
         others_rss,
+        heaps,
+        spaces: spaces.used().map(space).collect(),
     }
 }

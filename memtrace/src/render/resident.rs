@@ -1,6 +1,8 @@
 //! Resident memory in the summary: what it is made of, and in words what grew.
 
+mod askers;
 mod javascript;
+pub(super) mod spaces;
 
 use std::io::{self, Write};
 
@@ -67,6 +69,8 @@ pub(super) fn write(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
         }
     }
     writeln!(out)?;
+    spaces::write(first, last, out)?;
+    askers::write(profile, out)?;
     for sentence in sentences(profile, resident, last) {
         for line in wrap(&sentence, COLUMNS) {
             writeln!(out, "{line}")?;
@@ -181,6 +185,8 @@ fn what(profile: &Profile, part: Part) -> String {
     match part {
         Part::Live => "live blocks".to_owned(),
         Part::Held => format!("free memory that {} holds", allocators(profile)),
+        Part::JsHeap => "the heap of JavaScript".to_owned(),
+        Part::JsCode => "code that V8 made".to_owned(),
         Part::Mapped => "memory that the program mapped itself".to_owned(),
         Part::Before => "memory from before attach".to_owned(),
         Part::Stacks => "stacks".to_owned(),
@@ -217,6 +223,8 @@ const fn word(part: Part) -> &'static str {
     match part {
         Part::Live => "Live blocks",
         Part::Held => "Free memory",
+        Part::JsHeap => "The heap of JavaScript",
+        Part::JsCode => "Code of V8",
         Part::Mapped => "Mappings",
         Part::Before => "Memory from before",
         Part::Stacks => "Stacks",
@@ -230,6 +238,10 @@ fn advice(profile: &Profile, part: Part) -> String {
     match part {
         Part::Live => "the sites below say whose they are".to_owned(),
         Part::Held => held(profile),
+        Part::JsHeap => {
+            "its pages by space say which objects, and `memtrace heap histogram` of which classes they are".to_owned()
+        }
+        Part::JsCode => "functions that V8 has compiled, and modules of WebAssembly".to_owned(),
         Part::Mapped => "the sites with mmap, mremap or brk below say where".to_owned(),
         Part::Before => "of processes that were forked, or found later".to_owned(),
         Part::Stacks => "there are more threads, or their calls went deeper".to_owned(),
@@ -268,6 +280,7 @@ mod tests {
         profile::{
             Allocator, fixture,
             resident::{Effort, Parts},
+            spaces::{Space, SpaceUse},
         },
         render::tests::rendered,
     };
@@ -283,6 +296,19 @@ mod tests {
             processes: 1,
             ..Reading::default()
         }
+    }
+
+    fn with_spaces(mut reading: Reading, by: u64) -> Reading {
+        let of = |pages, resident| SpaceUse {
+            pages,
+            bytes: pages << 18,
+            resident,
+        };
+        *reading.spaces.of_mut(Space::Old) = of(70 * by, 19 * MIB);
+        *reading.spaces.of_mut(Space::Code) = of(4, MIB);
+        *reading.spaces.of_mut(Space::NewLarge) = of(3 - by, (3 - by) * MIB);
+        reading.heaps = 2;
+        reading
     }
 
     fn text(readings: Vec<Reading>, allocators: &[&str]) -> String {
@@ -335,6 +361,8 @@ mod tests {
         let parts = |by: u64| Parts {
             live: 40 * MIB * by,
             held: MIB,
+            js_heap: 20 * MIB,
+            js_code: MIB,
             mapped: 2 * MIB,
             before: 30 * MIB,
             stacks: 4 * MIB,
@@ -352,7 +380,11 @@ mod tests {
             others_rss: 11 * MIB,
             ..reading(3600, parts(3))
         };
-        insta::assert_snapshot!("resident_all", text(vec![reading(0, parts(1)), last], &["jemalloc"]));
+        let last = with_spaces(last, 3);
+        insta::assert_snapshot!(
+            "resident_all",
+            text(vec![with_spaces(reading(0, parts(1)), 1), last], &["jemalloc"])
+        );
         let shrunk = text(vec![reading(0, parts(3)), reading(1, parts(1))], &["jemalloc"]).replace('\n', " ");
         assert!(
             shrunk.contains("It shrank by 180.0 MiB; of what is gone 100.0 MiB were files"),

@@ -17,7 +17,8 @@ pub use self::series::Series;
 use crate::{
     ledger::Memory,
     process::{pages::Pages, smaps::Entry},
-    profile::resident::{Part, Parts, Reading},
+    profile::resident::{Part, Reading},
+    v8::pages::{HeapPage, HeapPages},
 };
 
 /// A process at a moment.
@@ -31,6 +32,15 @@ pub struct Input<'a> {
     pub stack_pointers: &'a [u64],
     /// Whether calls of its allocators are seen.
     pub blocks_seen: bool,
+    /// The pages of V8's heaps, where it has a V8 whose pages are understood.
+    pub heaps: Option<&'a HeapPages>,
+}
+
+impl Input<'_> {
+    /// The pages of V8's heaps, by address.
+    fn heap_pages(&self) -> &[HeapPage] {
+        self.heaps.map_or(&[], |heaps| &heaps.pages)
+    }
 }
 
 /// Memory that was there when observation began.
@@ -92,6 +102,14 @@ impl Known {
             reading.huge = reading.huge.saturating_add(entry.huge);
             reading.lazy_free = reading.lazy_free.saturating_add(entry.lazy_free);
         }
+        if let Some(heaps) = input.heaps {
+            reading.heaps = heaps.heaps;
+            for page in &heaps.pages {
+                let space = reading.spaces.of_mut(page.space);
+                space.pages = space.pages.saturating_add(1);
+                space.bytes = space.bytes.saturating_add(page.end - page.start);
+            }
+        }
         let mut left: Vec<u64> = self.before.iter().map(|old| old.bytes).collect();
         let mut found = Vec::new();
         for group in segments.chunk_by(|one, next| one.entry == next.entry) {
@@ -102,7 +120,7 @@ impl Known {
             for (segment, share) in group.iter().zip(place::shares(group, own)) {
                 let part = reading.parts.of_mut(Part::Live);
                 *part = part.saturating_add(share.live);
-                self.give(segment, share.other, input, &mut left, &mut found, &mut reading.parts);
+                self.give(segment, share.other, input, &mut left, &mut found, &mut reading);
             }
             if looked_up.is_coarse(group[0].entry) {
                 reading.coarse = reading.coarse.saturating_add(own);
@@ -121,10 +139,17 @@ impl Known {
         input: &Input<'_>,
         left: &mut [u64],
         found: &mut Vec<Old>,
-        parts: &mut Parts,
+        reading: &mut Reading,
     ) {
         let allocators = if input.blocks_seen { Part::Held } else { Part::Unknown };
+        let parts = &mut reading.parts;
         let part = match segment.whose {
+            Whose::Page(space) => {
+                let resident = &mut reading.spaces.of_mut(space).resident;
+                *resident = resident.saturating_add(bytes);
+                if space.is_code() { Part::JsCode } else { Part::JsHeap }
+            }
+            Whose::Code => Part::JsCode,
             Whose::File => Part::Files,
             Whose::Thread => Part::Stacks,
             Whose::Program(range) if self.pools.contains(&range) => allocators,

@@ -4,6 +4,7 @@ use super::{Input, Old};
 use crate::{
     ledger::Owner,
     process::smaps::{Behind, Entry},
+    profile::spaces::Space,
 };
 
 /// Whose the memory of a segment is that is in no live block.
@@ -11,6 +12,10 @@ use crate::{
 pub(super) enum Whose {
     /// A file's, or shared.
     File,
+    /// V8's, as a page of a heap.
+    Page(Space),
+    /// V8's, as code that it made elsewhere.
+    Code,
     /// A thread's, as its stack.
     Thread,
     /// The program's, from the range that starts there.
@@ -82,6 +87,13 @@ pub(super) fn cut(input: &Input<'_>, before: &[Old], stacks: &[(u64, u64)]) -> V
                 before.partition_point(|old| old.end <= entry.start),
             );
             add_points(&mut points, entry, stacks.iter().copied(), 0);
+            let pages = input.heap_pages();
+            add_points(
+                &mut points,
+                entry,
+                pages.iter().map(|page| (page.start, page.end)),
+                pages.partition_point(|page| page.end <= entry.start),
+            );
             points.sort_unstable();
             points.dedup();
         }
@@ -91,7 +103,7 @@ pub(super) fn cut(input: &Input<'_>, before: &[Old], stacks: &[(u64, u64)]) -> V
                 start,
                 end,
                 entry: index,
-                whose: whole.unwrap_or_else(|| whose(input, stacks, start)),
+                whose: whole.unwrap_or_else(|| whose(input, entry, stacks, start)),
                 old: find(start, before.len(), |at| (before[at].start, before[at].end)),
                 blocks: 0,
                 live: 0,
@@ -128,7 +140,14 @@ fn whole(input: &Input<'_>, index: usize) -> Option<Whose> {
 }
 
 /// Whose the memory at an address is.
-fn whose(input: &Input<'_>, stacks: &[(u64, u64)], address: u64) -> Whose {
+fn whose(input: &Input<'_>, entry: &Entry, stacks: &[(u64, u64)], address: u64) -> Whose {
+    let pages = input.heap_pages();
+    if let Some(at) = find(address, pages.len(), |at| (pages[at].start, pages[at].end)) {
+        return Whose::Page(pages[at].space);
+    }
+    if input.heaps.is_some() && entry.executable {
+        return Whose::Code;
+    }
     if stacks.iter().any(|&(start, end)| (start..end).contains(&address)) {
         return Whose::Thread;
     }

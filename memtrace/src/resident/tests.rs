@@ -6,7 +6,10 @@ use super::*;
 use crate::{
     ledger::{Extent, Owner, Range},
     process::{pages::PAGE, smaps::Behind},
-    profile::resident::Parts,
+    profile::{
+        resident::Parts,
+        spaces::{Space, SpaceUse},
+    },
 };
 
 const K: u64 = 1024;
@@ -42,6 +45,7 @@ fn read(known: &mut Known, entries: &[Entry], memory: &Memory, present: &[(u64, 
         memory,
         stack_pointers: &[],
         blocks_seen: true,
+        heaps: None,
     };
     known.read(&input, &mut |start, end| {
         let mut pages = Pages::none(start, end);
@@ -79,6 +83,7 @@ fn live_is_capped_where_pages_are_not_looked_at() {
         memory: &blocks,
         stack_pointers: &[],
         blocks_seen: true,
+        heaps: None,
     };
     let reading = Known::default().read(&input, &mut |_, _| None);
     assert_eq!((reading.parts.live, reading.absent), (16 * K, 32 * K));
@@ -158,6 +163,7 @@ fn stacks_are_told_by_their_guard_and_pointer_and_stay_known() {
             memory: &nothing,
             stack_pointers: pointers,
             blocks_seen: true,
+            heaps: None,
         };
         known.read(&input, &mut |_, _| None).parts.stacks
     };
@@ -175,9 +181,73 @@ fn where_calls_of_allocators_are_not_seen_nothing_is_claimed() {
         memory: &memory(&[], &[]),
         stack_pointers: &[],
         blocks_seen: false,
+        heaps: None,
     };
     let parts = Known::default().read(&input, &mut |_, _| None).parts;
     assert_eq!((parts.held, parts.unknown), (0, 64 * K));
+}
+
+#[test]
+fn pages_of_v8_are_its_heap_wherever_they_come_from() {
+    let page = |number: u64, space| HeapPage {
+        start: 0x10_0000 + number * 0x4_0000,
+        end: 0x10_0000 + (number + 1) * 0x4_0000,
+        space,
+    };
+    let heaps = HeapPages {
+        pages: vec![
+            page(0, Space::Old),
+            page(1, Space::New),
+            page(2, Space::Code),
+            page(4, Space::Old),
+        ],
+        heaps: 1,
+        is_cut_off: false,
+    };
+    // Two from before, one that the program mapped, one of code with more behind it, and one that was never touched.
+    let mut code = entry(0x18_0000, 0x20_0000, Behind::Anonymous, 512 * K);
+    code.executable = true;
+    let mut all = [
+        entry(0xf_0000, 0x14_0000, Behind::Anonymous, 320 * K),
+        entry(0x14_0000, 0x18_0000, Behind::Anonymous, 256 * K),
+        code,
+        entry(0x20_0000, 0x24_0000, Behind::Anonymous, 0),
+    ];
+    let none = memory(&[], &[(0x14_0000, 0x18_0000, Owner::Program)]);
+    let mut known = Known::running();
+    let mut read = |entries: &[Entry], heaps: Option<&HeapPages>| {
+        let input = Input {
+            entries,
+            memory: &none,
+            stack_pointers: &[],
+            blocks_seen: true,
+            heaps,
+        };
+        known.read(&input, &mut |_, _| None)
+    };
+    let reading = read(&all, Some(&heaps));
+    let parts = Parts {
+        js_heap: 512 * K,
+        js_code: 512 * K,
+        before: 64 * K,
+        ..Parts::default()
+    };
+    assert_eq!((reading.parts, reading.heaps), (parts, 1));
+    let used = |pages, bytes, resident| SpaceUse { pages, bytes, resident };
+    assert_eq!(reading.spaces.of(Space::Old), used(2, 512 * K, 256 * K));
+    assert_eq!(reading.spaces.of(Space::New), used(1, 256 * K, 256 * K));
+    // What lies beside its page is code too, and in no space.
+    assert_eq!(reading.spaces.of(Space::Code), used(1, 256 * K, 256 * K));
+    // Nothing that was V8's is from before when V8 has let go of it.
+    all[2].executable = false;
+    let parts = read(&all, None).parts;
+    let after = Parts {
+        mapped: 256 * K,
+        held: 768 * K,
+        before: 64 * K,
+        ..Parts::default()
+    };
+    assert_eq!(parts, after);
 }
 
 fn any_entries() -> impl Strategy<Value = Vec<Entry>> {
@@ -234,6 +304,23 @@ fn any_memory() -> impl Strategy<Value = Memory> {
     })
 }
 
+fn any_heaps() -> impl Strategy<Value = HeapPages> {
+    let one = (0..3 * PAGE, 1..10 * PAGE, proptest::sample::select(Space::ALL.to_vec()));
+    proptest::collection::vec(one, 0..8).prop_map(|all| {
+        let mut at = 0;
+        let pages = all.into_iter().map(|(gap, size, space)| {
+            let start = at + gap;
+            at = start + size;
+            HeapPage { start, end: at, space }
+        });
+        HeapPages {
+            pages: pages.collect(),
+            heaps: 1,
+            is_cut_off: false,
+        }
+    })
+}
+
 proptest! {
     #[test]
     fn the_parts_are_the_whole_and_live_is_capped(
@@ -244,6 +331,7 @@ proptest! {
                 proptest::collection::vec(0..150 * PAGE, 0..4),
                 proptest::collection::vec(any::<bool>(), 160),
                 any::<[bool; 2]>(),
+                proptest::option::of(any_heaps()),
             ),
             1..5,
         ),
@@ -251,8 +339,8 @@ proptest! {
     ) {
         let mut known = if running { Known::running() } else { Known::default() };
         let mut before = u64::MAX;
-        for (entries, memory, pointers, present, [blocks_seen, readable]) in rounds {
-            let input = Input { entries: &entries, memory: &memory, stack_pointers: &pointers, blocks_seen };
+        for (entries, memory, pointers, present, [blocks_seen, readable], heaps) in rounds {
+            let input = Input { entries: &entries, memory: &memory, stack_pointers: &pointers, blocks_seen, heaps: heaps.as_ref() };
             let reading = known.read(&input, &mut |start, end| {
                 let mut pages = Pages::none(start, end);
                 (0..).zip(&present).filter(|(_, set)| **set).for_each(|(page, _)| pages.set(page));
@@ -264,6 +352,12 @@ proptest! {
             prop_assert!(reading.parts.live <= live(&memory).min(reading.rss));
             prop_assert!(reading.parts.before <= before);
             prop_assert!(blocks_seen || reading.parts.held == 0);
+            let of_spaces = |is_code: bool| {
+                let of_kind = reading.spaces.used().filter(|(space, _)| space.is_code() == is_code);
+                of_kind.map(|(_, found)| found.resident).sum::<u64>()
+            };
+            prop_assert_eq!(of_spaces(false), reading.parts.js_heap);
+            prop_assert!(of_spaces(true) <= reading.parts.js_code);
             before = reading.parts.before;
         }
     }

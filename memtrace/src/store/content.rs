@@ -37,8 +37,11 @@ pub const EVENTS: Kind = Kind(10);
 /// A moment: [`Moment`].
 pub const MOMENT: Kind = Kind(11);
 
+/// Readings of resident memory before heaps of V8 were parts of it: a list of incarnation and `EarlierReading`.
+pub const EARLIER_RESIDENT: Kind = Kind(12);
+
 /// Readings of resident memory: a list of incarnation (0 for all together) and [`profile::resident::Reading`].
-pub const RESIDENT: Kind = Kind(12);
+pub const RESIDENT: Kind = Kind(24);
 
 /// Names of places in a runtime's own code, which are known when stacks go through them: [`RuntimeNames`].
 pub const RUNTIME_NAMES: Kind = Kind(13);

@@ -11,6 +11,7 @@ mod file;
 pub mod frames;
 mod outline;
 mod pace;
+mod readings;
 mod series;
 mod state;
 #[cfg(test)]

@@ -10,6 +10,7 @@ use super::{
         self, Changes, Detail, End, ModuleFacts, Moment, Names, NewSites, NewStacks, ProcessNews, RuntimeNames, Start,
         Sums,
     },
+    readings::EarlierReading,
     state::State,
 };
 use crate::{
@@ -120,6 +121,7 @@ impl<R: Read + Seek> Session<R> {
                     | content::PROCESSES
                     | content::CHANGES
                     | content::MOMENT
+                    | content::EARLIER_RESIDENT
                     | content::RESIDENT
                     | content::JS_HEAPS
                     | content::JS_SHORTAGES
@@ -227,6 +229,12 @@ fn apply(state: &mut State, head: &BlockHead, content: &[u8]) -> Option<bool> {
             for (gap, facts) in detail.sites.into_iter().zip(detail.facts) {
                 next = next.checked_add(gap as usize)?;
                 *state.details.get_mut(next.checked_sub(1)?)? = Some(Box::new(facts));
+            }
+        }
+        content::EARLIER_RESIDENT => {
+            let readings: Vec<(u32, EarlierReading)> = content::unpack(content)?;
+            for (incarnation, reading) in readings {
+                state.resident.entry(incarnation).or_default().add(reading.into());
             }
         }
         content::RESIDENT => {

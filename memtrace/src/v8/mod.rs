@@ -6,8 +6,10 @@ mod baseline;
 mod code;
 mod compiled;
 pub mod engine;
+pub mod heap;
 mod layout;
 mod optimized;
+pub mod pages;
 pub mod positions;
 pub mod read;
 mod safepoints;
@@ -17,7 +19,6 @@ pub use self::{
     compiled::{Compiled, Level},
     layout::layout,
 };
-pub mod heap;
 
 /// The next number in groups of seven bits, lowest first, if there is one in so many bytes: 9 at most.
 fn groups(bytes: &mut std::slice::Iter<'_, u8>, most: u32) -> Option<u64> {

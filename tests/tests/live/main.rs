@@ -33,6 +33,7 @@ mod links;
 mod loss;
 mod moments;
 mod node_resident;
+mod node_spaces;
 mod once;
 mod out_of_heap;
 mod output;

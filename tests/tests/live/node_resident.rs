@@ -45,6 +45,17 @@ fn number(sentence: &str, before: &str) -> f64 {
     number.parse::<f64>().expect("a number") * 1024_f64.powi(i32::try_from(scale).expect("a small number"))
 }
 
+/// Bytes of live blocks that a file asked for, by its row in the summary.
+fn asked(report: &Report, who: &str) -> f64 {
+    let (_, rows) = report
+        .stdout
+        .split_once("by the file whose code asked for them:")
+        .expect("rows of files");
+    let row = rows.lines().find(|row| row.ends_with(who));
+    assert!(row.is_some(), "no row of {who}: {rows}");
+    number(row.unwrap_or_default(), who)
+}
+
 #[test]
 fn a_heap_that_grows_is_v8s() {
     require_root!();
@@ -102,6 +113,8 @@ fn buffers_that_are_kept_are_buffers() {
             (wanted * 0.99..wanted * 1.05).contains(&found),
             "node {version}: {sentence}"
         );
+        let row = asked(&report, "buffers of JavaScript (Buffer, ArrayBuffer)");
+        assert!((wanted * 0.99..wanted * 1.05).contains(&row), "node {version}: {row}");
         nodes::ask(&mut program, "answer");
     }
 }
@@ -118,6 +131,9 @@ fn memory_of_a_library_is_not_javascripts() {
             "node {version}: {sentence}"
         );
         assert_eq!(report.site("leak_native").bytes, 600 * BLOCK, "node {version}");
+        // Shown with three digits.
+        let (row, wanted) = (asked(&report, "libnodeleak.so"), (600 * BLOCK) as f64);
+        assert!((wanted * 0.999..wanted * 1.001).contains(&row), "node {version}: {row}");
         nodes::ask(&mut program, "answer");
     }
 }

@@ -4,7 +4,7 @@
 
 use std::fs;
 
-use memtrace_tests::{Memtrace, PATIENCE, Program, Report, Truth, programs, require_root, wait_until};
+use memtrace_tests::{Memtrace, Program, RESIDENT_PARTS, Report, Truth, kernel::rollup, programs, require_root};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -17,9 +17,6 @@ const SMALL: u64 = 64 << 10;
 
 /// Code and data of files that is touched for the first time: the whole C library has about two MiB.
 const CODE: u64 = 2 * MIB;
-
-/// The parts by their names in `profile.json`.
-const PARTS: [&str; 7] = ["live", "held", "mapped", "before", "stacks", "files", "unknown"];
 
 /// What was found out of a program in a mode.
 struct Found {
@@ -47,20 +44,11 @@ impl Found {
 
     /// Asserts that no part but these changed.
     fn assert_others_rest(&self, but: &[&str]) {
-        for part in PARTS.iter().filter(|part| !but.contains(part)) {
+        for part in RESIDENT_PARTS.iter().filter(|part| !but.contains(part)) {
             let most = if *part == "files" { CODE } else { SMALL };
             assert!(self.grew(part).unsigned_abs() <= most, "{part}");
         }
     }
-}
-
-/// A number of `smaps_rollup`, in bytes.
-fn rollup(pid: u32, field: &str) -> u64 {
-    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).expect("the kernel sums up the mappings");
-    let mark = format!("\n{field}:");
-    let (_, rest) = text.split_once(&mark).expect("a field of smaps_rollup");
-    let kib = rest.split_whitespace().next().and_then(|word| word.parse::<u64>().ok());
-    kib.expect("a number of KiB") * 1024
 }
 
 /// Has a program work under memtrace, and stops it before the last reading: what the kernel says is of the same moment. Its sums are
@@ -70,13 +58,8 @@ fn observed(name: &str, mode: &str) -> Found {
     let memtrace = Memtrace::attach(program.pid(), &[]);
     program.go();
     let truth = program.truth();
-    program.signal(Signal::STOP);
+    program.stop();
     let pid = program.pid();
-    let stopped = wait_until(PATIENCE, || {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        stat.contains(") T ").then_some(())
-    });
-    stopped.expect("a stopped process");
     let [rss, pss, swap, huge, lazy_free] =
         ["Rss", "Pss", "Swap", "AnonHugePages", "LazyFree"].map(|field| rollup(pid, field));
     let mappings = fs::read_to_string(format!("/proc/{pid}/maps")).map_or(0, |maps| maps.lines().count() as u64);
@@ -84,7 +67,7 @@ fn observed(name: &str, mode: &str) -> Found {
     program.signal(Signal::CONT);
     let readings = report.profile["resident"]["readings"].as_array().expect("readings");
     for reading in readings {
-        let sum: u64 = PARTS.iter().map(|part| number(reading, part)).sum();
+        let sum: u64 = RESIDENT_PARTS.iter().map(|part| number(reading, part)).sum();
         assert_eq!(sum, number(reading, "rss"), "{reading}");
         assert_eq!(number(reading, "coarse"), 0);
     }

@@ -148,6 +148,15 @@ fn a_page_can_be_used_by_mouse_and_keyboard() {
         resident.contains(&units::bytes(last["rss"].as_u64().expect("a number"))),
         "{resident}"
     );
+    let old = last["spaces"]
+        .as_array()
+        .and_then(|spaces| spaces.first())
+        .expect("a space");
+    let pages = old["pages"].to_string();
+    assert!(
+        resident.contains("Pages of V8, 1 heap") && resident.contains(&pages),
+        "{pages} in {resident}"
+    );
     assert!(words("/views/processes/text").contains("service (pid 4251)"));
     let heap = &document["javascript_heaps"][0];
     let javascript = words("/views/javascript/text");

@@ -4,7 +4,11 @@ use rustc_hash::FxHashMap;
 use serde::Serialize;
 
 use crate::{
-    profile::{Amount, Profile, Resident, Site, resident::Part},
+    profile::{
+        Amount, Profile, Resident, Site,
+        resident::{Part, Reading},
+        spaces::{Space, SpaceUse},
+    },
     render::{
         Measure, escape, header, health, js_shortage, label, leaks, nothing, processes, resident, suppressions, text,
     },
@@ -200,6 +204,24 @@ pub(super) struct ResidentFields<'a> {
     at: Vec<u64>,
     rss: Vec<u64>,
     parts: Vec<PartFields<'a>>,
+    /// Heaps of V8 by space; nothing where no page of one was found.
+    spaces: Option<SpacesFields>,
+}
+
+/// Heaps of V8 by space.
+#[derive(Debug, Serialize)]
+struct SpacesFields {
+    heading: String,
+    rows: Vec<SpaceFields>,
+}
+
+/// One space, at the first and the last reading.
+#[derive(Debug, Serialize)]
+struct SpaceFields {
+    name: &'static str,
+    pages: [u64; 2],
+    resident: [u64; 2],
+    size: u64,
 }
 
 /// One part of it.
@@ -211,7 +233,7 @@ struct PartFields<'a> {
 
 /// That of a profile; `None` without a reading.
 pub(super) fn resident<'a>(profile: &Profile, found: &Resident) -> Option<ResidentFields<'a>> {
-    let last = found.last()?;
+    let (first, last) = (found.first()?, found.last()?);
     let part = |part: Part| PartFields {
         name: part.name(),
         bytes: found.readings.iter().map(|reading| reading.parts.of(part)).collect(),
@@ -222,5 +244,20 @@ pub(super) fn resident<'a>(profile: &Profile, found: &Resident) -> Option<Reside
         at: found.readings.iter().map(|reading| nanoseconds(reading.at)).collect(),
         rss: found.readings.iter().map(|reading| reading.rss).collect(),
         parts: Part::ALL.map(part).into(),
+        spaces: spaces(first, last),
+    })
+}
+
+fn spaces(first: &Reading, last: &Reading) -> Option<SpacesFields> {
+    let row = |(space, [was, is]): (Space, [SpaceUse; 2])| SpaceFields {
+        name: space.name(),
+        pages: [was.pages, is.pages],
+        resident: [was.resident, is.resident],
+        size: is.bytes,
+    };
+    let rows = resident::spaces::rows(&first.spaces, &last.spaces);
+    (!rows.is_empty()).then(|| SpacesFields {
+        heading: resident::spaces::heading(last),
+        rows: rows.into_iter().map(row).collect(),
     })
 }

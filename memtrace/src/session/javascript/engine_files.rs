@@ -4,10 +4,10 @@ use memtrace_common::javascript::EngineLayout;
 use rustc_hash::FxHashMap;
 
 use crate::{
-    process::AddressSpace,
+    process::{AddressSpace, Module},
     v8::{
         self, Grammar,
-        engine::{Engine, Found, find},
+        engine::{Engine, Found, Version, find},
     },
 };
 
@@ -27,11 +27,7 @@ impl EngineFiles {
             let Some(module) = modules.get(index as usize) else {
                 continue;
             };
-            let found = self
-                .0
-                .entry(index)
-                .or_insert_with(|| module.file().map_or(Found::Nothing, find));
-            let layout = match found {
+            let layout = match self.look(index, module) {
                 Found::Nothing => continue,
                 Found::Refused(why) => Err(why.clone()),
                 Found::Engine(engine) => {
@@ -44,6 +40,29 @@ impl EngineFiles {
             }
         }
         None
+    }
+
+    /// Which engine a process has; or why it is not understood.
+    pub(in crate::session) fn engine(&mut self, space: &AddressSpace) -> Option<Result<Version, String>> {
+        let modules = space.modules();
+        let mut refused = None;
+        for index in space.mapped() {
+            let module = modules.get(index as usize);
+            match module.map_or(&Found::Nothing, |module| self.look(index, module)) {
+                Found::Nothing => {}
+                Found::Engine(engine) => return Some(Ok(engine.version)),
+                Found::Refused(why) => {
+                    refused.get_or_insert_with(|| Err(why.clone()));
+                }
+            }
+        }
+        refused
+    }
+
+    fn look(&mut self, index: u32, module: &Module) -> &Found {
+        self.0
+            .entry(index)
+            .or_insert_with(|| module.file().map_or(Found::Nothing, find))
     }
 }
 

@@ -18,7 +18,7 @@ use crate::{
     probe::Engines,
     process::{AddressSpace, Location, Modules},
     profile::FrameKind,
-    v8::Grammar,
+    v8::{Grammar, engine::Version},
 };
 
 /// See the module's description.
@@ -27,6 +27,8 @@ pub(super) struct JavaScriptStacks {
     files: EngineFiles,
     /// Programs with an engine, by the incarnation that they began with, and how their compiled code is read.
     known: FxHashMap<u32, Grammar>,
+    /// Which engine programs have, by the same; or why it is not understood.
+    engines: FxHashMap<u32, Result<Version, String>>,
     programs: Programs,
     told: Told,
     names: Names,
@@ -39,6 +41,7 @@ impl JavaScriptStacks {
             kernel,
             files: EngineFiles::default(),
             known: FxHashMap::default(),
+            engines: FxHashMap::default(),
             programs: Programs::default(),
             told: Told::default(),
             names: Names::of(FrameKind::JavaScript),
@@ -63,6 +66,9 @@ impl JavaScriptStacks {
         let program = self.programs.of(incarnation);
         if self.known.contains_key(&program) {
             return;
+        }
+        if let Some(engine) = self.files.engine(space) {
+            self.engines.insert(program, engine);
         }
         let mut notes = Vec::new();
         let engine = self.files.of(space, |note| notes.push(note));
@@ -93,6 +99,12 @@ impl JavaScriptStacks {
         }
     }
 
+    /// Which engine a process has, or why it is not understood; `None` where it has none that is known.
+    pub(super) fn engine(&self, incarnation: u32) -> Option<Result<Version, &str>> {
+        let engine = self.engines.get(&self.programs.of(incarnation))?;
+        Some(engine.as_ref().map(|version| *version).map_err(String::as_str))
+    }
+
     /// A process was forked.
     pub(super) fn forked(&mut self, parent: u32, child: u32) {
         self.programs.fork(parent, child);
@@ -101,10 +113,11 @@ impl JavaScriptStacks {
     /// A program is gone.
     pub(super) fn ended(&mut self, incarnation: u32) {
         self.told.forget(incarnation);
-        if let Some(program) = self.programs.end(incarnation)
-            && self.known.remove(&program).is_some()
-        {
-            self.kernel.forget(program);
+        if let Some(program) = self.programs.end(incarnation) {
+            self.engines.remove(&program);
+            if self.known.remove(&program).is_some() {
+                self.kernel.forget(program);
+            }
         }
     }
 

@@ -26,6 +26,7 @@ use crate::{
         resident::{Effort, Reading},
     },
     resident::{Known, Series},
+    v8::engine::Version,
 };
 
 /// Least time from one reading to the next.
@@ -40,7 +41,7 @@ const PATIENCE: Duration = Duration::from_millis(100);
 /// Processes of which memory is split, the largest; of all others only the total is read.
 const LARGEST: usize = 16;
 
-/// Programs that have ended whose readings are kept: 8 KiB each at most.
+/// Programs that have ended whose readings are kept: 36 KiB each at most.
 const MOST_ENDED: usize = 512;
 
 /// Sentences on what could not be read.
@@ -172,6 +173,7 @@ impl Residency {
                 incarnation,
                 memory,
                 blocks_seen: sees_blocks && tracer.state().hooks_any(incarnation),
+                engine: self.engine_of(incarnation, collector),
                 known: self.known_of(incarnation, collector),
             });
         }
@@ -185,6 +187,17 @@ impl Residency {
             largest: Vec::new(),
             others_read: Reading::default(),
             took: Duration::ZERO,
+        }
+    }
+
+    /// Which V8 a program has, if its pages may be looked for.
+    fn engine_of(&mut self, incarnation: u32, collector: &Collector) -> Option<Version> {
+        match collector.javascript.engine(incarnation)? {
+            Ok(version) => Some(version),
+            Err(why) => {
+                self.note(format!("resident memory has no parts of V8: {why}"));
+                None
+            }
         }
     }
 
@@ -224,12 +237,12 @@ impl Residency {
         for (incarnation, reading) in round.readings {
             sum.add(&reading);
             self.series.entry(incarnation).or_default().add(reading);
-            self.note_fresh(incarnation, reading);
+            self.note_fresh(incarnation, &reading);
         }
         sum.at = round.at;
         if sum.processes > 0 {
             self.sum.add(sum);
-            self.note_fresh(0, sum);
+            self.note_fresh(0, &sum);
         }
         for subject in round.subjects {
             self.known.insert(subject.incarnation, subject.known);
@@ -242,11 +255,11 @@ impl Residency {
         }
     }
 
-    fn note_fresh(&mut self, incarnation: u32, reading: Reading) {
+    fn note_fresh(&mut self, incarnation: u32, reading: &Reading) {
         let entry = self.fresh.entry(incarnation);
         entry
-            .and_modify(|(_, last)| *last = Some(reading))
-            .or_insert((reading, None));
+            .and_modify(|(_, last)| *last = Some(*reading))
+            .or_insert((*reading, None));
     }
 
     /// The first and the last readings since this was asked for last, by incarnation; 0 is all together.

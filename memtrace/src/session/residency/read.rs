@@ -11,6 +11,7 @@ use rustix::param::page_size;
 use crate::{
     ledger::Memory,
     process::{
+        Memory as ProcessMemory,
         pages::{PAGE, Pagemap},
         smaps::{self, Entry, SmapsError},
         stack_pointers,
@@ -18,6 +19,10 @@ use crate::{
     profile::resident::Reading,
     resident::{Input, Known},
     target,
+    v8::{
+        engine::Version,
+        pages::{self, HeapPages},
+    },
 };
 
 /// Pages that a process is looked at by, one by one, in one reading: 16 GiB, some 0.1 s and 32 MiB of `pagemap`.
@@ -29,6 +34,8 @@ pub(super) struct Subject {
     pub(super) incarnation: u32,
     pub(super) memory: Memory,
     pub(super) blocks_seen: bool,
+    /// The V8 that it has, if one is understood.
+    pub(super) engine: Option<Version>,
     pub(super) known: Known,
 }
 
@@ -56,7 +63,7 @@ impl Round {
         let begun = Instant::now();
         let mut sizes = Vec::new();
         for subject in &mut self.subjects {
-            match read(subject) {
+            match read(subject, &mut self.failed) {
                 Ok(reading) => {
                     sizes.push((Reverse(reading.rss), subject.incarnation));
                     let reading = Reading { at: self.at, ..reading };
@@ -85,7 +92,7 @@ impl Round {
     }
 }
 
-fn read(subject: &mut Subject) -> Result<Reading, SmapsError> {
+fn read(subject: &mut Subject, failed: &mut Vec<String>) -> Result<Reading, SmapsError> {
     let (tid, entries) = entries(subject.pid)?;
     let pagemap = Pagemap::open(tid);
     let stack_pointers = stack_pointers::waiting(subject.pid);
@@ -94,13 +101,65 @@ fn read(subject: &mut Subject) -> Result<Reading, SmapsError> {
         left = left.checked_sub((end - start) / PAGE)?;
         pagemap.as_ref().ok()?.read(start, end).ok()
     };
+    let heaps = subject
+        .engine
+        .and_then(|version| heaps((subject.pid, tid), version, &entries, pagemap.as_ref().ok(), failed));
     let input = Input {
         entries: &entries,
         memory: &subject.memory,
         stack_pointers: &stack_pointers,
         blocks_seen: subject.blocks_seen,
+        heaps: heaps.as_ref(),
     };
     Ok(subject.known.read(&input, &mut pages))
+}
+
+/// The memory of a process as V8's pages are looked for in it.
+struct Inside<'file> {
+    memory: ProcessMemory,
+    pagemap: Option<&'file Pagemap>,
+}
+
+impl pages::Memory for Inside<'_> {
+    fn is_there(&self, address: u64) -> bool {
+        let end = address.saturating_add(PAGE);
+        let pages = self.pagemap.and_then(|pagemap| pagemap.read(address, end).ok());
+        pages.is_some_and(|pages| pages.bytes(address, end) > 0)
+    }
+
+    fn fill(&self, address: u64, bytes: &mut [u8]) -> bool {
+        self.memory.fill(address, bytes)
+    }
+}
+
+/// The pages of V8's heaps.
+fn heaps(
+    (pid, tid): (u32, u32),
+    version: Version,
+    entries: &[Entry],
+    pagemap: Option<&Pagemap>,
+    failed: &mut Vec<String>,
+) -> Option<HeapPages> {
+    let memory = match ProcessMemory::open(tid) {
+        Ok(memory) => memory,
+        Err(error) => {
+            let error = SmapsError::Io(error);
+            if has_ended(&error) {
+                return None;
+            }
+            failed.push(format!(
+                "the heap of JavaScript of process {pid} could not be read: {error}"
+            ));
+            return None;
+        }
+    };
+    let found = pages::find(version, entries, &Inside { memory, pagemap })?;
+    if found.is_cut_off {
+        failed.push(format!(
+            "the heap of JavaScript of process {pid} was looked for in the first 32 GiB of its memory only"
+        ));
+    }
+    Some(found)
 }
 
 /// The mappings, and the thread that they are shown by: the kernel shows none by a main thread that has ended.

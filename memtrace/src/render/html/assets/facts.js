@@ -94,8 +94,22 @@ function showResident(app, panel) {
       { class: 'table-box' },
       el('table', { class: 'ledger' }, el('thead', {}, el('tr', {}, ...head.map((text, index) => el('th', { scope: 'col', class: index === 0 ? 'wide' : 'number', text })))), el('tbody', {}, ...body, total)),
     ),
+    ...(resident.spaces ? spacesTable(resident.spaces, [0, last].map((index) => duration(resident.at[index]))) : []),
     ...resident.sentences.map((text) => el('p', { text })),
   );
+}
+
+/** The heaps of V8 by space: pages and what is resident of them, at the first and the last reading. */
+function spacesTable(spaces, times) {
+  const head = ['space', ...times.flatMap((time) => [`pages at ${time}`, `resident at ${time}`]), 'size'];
+  const number = (text, title) => el('td', { class: 'number', text, title });
+  const count = (value) => number(String(value), '');
+  const size = (value) => number(bytes(value), exact(value, 'bytes'));
+  const row = ({ name, pages, resident, size: whole }) =>
+    el('tr', {}, el('th', { scope: 'row', text: name }), count(pages[0]), size(resident[0]), count(pages[1]), size(resident[1]), size(whole));
+  const columns = head.map((text, index) => el('th', { scope: 'col', class: index === 0 ? 'wide' : 'number', text }));
+  const table = el('table', { class: 'ledger' }, el('thead', {}, el('tr', {}, ...columns)), el('tbody', {}, ...spaces.rows.map(row)));
+  return [el('p', {}, el('strong', { text: spaces.heading })), el('div', { class: 'table-box' }, table)];
 }
 
 /** How far the numbers can be trusted, and what they cost. */
