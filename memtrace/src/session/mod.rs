@@ -28,6 +28,7 @@ mod reading;
 mod recorder;
 mod report;
 mod residency;
+mod runtime;
 mod sampling;
 mod saving;
 mod setup;
@@ -42,7 +43,7 @@ mod watch;
 use std::{ffi::OsString, os::unix::process::ExitStatusExt as _, process::ExitStatus};
 
 use anyhow::Context as _;
-use tokio::runtime::{self, Runtime};
+use tokio::runtime::{Builder, Runtime};
 
 pub use self::{
     budget::{TRIAL, trial},
@@ -131,7 +132,7 @@ fn listen(runtime: &Runtime) -> anyhow::Result<Signals> {
 
 /// Two workers: one for the loop, one for what is heavy meanwhile.
 fn runtime() -> anyhow::Result<Runtime> {
-    runtime::Builder::new_multi_thread()
+    Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()

@@ -13,9 +13,9 @@ use super::{
     collector::Collector,
     listed::{Listed, listed},
     mapped::facts,
-    python::{Names, to_record},
     report::{Raw, cost},
     residency::Residency,
+    runtime::{Names, to_record},
     tracer::Tracer,
 };
 use crate::{

@@ -15,9 +15,10 @@ use super::{
     frames::Interner,
     health::health,
     listed::{Listed, listed, without_mark},
-    mapped, naming, python,
+    mapped, naming,
     recorder::Recorder,
     residency::Residency,
+    runtime,
     tracer::Tracer,
 };
 use crate::{
@@ -40,7 +41,7 @@ pub(super) struct Raw {
     pub(super) snapshot: Snapshot,
     pub(super) modules: Vec<Arc<Module>>,
     /// What Python frames are called.
-    pub(super) runtimes: Vec<python::Names>,
+    pub(super) runtimes: Vec<runtime::Names>,
     /// The modules as a recording has them, where it is one.
     pub(super) recorded: Vec<ModuleFacts>,
     /// Who the processes of the snapshot are and what is hooked in them, in its order; their sums are not in it yet.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use memtrace_common::python::Layout;
 
 use super::{
-    super::python::{Interpreters, Place},
+    super::{python::Interpreters, runtime::Place},
     budget::Budget,
     placed::Placed,
 };

@@ -8,7 +8,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::sources;
 use crate::{
     decode::JavaScript,
-    session::python::Place,
+    session::runtime::Place,
     v8::positions::{Lines, position},
 };
 

@@ -12,7 +12,7 @@ use rustc_hash::FxHashMap;
 
 pub(super) use self::{engine_files::EngineFiles, told::Told, watching::Watching};
 
-use super::python::{Names, Programs};
+use super::runtime::{Names, Notes, Programs};
 use crate::{
     decode::{JavaScript, Piece},
     probe::Engines,
@@ -32,7 +32,7 @@ pub(super) struct JavaScriptStacks {
     programs: Programs,
     told: Told,
     names: Names,
-    notes: Vec<String>,
+    notes: Notes,
 }
 
 impl JavaScriptStacks {
@@ -45,7 +45,7 @@ impl JavaScriptStacks {
             programs: Programs::default(),
             told: Told::default(),
             names: Names::of(FrameKind::JavaScript),
-            notes: Vec::new(),
+            notes: Notes::default(),
         }
     }
 
@@ -56,7 +56,7 @@ impl JavaScriptStacks {
 
     /// What the reader of a report must know.
     pub(super) fn notes(&self) -> Vec<String> {
-        let mut notes = self.notes.clone();
+        let mut notes = self.notes.all();
         notes.extend(self.told.notes());
         notes
     }
@@ -70,11 +70,7 @@ impl JavaScriptStacks {
         if let Some(engine) = self.files.engine(space) {
             self.engines.insert(program, engine);
         }
-        let mut notes = Vec::new();
-        let engine = self.files.of(space, |note| notes.push(note));
-        for note in notes {
-            self.note(note);
-        }
+        let engine = self.files.of(space, |note| self.notes.add(note));
         if let Some((layout, grammar)) = engine {
             self.publish(program, layout, grammar);
         }
@@ -87,15 +83,9 @@ impl JavaScriptStacks {
                 self.known.insert(program, grammar);
                 self.programs.begin(program);
             }
-            Err(error) => self.note(format!(
+            Err(error) => self.notes.add(format!(
                 "a program with V8 has no frames of JavaScript in stacks: {error}"
             )),
-        }
-    }
-
-    fn note(&mut self, note: String) {
-        if !self.notes.contains(&note) {
-            self.notes.push(note);
         }
     }
 

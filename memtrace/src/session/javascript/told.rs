@@ -5,7 +5,7 @@ use memtrace_common::javascript::{NO_POSITION, code};
 use super::{codes::Codes, functions::Functions};
 use crate::{
     decode::{JavaScript, Piece},
-    session::python::Place,
+    session::runtime::Place,
     v8::{Compiled, Grammar},
 };
 

@@ -4,7 +4,7 @@ use std::{fs::File, os::unix::fs::FileExt as _, sync::Arc};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::names::Place;
+use crate::session::runtime::Place;
 use crate::{
     decode::Python,
     python::{

@@ -2,20 +2,13 @@
 
 mod codes;
 mod interpreters;
-mod names;
-mod programs;
-mod record;
 
 use memtrace_common::python::{Layout, entry};
 use rustc_hash::FxHashMap;
 
 use self::codes::Codes;
-pub(super) use self::{
-    interpreters::Interpreters,
-    names::{Names, Place},
-    programs::Programs,
-    record::{recorded, to_record},
-};
+pub(super) use self::interpreters::Interpreters;
+use super::runtime::{Names, Notes, Place, Programs};
 use crate::{
     decode::Python,
     probe::Pythons,
@@ -47,7 +40,7 @@ pub(super) struct PythonStacks {
     names: Names,
     /// Stacks in which native and Python frames could not be brought together.
     misfits: u64,
-    notes: Vec<String>,
+    notes: Notes,
 }
 
 impl PythonStacks {
@@ -61,7 +54,7 @@ impl PythonStacks {
             codes: Codes::default(),
             names: Names::of(FrameKind::Python),
             misfits: 0,
-            notes: Vec::new(),
+            notes: Notes::default(),
         }
     }
 
@@ -72,7 +65,7 @@ impl PythonStacks {
 
     /// What the reader of a report must know.
     pub(super) fn notes(&self) -> Vec<String> {
-        let mut notes = self.notes.clone();
+        let mut notes = self.notes.all();
         let mut incomplete: Vec<_> = self.incomplete.values().cloned().collect();
         incomplete.sort_unstable();
         incomplete.dedup();
@@ -100,7 +93,7 @@ impl PythonStacks {
         let modules = space.modules();
         match self.interpreters.judge(space, &modules) {
             Judged::Nothing => {}
-            Judged::Refused(why) => self.note(why),
+            Judged::Refused(why) => self.notes.add(why),
             Judged::Incomplete(why) => {
                 self.incomplete.insert(program, why);
             }
@@ -125,13 +118,9 @@ impl PythonStacks {
                 self.known.insert(program, Program { layout, form });
                 self.programs.begin(program);
             }
-            Err(error) => self.note(format!("a Python program has no Python frames in stacks: {error}")),
-        }
-    }
-
-    fn note(&mut self, note: String) {
-        if !self.notes.contains(&note) {
-            self.notes.push(note);
+            Err(error) => self
+                .notes
+                .add(format!("a Python program has no Python frames in stacks: {error}")),
         }
     }
 

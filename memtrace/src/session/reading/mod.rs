@@ -32,8 +32,8 @@ pub use self::{
     when::{Span, When},
 };
 use super::{
-    python,
     report::{Raw, Reporter, lost},
+    runtime,
 };
 use crate::{
     ledger::Snapshot,
@@ -73,7 +73,7 @@ impl<R: Read + Seek> Reading<R> {
                 names
                     .iter()
                     .flat_map(resolve::named)
-                    .chain(runtime.iter().flat_map(python::recorded)),
+                    .chain(runtime.iter().flat_map(runtime::recorded)),
             ),
             session,
             at: Arc::default(),
