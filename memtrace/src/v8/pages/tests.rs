@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use memtrace_common::v8_heap::space::{Numbers, Space as Allocated};
 use proptest::prelude::*;
 
 use super::*;
@@ -321,5 +322,30 @@ proptest! {
         prop_assert!(pages.iter().all(|page| page.start < page.end && page.start % ALIGNMENT == 0));
         prop_assert!(pages.windows(2).all(|pair| pair[0].end <= pair[1].start));
         prop_assert!(pages.iter().all(|page| page.end <= at));
+    }
+}
+
+/// Both sides have V8's numbers: what is allocated in a space is in its pages.
+#[test]
+fn spaces_have_the_numbers_by_which_the_bpf_side_knows_them() {
+    let all = [Numbers::V10, Numbers::V11, Numbers::V12, Numbers::V13];
+    for (numbers, known) in VERSIONS.into_iter().zip(all) {
+        let spaces = layout(version(numbers)).unwrap().spaces;
+        for (number, &space) in (0..).zip(spaces) {
+            let allocated = match space {
+                large if large.is_large() => Allocated::Large,
+                Space::New => Allocated::Young,
+                Space::Old => Allocated::Old,
+                Space::Code => Allocated::Code,
+                Space::Map => Allocated::Map,
+                Space::Shared => Allocated::Shared,
+                Space::Trusted | Space::SharedTrusted => Allocated::Trusted,
+                // Nothing is allocated there while a program runs.
+                _ => Allocated::Unknown,
+            };
+            assert_eq!(known.space(number), allocated, "{numbers:?}, {space:?}");
+        }
+        let beyond = u32::try_from(spaces.len()).unwrap();
+        assert_eq!(known.space(beyond), Allocated::Unknown, "{numbers:?}");
     }
 }
