@@ -106,6 +106,19 @@ impl Report {
         )
     }
 
+    /// What is told of heaps of JavaScript, a thread each.
+    pub fn js_heaps(&self) -> &[Value] {
+        let heaps = self.profile["javascript_heaps"].as_array();
+        heaps.expect("a list of heaps")
+    }
+
+    /// That of a thread; panics if nothing is.
+    pub fn js_heap(&self, tid: u32) -> &Value {
+        let mut heaps = self.js_heaps().iter();
+        let found = heaps.find(|heap| heap["tid"] == tid);
+        found.unwrap_or_else(|| panic!("no heap of {tid}: {}", self.stdout))
+    }
+
     /// The verdicts of the rows of a function that have one.
     pub fn verdicts(&self, function: &str) -> BTreeSet<String> {
         self.rows_of(function)

@@ -1,14 +1,10 @@
 //! Where JavaScript's objects are allocated, against V8's own sampler.
 
-#![expect(
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a test prints what it compared, and fails by panicking"
-)]
+#![expect(clippy::print_stdout, reason = "a test prints what it compared")]
 
 use std::{collections::BTreeMap, process::Command};
 
-use memtrace_tests::{Memtrace, Program, Report, nodes, programs, require, require_root};
+use memtrace_tests::{Memtrace, Program, nodes, programs, require, require_root};
 use serde_json::Value;
 
 /// The versions whose sampler can count what is collected meanwhile too; that of 18 counts what is live.
@@ -63,13 +59,6 @@ fn told(heap: &Value) -> (Shares, f64) {
     (shares, unwritten)
 }
 
-/// The heap of the main thread.
-fn heap(report: &Report, pid: u32) -> &Value {
-    let heaps = report.profile["javascript_heaps"].as_array().expect("a list of heaps");
-    let own = heaps.iter().find(|heap| heap["tid"] == pid);
-    own.unwrap_or_else(|| panic!("no heap of {pid}: {}", report.stdout))
-}
-
 fn compare(kind: &str, amount: &str) {
     require_root!();
     require!(nodes::all_there());
@@ -90,7 +79,7 @@ fn compare(kind: &str, amount: &str) {
         program.send("again");
         let truth = program.truth();
         program.kill();
-        let heap = heap(&report, pid);
+        let heap = report.js_heap(pid);
         let samples = heap["samples"].as_f64().expect("a number");
         println!(
             "node {version}, {kind}: {samples} samples for {} of {} bytes",

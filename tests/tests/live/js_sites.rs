@@ -6,9 +6,9 @@
     reason = "a test prints what it compared, and fails by panicking"
 )]
 
-use std::{collections::BTreeMap, process::Command, time::Duration};
+use std::{collections::BTreeMap, fs, process::Command, time::Duration};
 
-use memtrace_tests::{Memtrace, Program, Report, Truth, kernel, nodes, programs, require, require_root};
+use memtrace_tests::{Memtrace, Program, Report, Truth, kernel, nodes, on_one_line, programs, require, require_root};
 use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -30,8 +30,7 @@ fn start(version: u32, kind: &str) -> Program {
 
 /// The heap of which there are most samples.
 fn sampled(report: &Report) -> &Value {
-    let heaps = report.profile["javascript_heaps"].as_array().expect("a list of heaps");
-    let heap = heaps.iter().max_by_key(|heap| heap["samples"].as_u64());
+    let heap = report.js_heaps().iter().max_by_key(|heap| heap["samples"].as_u64());
     heap.unwrap_or_else(|| panic!("no heap: {}", report.stdout))
 }
 
@@ -50,10 +49,6 @@ fn functions(heap: &Value) -> BTreeMap<&str, &Value> {
 
 fn part(value: &Value, name: &str) -> f64 {
     value[name].as_f64().unwrap_or_else(|| panic!("no {name}: {value}"))
-}
-
-fn words(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Asserts that each function has the part that the program says, within four standard deviations and a hundredth, by which the
@@ -110,6 +105,17 @@ fn assert_stacks(report: &Report) {
     };
     let whole: f64 = sites.iter().filter(is_whole).map(|site| part(site, "samples")).sum();
     assert!(whole > 0.95 * all, "{whole} of {all}");
+    // The folded stacks are of all threads, and of each site less than a byte is cut off.
+    let folded = fs::read_to_string(report.file("javascript.folded")).expect("folded stacks");
+    let bytes = |line: &str| -> f64 { line.rsplit_once(' ').expect("a number").1.parse().expect("a number") };
+    let drawn: f64 = folded.lines().map(bytes).sum();
+    let (mut allocated, mut most) = (0.0, 0.0);
+    for heap in report.js_heaps().iter().filter(|heap| part(heap, "samples") > 0.0) {
+        allocated += part(heap, "allocated_bytes");
+        most += heap["sites"].as_array().expect("a list of sites").len() as f64;
+    }
+    assert!((0.0..=most).contains(&(allocated - drawn)), "{drawn} of {allocated}");
+    assert!(folded.contains(";work;"), "{folded}");
 }
 
 fn shares_are_true(kind: &str) {
@@ -122,7 +128,7 @@ fn shares_are_true(kind: &str) {
             assert_stacks(&report);
         }
         assert!(
-            words(&report.stdout).contains("Where its objects were allocated, by"),
+            on_one_line(&report.stdout).contains("Where its objects were allocated, by"),
             "{}",
             report.stdout
         );
@@ -178,7 +184,7 @@ fn watchpoints_are_gone_when_memtrace_is_killed() {
     let other = Program::spawn(Command::new(registers).arg(program.pid().to_string()));
     assert_eq!(other.expect("ready "), "4", "all of them are free");
     let memtrace = Memtrace::attach(program.pid(), &["--javascript-sites", "--duration", "1s"]);
-    let said = words(&memtrace.ended().stdout);
+    let said = on_one_line(&memtrace.ended().stdout);
     assert!(said.contains("the debug registers of its thread are taken"), "{said}");
     assert!(
         said.contains("JavaScript heap:"),

@@ -8,7 +8,7 @@
 
 use std::process::Command;
 
-use memtrace_tests::{Memtrace, Program, Report, nodes, programs, require, require_root};
+use memtrace_tests::{Memtrace, Program, Report, nodes, on_one_line, programs, require, require_root};
 use serde_json::Value;
 
 /// So that nothing is collected, and that no thread of V8's own compiles.
@@ -98,7 +98,7 @@ fn bytes_are_in_the_spaces_that_v8_sees_grow() {
     for version in nodes::VERSIONS {
         let seen = observed(version, &[]);
         assert_spaces(&seen, &format!("node {version}"));
-        let words = seen.report.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+        let words = on_one_line(&seen.report.stdout);
         assert!(
             words.contains("in old space directly: V8 puts there what it expects to stay."),
             "{words}"

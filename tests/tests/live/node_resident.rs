@@ -1,6 +1,6 @@
 //! Resident memory of node programs that grow by their heap, by buffers, or by memory of a library: each is named for what it is.
 
-use memtrace_tests::{Memtrace, Program, Report, nodes, programs, require, require_root};
+use memtrace_tests::{Memtrace, Program, Report, nodes, on_one_line, programs, require, require_root};
 
 const SCRIPT: &str = "live_heap.js";
 
@@ -22,7 +22,7 @@ fn observed(version: u32, line: &str, options: &[&str]) -> (Report, Program) {
 
 /// What the report says of JavaScript, on one line.
 fn said(report: &Report) -> String {
-    let text = report.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    let text = on_one_line(&report.stdout);
     // The second is in the first.
     let at = text
         .find("It is not JavaScript:")

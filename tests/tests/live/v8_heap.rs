@@ -8,7 +8,7 @@
 
 use std::{collections::BTreeMap, process::Command};
 
-use memtrace_tests::{Memtrace, Program, Report, nodes, programs, require, require_root};
+use memtrace_tests::{Memtrace, Program, Report, nodes, on_one_line, programs, require, require_root};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -42,18 +42,8 @@ fn observed(node: Command, flags: &[&str], arguments: &[&str], options: &[&str])
 impl Seen {
     /// The heap of the main thread.
     fn main(&self) -> &Value {
-        self.heap(self.pid.into())
+        self.report.js_heap(self.pid)
     }
-
-    fn heap(&self, tid: u64) -> &Value {
-        let mut heaps = heaps(&self.report).iter();
-        let found = heaps.find(|heap| heap["tid"] == tid);
-        found.unwrap_or_else(|| panic!("no heap of {tid}: {}", self.report.profile["javascript_heaps"]))
-    }
-}
-
-fn heaps(report: &Report) -> &[Value] {
-    report.profile["javascript_heaps"].as_array().expect("a list of heaps")
 }
 
 fn list<'a>(heap: &'a Value, name: &str) -> &'a [Value] {
@@ -258,7 +248,7 @@ fn each_worker_has_a_heap_of_its_own() {
         counted.sort_unstable_by(|one, other| other.cmp(one));
         assert_eq!(counted.len(), 2, "{counted:?}");
         // Who has taken most comes first, and the main thread only waits.
-        let told = heaps(&seen.report).iter().take(counted.len());
+        let told = seen.report.js_heaps().iter().take(counted.len());
         let told = told
             .inspect(|heap| assert_spaces(heap))
             .map(|heap| number(heap, "allocated_bytes"));
@@ -332,9 +322,9 @@ fn without_symbols_native_memory_is_observed_and_the_reason_said() {
     assert!(doctor.stdout.contains("is not counted"), "{}", doctor.stdout);
     drop(program);
     let seen = observed(Command::new(&stripped), &[], &["json", "20000"], &[]);
-    assert!(heaps(&seen.report).is_empty());
+    assert!(seen.report.js_heaps().is_empty());
     assert!(!seen.report.rows().is_empty(), "what native code allocates is seen");
-    let words = seen.report.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    let words = on_one_line(&seen.report.stdout);
     assert!(words.contains("what JavaScript allocates is not counted in"), "{words}");
 }
 
@@ -346,7 +336,7 @@ fn doctor_says_where_v8_tells_of_its_heap() {
         let node = nodes::path(version);
         let program = start(Command::new(&node), &[], &["json", "100"]);
         let doctor = Memtrace::finished(["doctor", "--pid", &program.pid().to_string()]);
-        let words = doctor.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+        let words = on_one_line(&doctor.stdout);
         assert!(
             words.contains("what JavaScript allocates and V8 collects is counted"),
             "node {version}: {}",
