@@ -16,10 +16,10 @@ use crate::{
 };
 
 /// Columns before a function, without [`OLD`].
-const BEFORE: usize = 43;
+const BEFORE: usize = 38;
 
 /// Columns of the part that is allocated in old space directly, where there is any.
-const OLD: usize = 9;
+const OLD: usize = 8;
 
 /// Of so much of what was allocated, at least, samples are expected to tell: how many there are is random.
 const LEAST_COVERED: f64 = 0.9;
@@ -49,7 +49,7 @@ pub(super) fn write(profile: &Profile, heap: &JsHeap, out: &mut dyn Write) -> io
         }
     };
     let head = old("old");
-    writeln!(out, "{:>7}  {:>15}  {:>14}{head}  function", "share", "range", "about")?;
+    writeln!(out, "{:>7}  {:>15}  {:>10}{head}  function", "share", "range", "about")?;
     for function in functions.iter().take(profile.settings.top) {
         let share = function.share;
         let range = format!("{} to {}", percent(share.low), percent(share.high));
@@ -58,7 +58,7 @@ pub(super) fn write(profile: &Profile, heap: &JsHeap, out: &mut dyn Write) -> io
         let part = old(&part_in_old(function));
         writeln!(
             out,
-            "{:>7}  {range:>15}  {about:>14}{part}  {name}",
+            "{:>7}  {range:>15}  {about:>10}{part}  {name}",
             percent(share.value)
         )?;
     }
@@ -66,7 +66,7 @@ pub(super) fn write(profile: &Profile, heap: &JsHeap, out: &mut dyn Write) -> io
     if more > 0 {
         let rest = plural(more as u64, "more function");
         let none = old("");
-        writeln!(out, "{:>7}  {:>15}  {:>14}{none}  {rest}", "", "", "")?;
+        writeln!(out, "{:>7}  {:>15}  {:>10}{none}  {rest}", "", "", "")?;
     }
     if has_old {
         writeln!(out)?;

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use unicode_width::UnicodeWidthStr as _;
+
 use crate::{
     profile::{Amount, End, Frame, Profile, Site, Target, Verdict},
     units,
@@ -59,14 +61,13 @@ pub(crate) fn frame(frame: &Frame, columns: usize) -> String {
     let Some(place) = place(frame) else {
         return elide(&function, columns);
     };
-    let place = elide(&place, columns.saturating_sub(FUNCTION_COLUMNS + 3));
+    // What the function does not need is left to the place.
+    let kept = function.width().min(FUNCTION_COLUMNS);
+    let place = elide(&place, columns.saturating_sub(kept + 3));
     if place.is_empty() {
         return elide(&function, columns);
     }
-    let function = elide(
-        &function,
-        columns.saturating_sub(unicode_width::UnicodeWidthStr::width(&*place) + 3),
-    );
+    let function = elide(&function, columns.saturating_sub(place.width() + 3));
     format!("{function} ({place})")
 }
 
@@ -76,7 +77,7 @@ pub(crate) fn by_line(frame: &Frame, columns: usize) -> String {
         return self::frame(frame, columns);
     };
     let place = elide(&place, columns);
-    let room = columns.saturating_sub(unicode_width::UnicodeWidthStr::width(&*place) + 1);
+    let room = columns.saturating_sub(place.width() + 1);
     let function = elide(&function(frame), room);
     if function.is_empty() {
         place
