@@ -86,6 +86,10 @@ counters! {
     JsHitsAfter "js_hits_after" "Hits of watchpoints that were set on a byte of an area which has ended, or hit before.";
     JsHitsCollecting "js_hits_collecting" "Hits of watchpoints by a collection.";
     LostJsSamples "lost_js_samples" "Samples of JavaScript allocation that found the ring full, or areas that found theirs full.";
+    JsFollowedFull "js_followed_full" "Young objects of JavaScript that were not followed because their thread has too many.";
+    JsFollowedOther "js_followed_other" "Young objects of JavaScript that were not followed on, because a collection has done something else than to copy.";
+    JsFollowedUnread "js_followed_unread" "Young objects of JavaScript of which it could not be read what a collection has done with them.";
+    LostJsSurvivals "lost_js_survivals" "Young objects of JavaScript whose end, or move to the old ones, found the ring full.";
     LostJsShortages "lost_js_shortages" "Records that V8 has run out of heap, or has come near its limit, that found the ring full.";
     Nested "nested" "Calls inside another call of the allocator; they belong to the outer one.";
     Abandoned "abandoned" "Calls that never returned: the thread jumped out of the allocator.";

@@ -18,7 +18,7 @@ pub use self::{
     javascript::{JavaScriptCode, JavaScriptFunction, about},
     python::PythonCode,
     stack::{STACK_WORDS, Stack, StackEnd, StackHead, note},
-    v8_heap::{JsAllocated, JsCollected, JsSampled, JsShortage},
+    v8_heap::{JsAllocated, JsCollected, JsSampled, JsShortage, JsSurvived},
 };
 use crate::{limits::COMMAND_BYTES, young::LIFETIMES};
 
@@ -78,6 +78,8 @@ numbered! {
     JsSampled = 26;
     /// [`JsShortage`]
     JsShortage = 28;
+    /// [`JsSurvived`]
+    JsSurvived = 29;
 }
 
 /// Bits of [`Header::flags`].
@@ -345,6 +347,7 @@ const _: () = {
     assert!(size_of::<JsCollected>() == 72);
     assert!(size_of::<JsSampled>() == 48);
     assert!(size_of::<JsShortage>() == 112);
+    assert!(size_of::<JsSurvived>() == 40);
     assert!(size_of::<Stack>() == 48 + 8 * STACK_WORDS);
     assert!(core::mem::offset_of!(Stack, words) == 48);
 };

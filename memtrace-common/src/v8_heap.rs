@@ -7,6 +7,7 @@
 pub mod draw;
 pub mod shortage;
 pub mod space;
+pub mod survival;
 
 use self::space::{Numbers, number_at};
 

@@ -12,7 +12,7 @@ use memtrace_common::{
     Counter,
     event::{JsSampled, Kind, flag},
     v8_heap::{
-        draw::{self, AreaKey, Drawn, Pace},
+        draw::{self, AreaKey, Drawn, Pace, Turn},
         space::Space,
     },
 };
@@ -20,7 +20,7 @@ use memtrace_common::{
 use crate::{
     emit, enter,
     filter::{self, Task},
-    inflight, javascript,
+    inflight, javascript, js_survival,
     maps::{AREA_TURNS, CONFIG, DRAWN, V8_PACES, WATCHES},
     stats,
     unwind::{self, At, Taken},
@@ -41,7 +41,7 @@ pub(crate) fn told(ctx: &ProbeContext, task: Task, bytes: u64, found: &Found) ->
         return Ok(());
     }
     if found.area != 0 {
-        ended(task, found, bytes)
+        ended(ctx, task, found, bytes)
     } else if matches!(found.space, Space::Large) {
         large(ctx, task, bytes)
     } else {
@@ -67,7 +67,7 @@ fn interval(task: Task, bytes: u64) -> Result<u64, Counter> {
 
 /// An area has ended: what was watched in it is over, and perhaps a byte of the next one is drawn.
 #[inline(always)]
-fn ended(task: Task, found: &Found, bytes: u64) -> Result<(), Counter> {
+fn ended(ctx: &ProbeContext, task: Task, found: &Found, bytes: u64) -> Result<(), Counter> {
     let &Found { area, begin, space, .. } = found;
     let interval = interval(task, bytes)?;
     let key = AreaKey {
@@ -78,11 +78,20 @@ fn ended(task: Task, found: &Found, bytes: u64) -> Result<(), Counter> {
     let turn = if let Some(turn) = AREA_TURNS.get_ptr_mut(key) {
         // SAFETY: the thread's own, as above.
         let turn = unsafe { &mut *turn };
-        unwritten(task, key, *turn, begin, bytes);
-        *turn += 1;
-        *turn
+        unwritten(task, key, turn.number, begin, bytes);
+        turn.number += 1;
+        let stack = core::mem::take(&mut turn.stack);
+        if stack != 0 {
+            js_survival::follow(task, begin, stack, turn.collections);
+        }
+        turn.number
     } else {
-        let inserted = AREA_TURNS.insert(key, 1, u64::from(BPF_NOEXIST));
+        let first = Turn {
+            number: 1,
+            stack: 0,
+            collections: 0,
+        };
+        let inserted = AREA_TURNS.insert(key, first, u64::from(BPF_NOEXIST));
         inserted.map_err(|_full| Counter::ThreadsFull)?;
         1
     };
@@ -103,7 +112,42 @@ fn ended(task: Task, found: &Found, bytes: u64) -> Result<(), Counter> {
         weight: interval,
     });
     entry.submit(u64::from(BPF_RB_FORCE_WAKEUP));
+    if CONFIG.load().has_loop != 0 && matches!(space, Space::Young) && !is_collecting(task) {
+        first_of_next(ctx, task, key)?;
+    }
     Ok(())
+}
+
+/// Takes the stack of who wants the object that is the first of the next area.
+#[inline(always)]
+fn first_of_next(ctx: &ProbeContext, task: Task, key: AreaKey) -> Result<(), Counter> {
+    let collections = js_survival::collections(task)?;
+    let thread = inflight::thread(task)?;
+    let stack = unwind::take(task, thread, unwind::registers(ctx), At::Entry);
+    if let Some(turn) = AREA_TURNS.get_ptr_mut(key) {
+        // SAFETY: the thread's own, whose programs do not nest.
+        let turn = unsafe { &mut *turn };
+        turn.stack = stack.id;
+        turn.collections = collections;
+    }
+    Ok(())
+}
+
+/// How much was taken of an area is forgotten (avma of its description): from then on it begins elsewhere.
+#[inline(always)]
+pub(crate) fn forgotten(task: Task, area: u64) {
+    if !is_wanted(task) {
+        return;
+    }
+    let key = AreaKey {
+        area,
+        incarnation: task.incarnation,
+        tid: task.tid(),
+    };
+    if let Some(turn) = AREA_TURNS.get_ptr_mut(key) {
+        // SAFETY: the thread's own, whose programs do not nest.
+        unsafe { (*turn).stack = 0 };
+    }
 }
 
 /// An area has ended: tells of a byte in it that was watched and that nobody has written to. There is no stack of who took it.
@@ -155,11 +199,11 @@ pub(crate) fn hit(ctx: &PerfEventContext) -> Result<(), Counter> {
     let turn = AREA_TURNS.get_ptr_mut(key).ok_or(Counter::JsHitsAfter)?;
     // SAFETY: the thread's own, whose programs do not nest.
     let turn = unsafe { &mut *turn };
-    if watch.turn != *turn || watch.address != address {
+    if watch.turn != turn.number || watch.address != address {
         return Err(Counter::JsHitsAfter);
     }
     // The next is no allocation.
-    *turn += 1;
+    turn.number += 1;
     if is_collecting(task) {
         return Err(Counter::JsHitsCollecting);
     }

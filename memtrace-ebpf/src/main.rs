@@ -38,6 +38,7 @@ mod image;
 mod inflight;
 mod javascript;
 mod js_sites;
+mod js_survival;
 mod known;
 mod lifecycle;
 mod mapping;
@@ -184,6 +185,15 @@ pub fn js_pause(ctx: ProbeContext) -> u32 {
 #[uprobe]
 pub fn js_collected(ctx: ProbeContext) -> u32 {
     stats::run(|| v8_heap::collected(&ctx))
+}
+
+/// Entry of a function that V8 calls when a scavenge has copied what lives, before it uses the memory again that it has left.
+#[uprobe]
+pub fn js_survived(ctx: ProbeContext) -> u32 {
+    stats::run(|| {
+        js_survival::copied(&ctx);
+        Ok(())
+    })
 }
 
 /// Entry of a function that is called when V8 has run out of memory, or has come near the limit of a heap.

@@ -4,7 +4,7 @@ mod javascript;
 mod v8;
 
 pub(crate) use self::javascript::{CODES, ENGINE_COUNT, ENGINES, FUNCTIONS, JAVASCRIPT, JavaScriptWalk, Text};
-pub(crate) use self::v8::{AREA_TURNS, DRAWN, V8_PACES, V8_THREADS, WATCHES};
+pub(crate) use self::v8::{AREA_TURNS, DRAWN, V8_FOLLOWING, V8_PACES, V8_THREADS, WATCHES};
 
 use aya_ebpf::{
     Global,

@@ -13,6 +13,7 @@ use memtrace_common::{
     v8_heap::{
         Collected, EarlySpace, Head, LARGE, Noted, Sizes, Told,
         space::{Owner, Space, number_at},
+        survival::is_scavenge,
         taken,
     },
 };
@@ -20,7 +21,7 @@ use memtrace_common::{
 use crate::{
     emit, enter,
     filter::{self, Task},
-    js_sites,
+    js_sites, js_survival,
     maps::V8_THREADS,
     stats, unwind,
 };
@@ -192,6 +193,7 @@ pub(crate) fn forgotten(ctx: &ProbeContext) {
         return;
     }
     if !noted(task).is_some_and(|noted| noted.is_counted(ends[1])) {
+        js_sites::forgotten(task, area[0]);
         tell(task, taken(&ends), space_at(told, number_at(space)));
     }
 }
@@ -269,6 +271,9 @@ pub(crate) fn collected(ctx: &ProbeContext) -> Result<(), Counter> {
         before_memory,
         after_memory,
     } = Collected::new(&head, &row);
+    if !is_scavenge(kind) {
+        js_survival::let_go(task);
+    }
     let sent = emit::record(JsCollected {
         header,
         pause_ns,

@@ -58,6 +58,21 @@ pub struct JsSampled {
     pub reserved: u32,
 }
 
+/// A young object that was followed has died, or is none any more.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
+#[repr(C)]
+pub struct JsSurvived {
+    /// Common start; no flags apply. The time is that of the collection.
+    pub header: Header,
+    /// Identity of the call stack that made it.
+    pub stack: u64,
+    /// [`crate::v8_heap::survival::Fate`] as its number.
+    pub fate: u32,
+    /// Collections that it has survived before that one.
+    pub collections: u32,
+}
+
 /// V8 has run out of memory, or has come near the limit of a heap.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]

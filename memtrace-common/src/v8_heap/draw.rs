@@ -78,6 +78,18 @@ impl Watch {
     }
 }
 
+/// What is known of the place of an allocation area.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(C)]
+pub struct Turn {
+    /// How often an area has ended there, or a watchpoint in it was hit.
+    pub number: u64,
+    /// Identity of the call stack that wanted the first object of the one that is there now, if that is to be followed; else 0.
+    pub stack: u64,
+    /// How many collections the thread had had by then.
+    pub collections: u64,
+}
+
 /// How often a thread is sampled.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(C)]
@@ -94,6 +106,7 @@ const _: () = {
     assert!(size_of::<AreaKey>() == 16);
     assert!(size_of::<Drawn>() == 56);
     assert!(size_of::<Watch>() == 32);
+    assert!(size_of::<Turn>() == 24);
     assert!(size_of::<Pace>() == 24);
 };
 

@@ -8,7 +8,8 @@ use memtrace_common::{
     limits,
     v8_heap::{
         Noted,
-        draw::{AreaKey, Pace, Watch},
+        draw::{AreaKey, Pace, Turn, Watch},
+        survival::Following,
     },
 };
 
@@ -20,9 +21,13 @@ pub(crate) static V8_THREADS: LruHashMap<u64, Noted> = LruHashMap::with_max_entr
 #[map]
 pub(crate) static V8_PACES: LruHashMap<u64, Pace> = LruHashMap::with_max_entries(limits::MAX_V8_THREADS, 0);
 
-/// How often an allocation area has ended in each place, or a watchpoint in it was hit.
+/// Young objects of them that are followed.
 #[map]
-pub(crate) static AREA_TURNS: LruHashMap<AreaKey, u64> = LruHashMap::with_max_entries(limits::MAX_V8_AREAS, 0);
+pub(crate) static V8_FOLLOWING: LruHashMap<u64, Following> = LruHashMap::with_max_entries(limits::MAX_V8_THREADS, 0);
+
+/// What is known of the place of each allocation area.
+#[map]
+pub(crate) static AREA_TURNS: LruHashMap<AreaKey, Turn> = LruHashMap::with_max_entries(limits::MAX_V8_AREAS, 0);
 
 /// Watchpoints that the collector has set.
 #[map]

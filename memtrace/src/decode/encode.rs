@@ -38,6 +38,7 @@ pub fn encode(event: &Event<'_>) -> Vec<u8> {
         Event::JsAllocated(record) => (Kind::JsAllocated, bytes_of(record).to_vec()),
         Event::JsCollected(record) => (Kind::JsCollected, bytes_of(record).to_vec()),
         Event::JsSampled(record) => (Kind::JsSampled, bytes_of(record).to_vec()),
+        Event::JsSurvived(record) => (Kind::JsSurvived, bytes_of(record).to_vec()),
         Event::JsShortage(record) => (Kind::JsShortage, bytes_of(record).to_vec()),
         Event::Python(code) => {
             let bytes = [bytes_of(&code.head), code.name, code.file, code.table].concat();

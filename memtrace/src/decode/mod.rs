@@ -13,8 +13,8 @@ use bytemuck::AnyBitPattern;
 use memtrace_common::{
     Op,
     event::{
-        Alloc, Break, Fork, Free, Header, Image, JsAllocated, JsCollected, JsSampled, JsShortage, Kind, Map, Pairs,
-        Program, Realloc, Remap, StackEnd, StackHead, Unmap, Weighted,
+        Alloc, Break, Fork, Free, Header, Image, JsAllocated, JsCollected, JsSampled, JsShortage, JsSurvived, Kind,
+        Map, Pairs, Program, Realloc, Remap, StackEnd, StackHead, Unmap, Weighted,
     },
     identity::Identity,
     javascript::{MARK, NO_POSITION},
@@ -83,6 +83,8 @@ pub enum Event<'a> {
     JsCollected(JsCollected),
     /// A byte that was drawn of what a thread takes for JavaScript objects has been taken.
     JsSampled(JsSampled),
+    /// [`Kind::JsSurvived`]
+    JsSurvived(JsSurvived),
     /// V8 has run out of memory, or has come near the limit of a heap.
     JsShortage(JsShortage),
 }
@@ -111,6 +113,7 @@ impl Event<'_> {
             Self::JsAllocated(record) => &record.header,
             Self::JsCollected(record) => &record.header,
             Self::JsSampled(record) => &record.header,
+            Self::JsSurvived(record) => &record.header,
             Self::JsShortage(record) => &record.header,
         }
     }
@@ -140,6 +143,7 @@ impl Event<'_> {
             Self::JsAllocated(record) => Event::JsAllocated(record),
             Self::JsCollected(record) => Event::JsCollected(record),
             Self::JsSampled(record) => Event::JsSampled(record),
+            Self::JsSurvived(record) => Event::JsSurvived(record),
             Self::JsShortage(record) => Event::JsShortage(record),
         })
     }
@@ -252,6 +256,7 @@ pub fn decode(record: &[u8]) -> Result<Event<'_>, Malformed> {
         Kind::JsAllocated => return read(record).map(Event::JsAllocated),
         Kind::JsCollected => return read(record).map(Event::JsCollected),
         Kind::JsSampled => return read(record).map(Event::JsSampled),
+        Kind::JsSurvived => return read(record).map(Event::JsSurvived),
         Kind::JsShortage => return read(record).map(Event::JsShortage),
     };
     // The second byte of every record is the operation's number.
@@ -281,6 +286,7 @@ const fn carries(kind: Kind, op: Op) -> bool {
         | Kind::JsAllocated
         | Kind::JsCollected
         | Kind::JsSampled
+        | Kind::JsSurvived
         | Kind::JsShortage
         | Kind::Stack
         | Kind::Exec

@@ -3,8 +3,8 @@
 use memtrace_common::{
     Op,
     event::{
-        Alloc, Break, Fork, Free, Header, Image, JsAllocated, JsCollected, JsSampled, JsShortage, Kind, Map, Pairs,
-        Program, Realloc, Remap, StackHead, Unmap, Weighted,
+        Alloc, Break, Fork, Free, Header, Image, JsAllocated, JsCollected, JsSampled, JsShortage, JsSurvived, Kind,
+        Map, Pairs, Program, Realloc, Remap, StackHead, Unmap, Weighted,
     },
     limits::MAX_FRAMES,
     young::LIFETIMES,
@@ -124,7 +124,7 @@ fn one_of_each() -> Vec<Event<'static>> {
 }
 
 /// Those of heaps of JavaScript.
-fn of_js_heap() -> [Event<'static>; 4] {
+fn of_js_heap() -> [Event<'static>; 5] {
     [
         Event::JsAllocated(JsAllocated {
             header: of_kind(Kind::JsAllocated),
@@ -148,6 +148,12 @@ fn of_js_heap() -> [Event<'static>; 4] {
             stack: 2,
             space: 3,
             reserved: 0,
+        }),
+        Event::JsSurvived(JsSurvived {
+            header: of_kind(Kind::JsSurvived),
+            stack: 1,
+            fate: 2,
+            collections: 3,
         }),
         Event::JsShortage(JsShortage {
             header: of_kind(Kind::JsShortage),
@@ -227,6 +233,7 @@ fn unknown_kinds_and_impossible_operations_are_refused() {
                 | Event::Image(_)
                 | Event::JsAllocated(_)
                 | Event::JsSampled(_)
+                | Event::JsSurvived(_)
                 | Event::JsShortage(_)
                 | Event::JsCollected(_)
         );

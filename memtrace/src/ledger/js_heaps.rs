@@ -307,6 +307,7 @@ impl Thread {
                     bytes: facts.sum.bytes,
                     squares: facts.sum.squares,
                     spaces: facts.sum.spaces,
+                    fates: facts.sum.fates,
                 })
                 .collect(),
         }

@@ -1,12 +1,16 @@
 //! Where JavaScript's objects were allocated: sums of samples by thread and stack, in bounded memory.
 
-use memtrace_common::event::{JsSampled, flag};
+use memtrace_common::{
+    event::{JsSampled, JsSurvived, flag},
+    v8_heap::survival::Fate,
+};
 use rustc_hash::FxHashMap;
 
 use super::{Ledger, snapshot::ChosenStacks};
 use crate::profile::{
     js_sites::Writer,
     js_space::{BySpace, Space},
+    js_survival::Fates,
 };
 
 /// Rows that are kept; samples for which there is none are added to those of their thread whose stack was lost.
@@ -30,6 +34,8 @@ pub struct JsSampleSum {
     pub squares: f64,
     /// The bytes by where they are.
     pub spaces: BySpace,
+    /// What became of young objects.
+    pub fates: Fates,
 }
 
 /// Samples of a thread with one stack.
@@ -46,14 +52,18 @@ pub struct JsSiteFacts {
 }
 
 impl JsSites {
-    fn add(&mut self, key: Key, weight: u64, space: Space) {
+    fn sum(&mut self, key: Key) -> &mut JsSampleSum {
         let (incarnation, tid, _) = key;
         let key = if self.0.len() < MOST || self.0.contains_key(&key) {
             key
         } else {
             (incarnation, tid, Writer::Unknown)
         };
-        let sum = self.0.entry(key).or_default();
+        self.0.entry(key).or_default()
+    }
+
+    fn add(&mut self, key: Key, weight: u64, space: Space) {
+        let sum = self.sum(key);
         sum.samples += 1;
         sum.bytes = sum.bytes.saturating_add(weight);
         sum.squares += (weight as f64).powi(2);
@@ -72,6 +82,18 @@ impl Ledger {
         };
         let key = (header.incarnation, header.tid, writer);
         self.js_sites.add(key, record.weight, Space::from_number(record.space));
+    }
+
+    /// A young object has died, or was moved to the old ones.
+    pub(super) fn js_survived(&mut self, record: &JsSurvived) {
+        let header = &record.header;
+        let Some(fate) = Fate::from_number(record.fate) else {
+            return;
+        };
+        let stack = self.js_stack(header.incarnation, record.stack);
+        let writer = stack.map_or(Writer::Unknown, Writer::Stack);
+        let sum = self.js_sites.sum((header.incarnation, header.tid, writer));
+        sum.fates.add(&Fates::one(fate, record.collections));
     }
 
     /// The number of a program's stack by its identity, where it is known.
@@ -117,6 +139,7 @@ mod tests {
                 bytes: 40,
                 squares: 1000.0,
                 spaces,
+                fates: Fates::default(),
             }
         );
         for stack in 0..u32::try_from(MOST).unwrap() {

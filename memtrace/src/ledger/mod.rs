@@ -164,6 +164,7 @@ impl Ledger {
             Event::JsAllocated(record) => self.js_heaps.allocated(record),
             Event::JsCollected(record) => self.js_heaps.collected(record),
             Event::JsSampled(record) => self.js_sampled(record),
+            Event::JsSurvived(record) => self.js_survived(record),
             Event::JsShortage(record) => self.js_shortage(record),
         }
     }

@@ -27,6 +27,8 @@ pub enum Tells {
     Pause,
     /// It ends.
     Collected,
+    /// A scavenge has copied what lives.
+    Survived,
     /// It has run out of memory, or has come near the limit of a heap.
     Shortage,
 }
@@ -83,7 +85,7 @@ impl Version {
 
 /// Beginnings of the functions' symbols, as their arguments differ from version to version; for people; what each tells; and the place of
 /// the argument that its probe takes, in the order of [`Shape`].
-const FUNCTIONS: [(&str, &str, Tells, u8); 5] = [
+const FUNCTIONS: [(&str, &str, Tells, u8); 6] = [
     (
         "_ZN2v88internal17AllocationCounter26AdvanceAllocationObserversE",
         "v8::internal::AllocationCounter::AdvanceAllocationObservers",
@@ -114,6 +116,12 @@ const FUNCTIONS: [(&str, &str, Tells, u8); 5] = [
         Tells::Collected,
         0,
     ),
+    (
+        "_ZN2v88internal18ScavengerCollector18ClearOldEphemeronsE",
+        "v8::internal::ScavengerCollector::ClearOldEphemerons",
+        Tells::Survived,
+        0,
+    ),
 ];
 
 /// What counts the areas of V8 10.2 when a pause begins.
@@ -133,9 +141,11 @@ pub fn find<'data, R: ReadRef<'data>>(file: R, numbers: (u32, u32), in_words: St
             || v8_shortage::is_wanted(symbol)
     })?;
     let code = Code::new(&elf);
-    let wanted = FUNCTIONS.iter().filter(|(.., tells, _)| match tells {
+    let wanted = FUNCTIONS.iter().filter(|(begin, _, tells, _)| match tells {
         Tells::Large => version.told.early,
         Tells::Forgotten => version.told.area != 0,
+        // Without it the rest is told all the same.
+        Tells::Survived => one(&functions, begin).is_some(),
         Tells::Allocated | Tells::Pause | Tells::Collected | Tells::Shortage => true,
     });
     let place = |begin: &str, name: &str| {

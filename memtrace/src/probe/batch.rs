@@ -56,7 +56,7 @@ mod tests {
 
     use super::{super::Role, *};
 
-    const ROLES: [Role; 22] = [
+    const ROLES: [Role; 23] = [
         Role::Free,
         Role::Wrapper,
         Role::Allocate,
@@ -78,6 +78,7 @@ mod tests {
         Role::JsForgotten,
         Role::JsPause,
         Role::JsCollected,
+        Role::JsSurvived,
         Role::JsShortage,
     ];
 

@@ -47,6 +47,8 @@ pub enum Role {
     JsPause,
     /// It ends one.
     JsCollected,
+    /// A scavenge has copied what lives.
+    JsSurvived,
     /// It has run out of memory, or has come near the limit of a heap.
     JsShortage,
 }
@@ -100,6 +102,7 @@ impl Role {
             Self::JsForgotten => const { &[staying("js_forgotten", false)] },
             Self::JsPause => const { &[staying("js_pause", false)] },
             Self::JsCollected => const { &[staying("js_collected", false)] },
+            Self::JsSurvived => const { &[staying("js_survived", false)] },
             Self::JsShortage => const { &[staying("js_shortage", false)] },
         }
     }

@@ -3,6 +3,7 @@
 use super::{
     Frame, FrameIndex, FrameKind, Profile,
     js_space::{BySpace, Space},
+    js_survival::Fates,
 };
 
 /// Standard deviations of a normal distribution within which 95 % lie.
@@ -43,6 +44,8 @@ pub struct JsSite {
     pub squares: f64,
     /// The bytes by where they are.
     pub spaces: BySpace,
+    /// What became of young objects.
+    pub fates: Fates,
 }
 
 /// A part of what was allocated, as samples tell it: 0 to 1.
@@ -90,6 +93,8 @@ pub struct JsFunction {
     pub share: Share,
     /// The bytes by where they are.
     pub spaces: BySpace,
+    /// What became of young objects.
+    pub fates: Fates,
 }
 
 impl JsFunction {
@@ -128,21 +133,26 @@ impl JsSamples {
         }
     }
 
-    /// What part of all `bytes` are, with its confidence interval (Wilson, 1927).
+    /// What part of all `bytes` are.
     pub fn share(&self, bytes: u64) -> Share {
-        let samples = self.effective();
+        Share::of(bytes as f64 / self.bytes as f64, self.effective())
+    }
+}
+
+impl Share {
+    /// A part that was found in so many samples of equal weight, with its confidence interval (Wilson, 1927).
+    pub fn of(value: f64, samples: f64) -> Self {
         if samples <= 0.0 {
-            return Share {
+            return Self {
                 value: 0.0,
                 low: 0.0,
                 high: 1.0,
             };
         }
-        let value = bytes as f64 / self.bytes as f64;
         let scale = 1.0 + Z * Z / samples;
         let middle = (value + Z * Z / (2.0 * samples)) / scale;
         let half = Z / scale * (value * (1.0 - value) / samples + Z * Z / (4.0 * samples * samples)).sqrt();
-        Share {
+        Self {
             value,
             low: (middle - half).clamp(0.0, value),
             high: (middle + half).clamp(value, 1.0),
@@ -162,6 +172,7 @@ impl Profile {
                 function.samples += site.samples;
                 function.bytes = function.bytes.saturating_add(site.bytes);
                 function.spaces.add_all(&site.spaces);
+                function.fates.add(&site.fates);
             } else {
                 functions.push(JsFunction {
                     allocator,
@@ -169,6 +180,7 @@ impl Profile {
                     bytes: site.bytes,
                     share: Share::default(),
                     spaces: site.spaces,
+                    fates: site.fates,
                 });
             }
         }
@@ -220,6 +232,7 @@ mod tests {
             bytes: samples * weight,
             squares: samples as f64 * (weight as f64).powi(2),
             spaces: BySpace::default(),
+            fates: Fates::default(),
         }
     }
 

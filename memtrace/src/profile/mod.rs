@@ -26,6 +26,7 @@ pub mod js_heap;
 pub mod js_shortage;
 pub mod js_sites;
 pub mod js_space;
+pub mod js_survival;
 pub mod leak;
 mod measure;
 pub mod modules;

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::{
-    label,
+    js_survival, label,
     layout::{COLUMNS, say},
 };
 use crate::{
@@ -25,14 +25,15 @@ const OLD: usize = 8;
 const LEAST_COVERED: f64 = 0.9;
 
 /// What stands for samples without one.
-const NO_FUNCTION: &str = "(no function of JavaScript)";
+pub(super) const NO_FUNCTION: &str = "(no function of JavaScript)";
 
 /// What stands for bytes that nobody has written to.
 pub(super) const NEVER_WRITTEN: &str = "(never written to)";
 
 /// Writes the functions of a thread that have allocated most; nothing where there is no sample.
 pub(super) fn write(profile: &Profile, heap: &JsHeap, out: &mut dyn Write) -> io::Result<()> {
-    if heap.sites.is_empty() {
+    let all = JsSamples::of(&heap.sites);
+    if all.samples == 0 {
         return Ok(());
     }
     writeln!(out)?;
@@ -79,7 +80,7 @@ pub(super) fn write(profile: &Profile, heap: &JsHeap, out: &mut dyn Write) -> io
         writeln!(out)?;
         say(&missed, out)?;
     }
-    Ok(())
+    js_survival::write(profile, heap, &functions, out)
 }
 
 /// What a table of functions is of.

@@ -10,6 +10,7 @@ use crate::{
         js_heap::{Collection, Kind, Pauses, Trend, reason},
         js_sites::{Allocator, JsFunction, JsSamples, JsSite, Share, Writer},
         js_space::{self, Space},
+        js_survival::Fates,
     },
     units::whole,
 };
@@ -81,6 +82,13 @@ struct FunctionFields {
     estimated_bytes: u64,
     old_share: f64,
     large_share: f64,
+    followed: u64,
+    survived: u64,
+    promoted: u64,
+    promoted_share: Option<f64>,
+    promoted_share_low: Option<f64>,
+    promoted_share_high: Option<f64>,
+    estimated_promoted_bytes: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -91,6 +99,9 @@ struct SiteFields<'a> {
     share_low: f64,
     share_high: f64,
     estimated_bytes: u64,
+    followed: u64,
+    survived: u64,
+    promoted: u64,
     stack: Option<Vec<&'a Frame>>,
 }
 
@@ -132,6 +143,13 @@ pub(super) fn js_heap_fields<'a>(profile: &'a Profile, heap: &JsHeap) -> JsHeapF
 
 fn function_fields(heap: &JsHeap, function: JsFunction) -> FunctionFields {
     let [old_share, large_share] = [Space::Old, Space::Large].map(|space| function.part_in(space));
+    let promoted = function.fates.promoted_share();
+    let estimated_promoted_bytes = function.promoted_bytes(heap.allocated).map(whole);
+    let Fates {
+        followed,
+        survived,
+        promoted: promoted_count,
+    } = function.fates;
     let JsFunction {
         allocator,
         samples,
@@ -154,6 +172,13 @@ fn function_fields(heap: &JsHeap, function: JsFunction) -> FunctionFields {
         estimated_bytes: estimated(heap, value),
         old_share,
         large_share,
+        followed,
+        survived,
+        promoted: promoted_count,
+        promoted_share: promoted.map(|share| share.value),
+        promoted_share_low: promoted.map(|share| share.low),
+        promoted_share_high: promoted.map(|share| share.high),
+        estimated_promoted_bytes,
     }
 }
 
@@ -173,6 +198,9 @@ fn site_fields<'a>(profile: &'a Profile, heap: &JsHeap, site: &JsSite, share: Sh
         share_low: share.low,
         share_high: share.high,
         estimated_bytes: estimated(heap, share.value),
+        followed: site.fates.followed,
+        survived: site.fates.survived,
+        promoted: site.fates.promoted,
         stack,
     }
 }

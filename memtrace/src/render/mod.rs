@@ -23,6 +23,7 @@ mod js_heap;
 pub(crate) mod js_shortage;
 mod js_sites;
 pub mod js_stacks;
+mod js_survival;
 pub mod json;
 mod json_census;
 mod json_js_heap;

@@ -7,6 +7,7 @@ use memtrace::profile::{
     js_heap::{Collection, Kind, Pauses},
     js_sites::{JsSite, Writer},
     js_space::{BySpace, Space},
+    js_survival::Fates,
 };
 
 /// Collections, of which each eighth is a full one.
@@ -55,6 +56,7 @@ pub(super) fn js_heap(profile: &Profile) -> JsHeap {
             bytes: samples * WEIGHT,
             squares: (samples * WEIGHT * WEIGHT) as f64,
             spaces,
+            fates: Fates::default(),
         }
     });
     JsHeap {

@@ -26,6 +26,7 @@ mod javascript_leaks;
 mod js_sampled;
 mod js_sites;
 mod js_spaces;
+mod js_survival;
 mod launch;
 mod libnode;
 mod lifecycle;

@@ -9,6 +9,7 @@ use crate::profile::{
     Amount, History, Site, Spread,
     js_sites::{JsSite, Writer},
     js_space::BySpace,
+    js_survival::Fates,
 };
 
 /// What makes a site one.
@@ -40,11 +41,13 @@ pub(super) fn merged_samples(sites: Vec<JsSite>) -> Vec<JsSite> {
             bytes: 0,
             squares: 0.0,
             spaces: BySpace::default(),
+            fates: Fates::default(),
         });
         sum.samples += site.samples;
         sum.bytes = sum.bytes.saturating_add(site.bytes);
         sum.squares += site.squares;
         sum.spaces.add_all(&site.spaces);
+        sum.fates.add(&site.fates);
     }
     let mut sites: Vec<_> = all.into_values().collect();
     sites.sort_by_key(|site| std::cmp::Reverse(site.bytes));

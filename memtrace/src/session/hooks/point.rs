@@ -83,6 +83,7 @@ impl AttachPoint {
             Kind::V8(Tells::Forgotten) => Role::JsForgotten,
             Kind::V8(Tells::Pause) => Role::JsPause,
             Kind::V8(Tells::Collected) => Role::JsCollected,
+            Kind::V8(Tells::Survived) => Role::JsSurvived,
             Kind::V8(Tells::Shortage) => Role::JsShortage,
         }
     }

@@ -141,6 +141,7 @@ fn tell_of(mut event: Event<'_>, thread: u32, ledger: &mut Ledger) {
         Event::JsAllocated(taken) if other(&taken.header) => return,
         Event::JsCollected(collected) if other(&collected.header) => return,
         Event::JsSampled(sampled) if other(&sampled.header) => return,
+        Event::JsSurvived(survived) if other(&survived.header) => return,
         Event::JsShortage(shortage) if other(&shortage.header) => return,
         Event::RemapEnd(remap) if other(&remap.header) => return,
         Event::ReallocEnd(realloc) if other(&realloc.header) && realloc.header.flags & flag::FAILED == 0 => {
