@@ -20,6 +20,14 @@ macro_rules! numbered {
                     _ => None,
                 }
             }
+
+            /// The same of a number that has more room in a record than it needs.
+            pub const fn from_number(value: u32) -> Option<Self> {
+                if value > u8::MAX as u32 {
+                    return None;
+                }
+                Self::from_u8(value as u8)
+            }
         }
     };
 }

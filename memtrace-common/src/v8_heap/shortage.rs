@@ -22,14 +22,6 @@ numbered! {
 }
 
 impl Shortage {
-    /// That of a number from elsewhere, or `None` for one that this version does not know.
-    pub const fn from_number(number: u32) -> Option<Self> {
-        if number > u8::MAX as u32 {
-            return None;
-        }
-        Self::from_u8(number as u8)
-    }
-
     /// Whether V8 ends the process.
     pub const fn is_fatal(self) -> bool {
         matches!(self, Self::Heap | Self::Process)

@@ -28,13 +28,9 @@ impl Space {
     /// How many there are.
     pub const COUNT: usize = Self::ALL.len();
 
-    /// That of a number of the wire; one that this version does not know is [`Self::Unknown`].
-    #[inline(always)]
-    pub const fn from_number(number: u32) -> Self {
-        if number > u8::MAX as u32 {
-            return Self::Unknown;
-        }
-        match Self::from_u8(number as u8) {
+    /// That of a record; a number that this version does not know is [`Self::Unknown`].
+    pub const fn of_record(number: u32) -> Self {
+        match Self::from_number(number) {
             Some(space) => space,
             None => Self::Unknown,
         }
@@ -190,10 +186,10 @@ mod tests {
     #[test]
     fn numbers_of_the_wire_are_known_or_said_not_to_be() {
         for &space in Space::ALL {
-            assert_eq!(Space::from_number(space as u32), space);
+            assert_eq!(Space::of_record(space as u32), space);
         }
         assert_eq!(
-            [Space::COUNT as u32, 256, 257, u32::MAX].map(Space::from_number),
+            [Space::COUNT as u32, 256, 257, u32::MAX].map(Space::of_record),
             [Space::Unknown; 4]
         );
     }

@@ -19,16 +19,6 @@ numbered! {
     Promoted = 2;
 }
 
-impl Fate {
-    /// That of a number from elsewhere, or `None` for one that this version does not know.
-    pub const fn from_number(number: u32) -> Option<Self> {
-        if number > u8::MAX as u32 {
-            return None;
-        }
-        Self::from_u8(number as u8)
-    }
-}
-
 /// An object that is followed.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[repr(C)]

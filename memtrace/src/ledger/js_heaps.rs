@@ -97,7 +97,7 @@ impl JsHeaps {
     pub(super) fn allocated(&mut self, record: &JsAllocated) {
         let thread = self.of(&record.header);
         thread.take(record.header.time_ns, record.bytes);
-        thread.spaces.add(Space::from_number(record.space), record.bytes);
+        thread.spaces.add(Space::of_record(record.space), record.bytes);
     }
 
     /// A collection has ended.

@@ -81,7 +81,7 @@ impl Ledger {
             None => Writer::Unknown,
         };
         let key = (header.incarnation, header.tid, writer);
-        self.js_sites.add(key, record.weight, Space::from_number(record.space));
+        self.js_sites.add(key, record.weight, Space::of_record(record.space));
     }
 
     /// A young object has died, or was moved to the old ones.
