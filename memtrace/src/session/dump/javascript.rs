@@ -38,7 +38,7 @@ pub(super) fn of(
     pid: u32,
     notes: &mut Vec<String>,
 ) -> Option<JavaScript> {
-    let (layout, grammar) = files.of(space, |note| notes.push(note))?;
+    let (layout, grammar) = files.of(space, |note| notes.push(note)).readable?;
     Some(JavaScript {
         pid,
         layout,

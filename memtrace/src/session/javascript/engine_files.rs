@@ -15,48 +15,46 @@ use crate::{
 #[derive(Default)]
 pub(in crate::session) struct EngineFiles(FxHashMap<u32, Found>);
 
+/// The engine of a process.
+#[derive(Default)]
+pub(in crate::session) struct OfProcess {
+    /// Which it is, or why it is not understood; `None` where no file with one is mapped.
+    pub(in crate::session) version: Option<Result<Version, String>>,
+    /// How it lies, and how its compiled code is read, where frames of it can be read.
+    pub(in crate::session) readable: Option<(EngineLayout, Grammar)>,
+}
+
 impl EngineFiles {
-    /// The engine of a process: how it lies, and how its compiled code is read. What there is to say of one that cannot be used goes to `note`.
-    pub(in crate::session) fn of(
-        &mut self,
-        space: &AddressSpace,
-        mut note: impl FnMut(String),
-    ) -> Option<(EngineLayout, Grammar)> {
+    /// The engine of a process. What there is to say of one whose frames cannot be read goes to `note`.
+    pub(in crate::session) fn of(&mut self, space: &AddressSpace, mut note: impl FnMut(String)) -> OfProcess {
         let modules = space.modules();
+        let mut process = OfProcess::default();
         for index in space.mapped() {
             let Some(module) = modules.get(index as usize) else {
                 continue;
             };
             let layout = match self.look(index, module) {
                 Found::Nothing => continue,
-                Found::Refused(why) => Err(why.clone()),
+                Found::Refused(why) => {
+                    process.version.get_or_insert_with(|| Err(why.clone()));
+                    Err(why.clone())
+                }
                 Found::Engine(engine) => {
+                    if !matches!(process.version, Some(Ok(_))) {
+                        process.version = Some(Ok(engine.version));
+                    }
                     v8::layout(engine).map(|layout| (placed(layout, engine, space, index), Grammar::of(engine)))
                 }
             };
             match layout {
-                Ok(engine) => return Some(engine),
+                Ok(readable) => {
+                    process.readable = Some(readable);
+                    break;
+                }
                 Err(why) => note(format!("{} has no frames of JavaScript in stacks: {why}", module.name)),
             }
         }
-        None
-    }
-
-    /// Which engine a process has; or why it is not understood.
-    pub(in crate::session) fn engine(&mut self, space: &AddressSpace) -> Option<Result<Version, String>> {
-        let modules = space.modules();
-        let mut refused = None;
-        for index in space.mapped() {
-            let module = modules.get(index as usize);
-            match module.map_or(&Found::Nothing, |module| self.look(index, module)) {
-                Found::Nothing => {}
-                Found::Engine(engine) => return Some(Ok(engine.version)),
-                Found::Refused(why) => {
-                    refused.get_or_insert_with(|| Err(why.clone()));
-                }
-            }
-        }
-        refused
+        process
     }
 
     fn look(&mut self, index: u32, module: &Module) -> &Found {

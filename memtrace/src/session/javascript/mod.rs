@@ -67,11 +67,11 @@ impl JavaScriptStacks {
         if self.known.contains_key(&program) {
             return;
         }
-        if let Some(engine) = self.files.engine(space) {
-            self.engines.insert(program, engine);
-        }
         let engine = self.files.of(space, |note| self.notes.add(note));
-        if let Some((layout, grammar)) = engine {
+        if let Some(version) = engine.version {
+            self.engines.insert(program, version);
+        }
+        if let Some((layout, grammar)) = engine.readable {
             self.publish(program, layout, grammar);
         }
     }
