@@ -15,7 +15,7 @@ use memtrace_common::{
 
 use super::{
     description::Description, javascript::JavaScriptStacks, pools::Looks, processes::Processes, python::PythonStacks,
-    recorder::EventLog,
+    recorder::EventLog, refused::Refused,
 };
 use crate::{
     decode::{self, Event, StackFrame},
@@ -90,7 +90,7 @@ pub(super) struct Collector {
     /// Records taken from the ring.
     pub(super) events: u64,
     /// Records that were not understood.
-    pub(super) malformed: u64,
+    pub(super) refused: Refused,
     /// What has happened since it was asked for last.
     pub(super) notices: Vec<Notice>,
     /// Scratch for the frames of one stack.
@@ -126,7 +126,7 @@ impl Collector {
             min_age: options.settings.min_age,
             refreshed: Instant::now(),
             events: 0,
-            malformed: 0,
+            refused: Refused::default(),
             notices: Vec::new(),
             frames: Vec::new(),
             python_frames: Vec::new(),
@@ -212,10 +212,7 @@ impl Collector {
                         _ => {}
                     }
                 }
-                Err(error) => {
-                    log::debug!("a record of {} bytes was not understood: {error}", record.len());
-                    self.malformed += 1;
-                }
+                Err(error) => self.refused.add(record.len(), error),
             }
         }
         true

@@ -26,6 +26,7 @@ mod processes;
 mod python;
 mod reading;
 mod recorder;
+mod refused;
 mod report;
 mod residency;
 mod runtime;

@@ -155,7 +155,7 @@ impl Recorder {
                 seen: collector.processes.seen(),
                 gaps: listed.gaps,
                 events: collector.events,
-                malformed: collector.malformed,
+                malformed: collector.refused.count,
                 ..sums(&collector.ledger, &counters, &cost(&counters))
             },
         };

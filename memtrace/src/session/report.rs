@@ -105,6 +105,7 @@ impl Raw {
         }
         let mut notes = tracer.notes().to_vec();
         notes.extend(residents.notes);
+        notes.extend(collector.refused.note());
         notes.extend(collector.python.notes());
         notes.extend(collector.javascript.notes());
         notes.extend(tracer.unwatched(!snapshot.js_sites.is_empty()));
@@ -130,7 +131,7 @@ impl Raw {
             censuses: Vec::new(),
             counters,
             events: collector.events,
-            malformed: collector.malformed,
+            malformed: collector.refused.count,
             started_ns: tracer.started_ns(),
             now_ns,
             end,
