@@ -89,7 +89,7 @@ pub(crate) fn let_go(task: Task) {
 /// A scavenge has copied what lives; what it has left can still be read.
 #[inline(always)]
 pub(crate) fn copied(ctx: &ProbeContext) {
-    if CONFIG.load().javascript_sites == 0 || CONFIG.load().has_loop == 0 {
+    if CONFIG.load().has_loop == 0 {
         return;
     }
     let Some(task) = filter::current() else { return };

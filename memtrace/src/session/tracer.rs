@@ -145,11 +145,7 @@ impl Tracer {
         unwinding.connect(&mut probes)?;
         let watching = said::watching(&mut probes, options, &mut notes);
         let told_heaps = probes.heaps()?;
-        let policy = Policy {
-            machine_wide: everywhere,
-            follow,
-            wrappers: !by_tables,
-        };
+        let policy = Policy::of(options, everywhere, follow);
         let hooks = Hooks::new(
             probes,
             policy,

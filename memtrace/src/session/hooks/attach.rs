@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Hooks, analyses::Analysed, held::Held, probe_point};
 use crate::{
     clock::now_ns,
-    plan::{AttachPoint, Kind},
+    plan::AttachPoint,
     probe::{Links, Point, Scope},
     process::{Module, mapped_by_others},
 };
@@ -101,7 +101,7 @@ impl Hooks {
 
     /// First all that frees, in all files, then what allocates; of that, what may have to be replaced later has links of its own.
     fn attach_all(&mut self, wanted: &[Wanted], own: &mut Held, machine: &mut Held) -> anyhow::Result<()> {
-        let needed = |point: &AttachPoint| point.kind != Kind::Wrapper || self.policy.wrappers;
+        let needed = |point: &AttachPoint| self.policy.needs(point);
         let mut rest = Vec::new();
         let mut one_trap = Vec::new();
         for Wanted { file, module, scope } in wanted {

@@ -28,21 +28,53 @@ pub(super) use self::{
     worker::Hooker,
 };
 use crate::{
-    plan::{self, PlanError},
+    options::{Options, Unwinding},
+    plan::{self, AttachPoint, Kind, PlanError, Tells},
     probe::{self, Links, On, ProbeError, Probes, Scope},
     process::{FileIdentity, Module},
     profile::Allocator,
 };
 
-/// For which processes probes are meant.
+/// For which processes probes are meant, and which of them.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Policy {
     /// Every process is a target, or others that share a file with one may pay.
-    pub(super) machine_wide: bool,
+    machine_wide: bool,
     /// Children are followed.
-    pub(super) follow: bool,
-    /// Wrappers of mapping calls are needed: there are no unwind tables to find their callers by.
-    pub(super) wrappers: bool,
+    follow: bool,
+    only_for: OnlyFor,
+}
+
+/// What some probes alone are for, where that is wanted.
+#[derive(Clone, Copy, Debug)]
+struct OnlyFor {
+    /// Callers of mapping calls that there are no unwind tables to find by.
+    wrappers: bool,
+    /// What becomes of JavaScript's young objects.
+    survival: bool,
+}
+
+impl Policy {
+    /// That of an observation; whether it is of the whole machine, and whether of children.
+    pub(super) fn of(options: &Options, machine_wide: bool, follow: bool) -> Self {
+        Self {
+            machine_wide,
+            follow,
+            only_for: OnlyFor {
+                wrappers: options.unwinding != Unwinding::Auto,
+                survival: options.javascript_sites,
+            },
+        }
+    }
+
+    /// Whether a point is put on.
+    const fn needs(self, point: &AttachPoint) -> bool {
+        match point.kind {
+            Kind::Wrapper => self.only_for.wrappers,
+            Kind::V8(Tells::Survived) => self.only_for.survival,
+            _ => true,
+        }
+    }
 }
 
 /// The probes on functions of one program.
@@ -325,7 +357,7 @@ impl Hooks {
     pub(super) fn attach_tracepoints(&mut self) -> Result<(), ProbeError> {
         let links = self
             .probes
-            .attach_tracepoints(!self.policy.wrappers, self.policy.follow)?;
+            .attach_tracepoints(!self.policy.only_for.wrappers, self.policy.follow)?;
         self.attached += links.len();
         self.tracepoints.append(links);
         Ok(())
