@@ -1,41 +1,66 @@
 //! What becomes of young objects of JavaScript, in the summary: functions, by those that were followed.
 
-use std::io::{self, Write};
+use std::{
+    cmp::Reverse,
+    io::{self, Write},
+};
 
 use super::{
     js_sites::name,
     layout::{COLUMNS, say},
 };
 use crate::{
-    profile::{JsHeap, Profile, js_sites::JsFunction},
+    profile::{
+        JsHeap, Profile,
+        js_sites::{JsFunction, Share},
+    },
     units::{bytes, count, percent, plural, whole},
 };
 
 /// Columns before a function.
 const BEFORE: usize = 47;
 
-/// Writes the functions of a thread of whose young objects most bytes become old; nothing where none was followed.
+/// A function of whose objects some were followed.
+pub(super) struct Row<'a> {
+    pub(super) function: &'a JsFunction,
+    /// What part of them was moved to the old ones.
+    pub(super) promoted: Share,
+    /// How many bytes that is of all that it allocates, about.
+    pub(super) about: u64,
+}
+
+/// All of a thread's, those first of whose objects most bytes become old.
+pub(super) fn rows<'a>(heap: &JsHeap, functions: &'a [JsFunction]) -> Vec<Row<'a>> {
+    let row = |function: &'a JsFunction| {
+        Some(Row {
+            function,
+            promoted: function.fates.promoted_share()?,
+            about: whole(function.promoted_bytes(heap.allocated)?),
+        })
+    };
+    let mut rows: Vec<_> = functions.iter().filter_map(row).collect();
+    rows.sort_by_key(|row| Reverse((row.about, row.function.fates.promoted)));
+    rows
+}
+
+/// The sentence before them.
+pub(super) fn introduction(rows: &[Row<'_>]) -> String {
+    let followed = rows.iter().map(|row| row.function.fates.followed).sum();
+    format!(
+        "What became of its young objects, by {} followed: the part that was moved to the old ones, of which some may die there; it is within \
+         its range 19 times of 20:",
+        plural(followed, "object")
+    )
+}
+
+/// Writes them; nothing where no object was followed.
 pub(super) fn write(profile: &Profile, heap: &JsHeap, functions: &[JsFunction], out: &mut dyn Write) -> io::Result<()> {
-    let promoted = |function: &JsFunction| Some((function.promoted_bytes(heap.allocated)?, function.fates));
-    let mut rows: Vec<_> = (functions.iter())
-        .filter_map(|function| Some((promoted(function)?, function)))
-        .collect();
+    let rows = rows(heap, functions);
     if rows.is_empty() {
         return Ok(());
     }
-    rows.sort_by(|((one, of_one), _), ((other, of_other), _)| {
-        other.total_cmp(one).then(of_other.promoted.cmp(&of_one.promoted))
-    });
-    let followed = rows.iter().map(|((_, fates), _)| fates.followed).sum();
     writeln!(out)?;
-    say(
-        &format!(
-            "What became of its young objects, by {} followed: the part that was moved to the old ones, of which some may die there; it is \
-             within its range 19 times of 20:",
-            plural(followed, "object")
-        ),
-        out,
-    )?;
+    say(&introduction(&rows), out)?;
     writeln!(out)?;
     writeln!(
         out,
@@ -43,10 +68,14 @@ pub(super) fn write(profile: &Profile, heap: &JsHeap, functions: &[JsFunction], 
         "to old", "range", "of", "about"
     )?;
     let top = profile.settings.top;
-    for ((about, fates), function) in rows.iter().take(top) {
-        let Some(share) = fates.promoted_share() else { continue };
-        let range = format!("{} to {}", percent(share.low), percent(share.high));
-        let (share, of, about) = (percent(share.value), count(fates.followed), bytes(whole(*about)));
+    for Row {
+        function,
+        promoted,
+        about,
+    } in rows.iter().take(top)
+    {
+        let range = format!("{} to {}", percent(promoted.low), percent(promoted.high));
+        let (share, of, about) = (percent(promoted.value), count(function.fates.followed), bytes(*about));
         let name = name(&function.allocator, COLUMNS.saturating_sub(BEFORE));
         writeln!(out, "{share:>7}  {range:>15}  {of:>7}  {about:>10}  {name}")?;
     }

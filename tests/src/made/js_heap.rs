@@ -56,7 +56,11 @@ pub(super) fn js_heap(profile: &Profile) -> JsHeap {
             bytes: samples * WEIGHT,
             squares: (samples * WEIGHT * WEIGHT) as f64,
             spaces,
-            fates: Fates::default(),
+            fates: Fates {
+                followed: 5 * samples,
+                survived: 2 * samples,
+                promoted: samples + stack as u64 % 2,
+            },
         }
     });
     JsHeap {

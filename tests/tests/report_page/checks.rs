@@ -181,3 +181,33 @@ pub(crate) fn assert_brush(brush: &Value, document: &Value) {
     ];
     assert_eq!(keys, wanted);
 }
+
+/// What the view of a heap says is what the profile has.
+pub(crate) fn assert_javascript(javascript: &str, heap: &Value) {
+    let first = &heap["functions"][0];
+    let share = units::percent(first["share"].as_f64().expect("a share"));
+    let name = first["function"].as_str().expect("a name");
+    let collections = units::plural(
+        heap["after_full"].as_array().expect("a list").len() as u64,
+        "collection",
+    );
+    let functions = heap["functions"].as_array().expect("a list");
+    let number = |function: &Value, key: &str| function[key].as_u64().expect("a number");
+    let followed: u64 = functions.iter().map(|function| number(function, "followed")).sum();
+    let followed = units::plural(followed, "object") + " followed";
+    let old = functions
+        .iter()
+        .map(|function| number(function, "estimated_promoted_bytes"));
+    let old = units::bytes(old.max().expect("a function"));
+    for wanted in [
+        "3.0 GiB allocated",
+        "mark-compact",
+        &collections,
+        &share,
+        name,
+        &followed,
+        &old,
+    ] {
+        assert!(javascript.contains(wanted), "{wanted} is not in {javascript}");
+    }
+}

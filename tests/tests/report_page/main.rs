@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 
 use crate::{
     browser::{has_playwright, page, printed, seen, text},
-    checks::{assert_brush, assert_clean, assert_numbers, matches},
+    checks::{assert_brush, assert_clean, assert_javascript, assert_numbers, matches},
 };
 
 /// A service of which all can be looked at.
@@ -158,18 +158,7 @@ fn a_page_can_be_used_by_mouse_and_keyboard() {
         "{pages} in {resident}"
     );
     assert!(words("/views/processes/text").contains("service (pid 4251)"));
-    let heap = &document["javascript_heaps"][0];
-    let javascript = words("/views/javascript/text");
-    let first = &heap["functions"][0];
-    let share = units::percent(first["share"].as_f64().expect("a share"));
-    let name = first["function"].as_str().expect("a name");
-    let collections = units::plural(
-        heap["after_full"].as_array().expect("a list").len() as u64,
-        "collection",
-    );
-    for wanted in ["3.0 GiB allocated", "mark-compact", &collections, &share, name] {
-        assert!(javascript.contains(wanted), "{wanted} is not in {javascript}");
-    }
+    assert_javascript(words("/views/javascript/text"), &document["javascript_heaps"][0]);
 }
 
 #[test]

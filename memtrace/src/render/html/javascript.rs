@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use crate::{
-    profile::{JsHeap, Profile, js_heap::Collection},
-    render::{js_heap, js_sites},
+    profile::{JsHeap, Profile, js_heap::Collection, js_sites::JsFunction},
+    render::{js_heap, js_sites, js_survival},
     units::precise,
 };
 
@@ -65,6 +65,7 @@ struct SampleFields {
     introduction: String,
     missed: Option<String>,
     functions: Vec<FunctionFields>,
+    young: Option<YoungFields>,
 }
 
 /// Who has allocated, and what part of all, from 0 to 1.
@@ -72,6 +73,26 @@ struct SampleFields {
 struct FunctionFields {
     name: String,
     samples: u64,
+    share: f64,
+    low: f64,
+    high: f64,
+    /// So many bytes.
+    about: u64,
+}
+
+/// What became of the young ones of these objects.
+#[derive(Debug, Serialize)]
+struct YoungFields {
+    introduction: String,
+    functions: Vec<FatesFields>,
+}
+
+/// Of whose objects what part became old, from 0 to 1.
+#[derive(Debug, Serialize)]
+struct FatesFields {
+    name: String,
+    followed: u64,
+    survived: u64,
     share: f64,
     low: f64,
     high: f64,
@@ -129,5 +150,24 @@ fn sample(profile: &Profile, heap: &JsHeap) -> SampleFields {
                 about: js_sites::about(heap, function.share.value),
             })
             .collect(),
+        young: young(heap, &functions),
     }
+}
+
+fn young(heap: &JsHeap, functions: &[JsFunction]) -> Option<YoungFields> {
+    let rows = js_survival::rows(heap, functions);
+    (!rows.is_empty()).then(|| YoungFields {
+        introduction: js_survival::introduction(&rows),
+        functions: (rows.iter())
+            .map(|row| FatesFields {
+                name: js_sites::name(&row.function.allocator, NAME),
+                followed: row.function.fates.followed,
+                survived: row.function.fates.survived,
+                share: row.promoted.value,
+                low: row.promoted.low,
+                high: row.promoted.high,
+                about: row.about,
+            })
+            .collect(),
+    })
 }

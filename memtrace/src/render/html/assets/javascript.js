@@ -53,20 +53,29 @@ function collectionTable(kinds) {
 function showAllocators({ sample }, place) {
   const { functions } = sample;
   place.append(el('p', { text: sample.introduction }));
-  const part = (name, of) => ({ name, value: (row) => of(functions[row]), text: (row) => percent(of(functions[row])) });
-  new Table(place, {
-    size: functions.length,
-    caption: 'Functions by what they allocated',
-    columns: [
-      part('share', ({ share }) => share),
-      part('from', ({ low }) => low),
-      part('to', ({ high }) => high),
-      { name: 'about', value: (row) => functions[row].about, text: (row) => bytes(functions[row].about), exact: (row) => exact(functions[row].about, 'bytes') },
-      { name: 'samples', extra: true, value: (row) => functions[row].samples, text: (row) => count(functions[row].samples) },
-      { name: 'function', wide: true, value: (row) => functions[row].name, text: (row) => functions[row].name },
-    ],
-  }).update();
+  shareTable(place, functions, 'Functions by what they allocated', 'share', ['samples']);
   if (sample.missed) {
     place.append(el('p', { text: sample.missed }));
   }
+  if (sample.young) {
+    place.append(el('p', { text: sample.young.introduction }));
+    shareTable(place, sample.young.functions, 'Functions by what of their young objects became old', 'to old', ['survived', 'followed']);
+  }
+}
+
+/** Functions with a part that each has, its range, what it comes to in bytes, and counts. */
+function shareTable(place, functions, caption, share, counts) {
+  const column = (name, of, text, more) => ({ name, value: (row) => of(functions[row]), text: (row) => text(of(functions[row])), ...more });
+  new Table(place, {
+    size: functions.length,
+    caption,
+    columns: [
+      column(share, (one) => one.share, percent),
+      column('from', ({ low }) => low, percent),
+      column('to', ({ high }) => high, percent),
+      column('about', ({ about }) => about, bytes, { exact: (row) => exact(functions[row].about, 'bytes') }),
+      ...counts.map((name) => column(name, (one) => one[name], count, { extra: true })),
+      column('function', ({ name }) => name, (text) => text, { wide: true }),
+    ],
+  }).update();
 }
