@@ -5,6 +5,8 @@ import json
 import sys
 
 hooks = ctypes.PyDLL(sys.argv[1])
+# They return nothing. Taken for numbers, what lies in the register would be objects, of a size by chance.
+hooks.pymalloc_count.restype = hooks.pymalloc_pause.restype = None
 rounds = int(sys.argv[2])
 
 

@@ -4,6 +4,8 @@ import ctypes
 import sys
 
 hooks = ctypes.PyDLL(sys.argv[1])
+# They return nothing. Taken for numbers, what lies in the register would be objects, of a size by chance.
+hooks.pymalloc_count.restype = hooks.pymalloc_pause.restype = None
 
 
 def work():
