@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::{
     Options, attach_time, compare, detach_time, event_rate, idle_cost, memory_cost, pair_cost, python_lines,
-    snapshot_read, stack_cost,
+    server_cost, snapshot_read, stack_cost,
 };
 use crate::{privilege::Root, workload::build_release};
 
@@ -21,6 +21,8 @@ pub(crate) enum Measurement {
     Stacks,
     /// What is left of the speed of programs, under memtrace and under other tracers
     Compare,
+    /// What a request costs a server of node's under memtrace, however unsteady the machine is
+    Server,
     /// How many events a second are taken without a loss
     Events,
     /// memtrace's own memory, by live blocks of the target
@@ -53,6 +55,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     if wanted(Measurement::Compare) {
         compare::run(root, options)?;
+    }
+    if wanted(Measurement::Server) {
+        server_cost::run(root, rounds, &options.node)?;
     }
     if wanted(Measurement::Events) {
         event_rate::run(root, rounds)?;

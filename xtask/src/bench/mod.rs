@@ -12,6 +12,7 @@ mod pair_cost;
 mod process;
 mod profile;
 mod python_lines;
+mod server_cost;
 mod snapshot_read;
 mod stack_cost;
 mod statistics;
@@ -37,6 +38,9 @@ pub(crate) struct Options {
     /// The Python that programs run in: one that has memray and Flask can be that of a virtual environment
     #[arg(long, value_name = "PROGRAM", default_value = "python3")]
     python: PathBuf,
+    /// The node that programs run in
+    #[arg(long, value_name = "PROGRAM", default_value = "node")]
+    node: PathBuf,
     /// Rounds of the measurements of a running program; medians over them are shown
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,

@@ -49,7 +49,7 @@ pub(super) fn named(pid: u32, name: &str) -> Option<u32> {
 }
 
 /// A process and all that descend from it and are still there.
-fn family(pid: u32) -> Vec<u32> {
+pub(super) fn family(pid: u32) -> Vec<u32> {
     let mut found = vec![pid];
     let mut at = 0;
     while let Some(&pid) = found.get(at) {

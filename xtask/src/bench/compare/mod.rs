@@ -53,7 +53,7 @@ pub(super) fn run(root: Root, options: &Options) -> Result<()> {
     for &work in if options.work.is_empty() { all } else { &options.work } {
         let name = work.to_possible_value();
         let name = name.as_ref().map_or("", |name| name.get_name());
-        match work.prepare(&options.python) {
+        match work.prepare(&options.python, &options.node) {
             Ok(prepared) => {
                 let rows = measure(root, options.rounds, &prepared, memleak)?;
                 print_table(name, prepared.unit(), &rows);

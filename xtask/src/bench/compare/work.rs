@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 
 use super::redis::{self, Redis};
 use crate::{
-    bench::pair_cost::measure,
+    bench::{pair_cost::measure, server_cost::node_version},
     command::Cmd,
     workload::{Binary, Program},
     workspace,
@@ -18,9 +18,6 @@ const RUN_SECONDS: f64 = 2.0;
 
 /// As programs are built that are shipped: no frame of the compiler's choosing less, and no frame pointers.
 const FLAGS: [&str; 2] = ["-O2", "-fomit-frame-pointer"];
-
-/// What runs JavaScript.
-const NODE: &str = "node";
 
 /// A piece of work.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
@@ -46,8 +43,9 @@ pub(crate) enum Work {
 }
 
 impl Work {
-    /// Compiles it, or finds it; an error says why it is not here. What is in Python runs in `python`.
-    pub(super) fn prepare(self, python: &Path) -> Result<Prepared> {
+    /// Compiles it, or finds it; an error says why it is not here. What is in Python runs in `python`, and in
+    /// JavaScript in `node`.
+    pub(super) fn prepare(self, python: &Path, node: &Path) -> Result<Prepared> {
         // A round takes 2 ns on the processors this was made on; the table says what comes of it here.
         let (program, arguments, unit): (_, &'static [&'static str], _) = match self {
             Self::Steps => ("steps", &["0"], "steps"),
@@ -65,9 +63,8 @@ impl Work {
                 return Ok(Prepared::Flask(python.to_owned()));
             }
             Self::Node => {
-                let version = Cmd::new(NODE).args(["--version"]).read();
-                version.with_context(|| format!("{NODE} is not here"))?;
-                return Ok(Prepared::Node);
+                node_version(node)?;
+                return Ok(Prepared::Node(node.to_owned()));
             }
         };
         let binary = Binary::compile(program, &FLAGS)?;
@@ -88,7 +85,7 @@ pub(super) enum Prepared {
     },
     Redis,
     Flask(PathBuf),
-    Node,
+    Node(PathBuf),
 }
 
 impl Prepared {
@@ -96,7 +93,7 @@ impl Prepared {
     pub(super) fn unit(&self) -> &'static str {
         match self {
             Self::Program { unit, .. } => unit,
-            Self::Redis | Self::Flask(_) | Self::Node => "requests",
+            Self::Redis | Self::Flask(_) | Self::Node(_) => "requests",
         }
     }
 
@@ -107,7 +104,7 @@ impl Prepared {
 
     /// Whether every call is seen only on request.
     pub(super) const fn is_seen_sparingly(&self) -> bool {
-        matches!(self, Self::Flask(_) | Self::Node)
+        matches!(self, Self::Flask(_) | Self::Node(_))
     }
 
     /// Starts it, where a tool is given as the last words of its command.
@@ -118,7 +115,7 @@ impl Prepared {
                 Load::Program(binary.start_under(tool, arguments)?)
             }
             (Self::Flask(python), tool) => script(python, "flask_app.py", tool)?,
-            (Self::Node, tool) => script(Path::new(NODE), "node_app.js", tool)?,
+            (Self::Node(node), tool) => script(node, "node_app.js", tool)?,
             (Self::Redis, tool) => Load::Redis(Redis::start(tool)?),
         })
     }
