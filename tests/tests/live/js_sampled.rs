@@ -89,6 +89,10 @@ fn compare(kind: &str, amount: &str) {
         assert!(samples > 250.0, "{}", report.stdout);
         let (told, unwritten) = told(heap);
         println!("  {:.1} % were never written to", 100.0 * unwritten);
+        let number = |name: &str| heap[name].as_f64().expect("a number");
+        let seen = number("sampled_bytes") / number("allocated_bytes");
+        // Where memtrace says that it has missed much, as on a busy machine, shares are of what was seen, and anybody may have the rest.
+        let (seen, missed) = if seen < 0.9 { (seen, 1.0 - seen) } else { (1.0, 0.0) };
         let mut charged: Vec<_> = charged(&truth.values).into_iter().collect();
         charged.sort_unstable_by(|(_, one), (_, other)| other.total_cmp(one));
         for (key, share) in charged.into_iter().take(COMPARED) {
@@ -99,8 +103,8 @@ fn compare(kind: &str, amount: &str) {
             let near = NEAR.max(3.5 * deviation);
             // V8 charges a function for what it has taken and given back too.
             assert!(
-                found < share + near && found > share - unwritten - near,
-                "node {version}, {kind}, {key:?}: {found}, {share}"
+                seen * found < share + near && seen * found + missed > share - unwritten - near,
+                "node {version}, {kind}, {key:?}: {found}, {share}, {missed} missed"
             );
         }
     }
