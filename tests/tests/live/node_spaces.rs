@@ -1,5 +1,7 @@
 //! The pages of V8's heaps among resident memory, against V8's own count of them and the kernel's of the whole.
 
+use std::ops::RangeInclusive;
+
 use memtrace_tests::{Memtrace, Program, RESIDENT_PARTS, Report, kernel::rollup, nodes, require, require_root};
 use rustix::process::Signal;
 use serde_json::Value;
@@ -16,23 +18,26 @@ const SMALL: u64 = 2 << 18;
 /// What V8 counts of a space, of all heaps of a process.
 struct Counted {
     /// Bytes of its pages (`space_size`).
-    size: u64,
-    /// Bytes of its objects (`space_used_size`).
+    size: RangeInclusive<u64>,
+    /// Bytes of its objects (`space_used_size`), at least.
     used: u64,
 }
 
-/// What V8 counts, by the last line that the program has printed of it.
-fn counted(program: &Program, space: &str) -> Counted {
+/// What V8 counts, by so many of the last lines that the program has printed of it.
+fn counted(program: &Program, space: &str, lines: usize) -> Counted {
     let output = program.output();
-    let line = output
-        .lines()
-        .filter_map(|line| line.strip_prefix("counted "))
-        .next_back();
-    let rows: Vec<(String, u64, u64)> = serde_json::from_str(line.expect("a count")).expect("rows of numbers");
-    let of = |number: fn(&(String, u64, u64)) -> u64| rows.iter().filter(|row| row.0 == space).map(number).sum();
+    let counts = output.lines().filter_map(|line| line.strip_prefix("counted "));
+    let (mut sizes, mut used) = (Vec::new(), Vec::new());
+    for line in counts.rev().take(lines) {
+        let rows: Vec<(String, u64, u64)> = serde_json::from_str(line).expect("rows of numbers");
+        let of = |number: fn(&(String, u64, u64)) -> u64| rows.iter().filter(|row| row.0 == space).map(number).sum();
+        sizes.push(of(|row| row.1));
+        used.push(of(|row| row.2));
+    }
+    sizes.sort_unstable();
     Counted {
-        size: of(|row| row.1),
-        used: of(|row| row.2),
+        size: sizes[0]..=sizes[sizes.len() - 1],
+        used: used.into_iter().min().expect("a count"),
     }
 }
 
@@ -62,13 +67,18 @@ fn started(version: u32) -> Program {
     program
 }
 
-/// Has the program count, and ends the observation while it stands still; what the kernel counts is of that moment too.
+/// Counts that [`ended`] has made.
+const AT_END: usize = 2;
+
+/// Has the program count, and ends the observation while it stands still; what the kernel counts is of that moment too. V8 compiles beside the program, and
+/// may need a page for that between the count and the moment: so it counts again afterwards.
 fn ended(program: &mut Program, memtrace: Memtrace) -> Report {
     nodes::ask(program, "count");
     program.stop();
     let rss = rollup(program.pid(), "Rss");
     let report = memtrace.finish();
     program.signal(Signal::CONT);
+    nodes::ask(program, "count");
     for reading in readings(&report) {
         let sum: u64 = RESIDENT_PARTS.iter().map(|part| number(reading, part)).sum();
         assert_eq!(sum, number(reading, "rss"), "{reading}");
@@ -104,8 +114,12 @@ fn spaces_have_the_pages_that_v8_counts() {
         let mut resident = 0;
         for name in SPACES {
             let [pages, bytes, there] = space(last, name);
-            let v8 = counted(&program, name);
-            assert_eq!(bytes, v8.size, "node {version}: {name} has {pages} pages");
+            let v8 = counted(&program, name, AT_END);
+            assert!(
+                v8.size.contains(&bytes),
+                "node {version}: {name} has {pages} pages, {bytes} bytes of {:?}",
+                v8.size
+            );
             // Objects have been written to; of what is free between them some pages may have been given back.
             assert!(
                 (v8.used.saturating_sub(SMALL)..=bytes).contains(&there),
@@ -152,7 +166,7 @@ fn what_grows_grows_in_its_space() {
     for version in nodes::VERSIONS {
         let mut program = started(version);
         nodes::ask(&mut program, "count");
-        let before = grown.map(|(_, name, _)| counted(&program, name));
+        let before = grown.map(|(_, name, _)| counted(&program, name, 1));
         let memtrace = Memtrace::attach(program.pid(), &[]);
         for (line, ..) in grown {
             nodes::ask(&mut program, line);
@@ -161,13 +175,19 @@ fn what_grows_grows_in_its_space() {
         let (first, last) = (&readings(&report)[0], readings(&report).last().expect("a reading"));
         for ((_, name, least), before) in grown.into_iter().zip(before) {
             // V8 may give pages back while memtrace attaches, but none with an object.
-            let whole = before.used..=before.size + SMALL;
+            let whole = before.used..=before.size.end() + SMALL;
             let [[pages_before, size, was], [pages, size_after, is]] =
                 [first, last].map(|reading| space(reading, name));
             assert!(whole.contains(&size), "node {version}, {name}: {first}");
-            let after = counted(&program, name).size;
-            assert!(after >= before.used + least, "node {version}, {name}: {after}");
-            assert_eq!(size_after, after, "node {version}, {name}");
+            let after = counted(&program, name, AT_END).size;
+            assert!(
+                *after.start() >= before.used + least,
+                "node {version}, {name}: {after:?}"
+            );
+            assert!(
+                after.contains(&size_after),
+                "node {version}, {name}: {size_after} of {after:?}"
+            );
             assert!(
                 pages > pages_before,
                 "node {version}, {name}: {pages_before} pages, {pages} then"
