@@ -17,7 +17,6 @@ use crate::{
     command::Cmd,
     privilege::Root,
     workload::{Program, Tracer},
-    workspace,
 };
 
 /// What is asked for in the beginning, until functions are compiled.
@@ -72,16 +71,13 @@ pub(super) fn node_version(node: &Path) -> Result<String> {
 struct Server {
     program: Program,
     client: u32,
-    /// Where both run.
-    here: CpuSet,
-    /// Where all else runs.
+    /// Where memtrace runs: not beside them.
     elsewhere: CpuSet,
 }
 
 impl Server {
     fn start(node: &Path) -> Result<Self> {
-        let script = workspace::root().join("xtask/programs/node_app.js");
-        let program = Program::spawn("node_app.js", Cmd::new(node).arg(script))?;
+        let mut program = Program::script("node_app.js", Cmd::new(node))?;
         let [client] = process::children(program.pid())[..] else {
             bail!("node_app.js did not start one client");
         };
@@ -94,16 +90,14 @@ impl Server {
         elsewhere.unset(first);
         let mut here = CpuSet::new();
         here.set(first);
-        let mut server = Self {
+        keep(program.pid(), &here)?;
+        keep(client, &here)?;
+        program.ask(WARM_UP)?;
+        Ok(Self {
             program,
             client,
-            here,
             elsewhere,
-        };
-        keep(server.program.pid(), &server.here)?;
-        keep(server.client, &server.here)?;
-        server.program.ask(WARM_UP)?;
-        Ok(server)
+        })
     }
 
     fn bare(&mut self) -> Result<f64> {

@@ -80,6 +80,12 @@ impl Program {
         Binary::compile(name, flags)?.start(arguments)
     }
 
+    /// Starts the script `name`, by the command of what runs it; returns when it is ready.
+    pub(crate) fn script(name: &'static str, runtime: Cmd) -> Result<Self> {
+        let script = workspace::root().join("xtask/programs").join(name);
+        Self::spawn(name, runtime.arg(script))
+    }
+
     /// Starts this command; returns when the program says `ready`, which its number may follow.
     pub(crate) fn spawn(name: &'static str, command: Cmd) -> Result<Self> {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;

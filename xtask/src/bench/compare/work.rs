@@ -9,7 +9,6 @@ use crate::{
     bench::{pair_cost::measure, server_cost::node_version},
     command::Cmd,
     workload::{Binary, Program},
-    workspace,
 };
 
 /// Length of one measurement.
@@ -124,8 +123,7 @@ impl Prepared {
 /// Starts what a runtime runs.
 fn script(runtime: &Path, name: &'static str, tool: Option<Cmd>) -> Result<Load> {
     let command = tool.map_or_else(|| Cmd::new(runtime), |tool| tool.arg(runtime));
-    let program = workspace::root().join("xtask/programs").join(name);
-    Ok(Load::Program(Program::spawn(name, command.arg(program))?))
+    Ok(Load::Program(Program::script(name, command)?))
 }
 
 /// What was done.
