@@ -47,15 +47,19 @@ if (isMainThread) {
   worker.once('message', () => {
     require('readline').createInterface({ input: process.stdin }).on('line', (line) => {
       const [verb, count] = line.split(' ');
+      const tell = (spaces) => {
+        worker.once('message', (others) => {
+          fs.writeSync(1, `counted ${JSON.stringify([...spaces, ...others])}\n`);
+          said(line);
+        });
+        worker.postMessage('count');
+      };
       if (verb === 'count') {
-        worker.once('message', () => collect((spaces) => {
-          worker.once('message', (others) => {
-            fs.writeSync(1, `counted ${JSON.stringify([...spaces, ...others])}\n`);
-            said(line);
-          });
-          worker.postMessage('count');
-        }));
+        worker.once('message', () => collect(tell));
         worker.postMessage('collect');
+      } else if (verb === 'recount') {
+        // What is there, before a collection gives any of it back.
+        tell(counted());
       } else {
         verbs[verb](Number(count));
         said(line);
