@@ -70,6 +70,7 @@ impl JavaScriptStacks {
         let engine = self.files.of(space, |note| self.notes.add(note));
         if let Some(version) = engine.version {
             self.engines.insert(program, version);
+            self.programs.begin(program);
         }
         if let Some((layout, grammar)) = engine.readable {
             self.publish(program, layout, grammar);
@@ -81,7 +82,6 @@ impl JavaScriptStacks {
             Ok(()) => {
                 log::info!("V8: stacks have frames of JavaScript");
                 self.known.insert(program, grammar);
-                self.programs.begin(program);
             }
             Err(error) => self.notes.add(format!(
                 "a program with V8 has no frames of JavaScript in stacks: {error}"
