@@ -4,6 +4,7 @@
 //! frame pointer. Whatever is read may be garbage: each word is taken for what it should be only after a check, and each loop is bounded.
 
 pub mod code;
+pub mod loops;
 pub mod read;
 pub mod string;
 

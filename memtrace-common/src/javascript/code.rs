@@ -1,5 +1,6 @@
 //! Compiled code of functions: how V8's `Code` objects lie, and how a frame says where in one it is.
 
+use super::loops::LoopLayout;
 use crate::{
     identity::Identity,
     python::{half, word},
@@ -73,9 +74,11 @@ pub struct CodeLayout {
     pub shared: u32,
     /// Whether the latter is in an object of its own.
     pub wrapped: u32,
+    /// Where code of loops is.
+    pub loops: LoopLayout,
 }
 
-const _: () = assert!(size_of::<CodeLayout>() == 72);
+const _: () = assert!(size_of::<CodeLayout>() == 104);
 
 impl CodeLayout {
     /// Where the table has what belongs to a handle.

@@ -15,7 +15,7 @@ use memtrace_common::{
     },
 };
 
-use super::{User, define, frame::begin, memory, opaque};
+use super::{User, define, frame::begin, loops::memtrace_javascript_loop, memory, opaque};
 use crate::{
     emit,
     maps::{CODES, EVENTS, JavaScriptWalk, Scratch},
@@ -23,7 +23,7 @@ use crate::{
     unwind::step::append,
 };
 
-/// Adds to the record where in its code the frame is whose function was added just now; 1 when that is known. A global function: the kernel
+/// Adds to the record where in compiled code the frame is whose function was added just now, or what the interpreter has noted; 1 when one is known. A global function: the kernel
 /// verifies it once.
 #[unsafe(no_mangle)]
 pub extern "C" fn memtrace_javascript_code(scratch: *mut Scratch, layout: *const EngineLayout) -> u32 {
@@ -34,16 +34,26 @@ pub extern "C" fn memtrace_javascript_code(scratch: *mut Scratch, layout: *const
     let (Some(scratch), Some(layout), Some(walk)) = (scratch, layout, memory()) else {
         return 0;
     };
-    let position = place(scratch, walk, layout).unwrap_or(NO_POSITION);
+    let position = place(scratch, walk, layout).unwrap_or(walk.noted);
     append(scratch, position);
     (position != NO_POSITION).into()
 }
 
 #[inline(always)]
 fn place(scratch: &mut Scratch, walk: &mut JavaScriptWalk, layout: &EngineLayout) -> Option<u64> {
-    let code = read::code(&User, &layout.code, &mut walk.seen, &mut walk.table)?;
-    // The code may be that of an activation since, or a built-in one that looks after the frame.
-    let offset = code.offset(scratch.walk.ip)?;
+    let ip = scratch.walk.ip;
+    let mut code = read::code(&User, &layout.code, &mut walk.seen, &mut walk.table);
+    // The function's code may be that of an activation since, or a built-in one that looks after the frame; or a loop has code of its own.
+    if code.and_then(|code| code.offset(ip)).is_none() {
+        let at = memtrace_javascript_loop(walk, layout, ip);
+        code = if at == 0 {
+            None
+        } else {
+            layout.code.code(at, &walk.seen.code_words)
+        };
+    }
+    let code = code?;
+    let offset = code.offset(ip)?;
     let function = walk.record.id;
     let id = code.identity(walk.incarnation, function);
     let at = compiled(number(id), offset);

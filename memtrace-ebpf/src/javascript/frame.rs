@@ -2,7 +2,7 @@
 
 use aya_ebpf::helpers::generated::bpf_probe_read_user;
 use memtrace_common::javascript::{
-    EngineLayout, FRAME_BYTES, Key, NO_POSITION,
+    EngineLayout, FRAME_BYTES, Key, NO_POSITION, loops,
     read::{self, Look, Place},
 };
 
@@ -17,7 +17,7 @@ use crate::{
 pub(crate) const NO_FRAME: u32 = 0;
 /// A frame that was added to the record.
 pub(crate) const FRAME: u32 = 1;
-/// A frame of which the function was added, and where it is in the function's code is to be: [`super::memtrace_javascript_code`].
+/// A frame of which the function was added, and where it may be in compiled code is to be: [`super::memtrace_javascript_code`].
 pub(crate) const COMPILED_FRAME: u32 = 2;
 
 /// Looks at the frame that is to be left by its frame pointer, and adds its function to the record if it is JavaScript's. A
@@ -46,12 +46,20 @@ pub extern "C" fn memtrace_javascript_frame(scratch: *mut Scratch, layout: *cons
         scratch.walk.lost = 1;
     }
     append(scratch, id);
-    let position = match at {
+    let is_compiled = layout.code.told != 0
+        && match at {
+            Place::Bytecode(_) => loops::kept(&User, &layout.code.loops, &walk.seen).is_some(),
+            Place::Code => true,
+            Place::Nowhere => false,
+        };
+    walk.noted = match at {
         Place::Bytecode(position) => position,
-        Place::Code if layout.code.told != 0 => return COMPILED_FRAME,
         Place::Code | Place::Nowhere => NO_POSITION,
     };
-    append(scratch, position);
+    if is_compiled {
+        return COMPILED_FRAME;
+    }
+    append(scratch, walk.noted);
     FRAME
 }
 

@@ -3,6 +3,7 @@
 mod code;
 mod define;
 mod frame;
+mod loops;
 mod text;
 
 use core::ffi::c_void;

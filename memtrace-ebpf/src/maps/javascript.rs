@@ -56,6 +56,8 @@ pub(crate) struct JavaScriptWalk {
     pub(crate) frame_words: [u64; javascript::FRAME_WORDS],
     /// And of its function.
     pub(crate) seen: javascript::read::Seen,
+    /// The position in the bytecode that the interpreter has noted in the frame, or [`javascript::NO_POSITION`].
+    pub(crate) noted: u64,
     /// Strings that a string is made of, while it is read.
     pub(crate) parts: [u64; PARTS],
     pub(crate) text: Text,

@@ -2,7 +2,10 @@
 
 use std::ops::RangeInclusive;
 
-use memtrace_common::javascript::code::{CodeLayout, told};
+use memtrace_common::javascript::{
+    code::{CodeLayout, told},
+    loops::LoopLayout,
+};
 
 use super::engine::{Engine, Version};
 
@@ -31,10 +34,13 @@ struct Opcodes {
     again: Option<u8>,
 }
 
+/// Bytes of a function that are read.
+const FUNCTION_BYTES: u32 = 56;
+
 fn silent(version: Version) -> Silent {
     // Where the function, its code and what is in deoptimization data are.
     let oldest = CodeLayout {
-        function_bytes: 56,
+        function_bytes: FUNCTION_BYTES,
         function_code: 48,
         code_bytes: 64,
         data: 16,
@@ -148,6 +154,7 @@ pub(super) fn layout(engine: &Engine) -> CodeLayout {
     };
     layout.code_type = code_type;
     layout.baseline = baseline;
+    layout.loops = loops(engine).unwrap_or_default();
     let grammar = Grammar::of(engine);
     if grammar.bytecodes.is_some() {
         layout.told |= told::BASELINE;
@@ -156,6 +163,44 @@ pub(super) fn layout(engine: &Engine) -> CodeLayout {
         layout.told |= told::OPTIMIZED;
     }
     layout
+}
+
+/// Where a native context of V8 10.2 has the code of loops (`OSR_CODE_CACHE_INDEX`, src/objects/contexts.h), in bytes from its begin.
+const CACHE: u32 = 2152;
+
+/// Where code of loops is: with the function, or up to 10.2 with its native context.
+fn loops(engine: &Engine) -> Option<LoopLayout> {
+    let one_of = |names: &[&str]| {
+        let number = names.iter().find_map(|name| engine.constant(name))?;
+        u32::try_from(number).ok()
+    };
+    let offset = |names: &[&str]| one_of(names).filter(|&offset| offset < FUNCTION_BYTES);
+    match (engine.version.major, engine.version.minor) {
+        (10, 2) => Some(LoopLayout {
+            kept_type: one_of(&["type_WeakFixedArray__WEAK_FIXED_ARRAY_TYPE"])?,
+            context: offset(&["class_JSFunction__context__Context"])?,
+            native: offset(&["class_Map__native_context__NativeContext"])?,
+            cache: CACHE,
+            ..LoopLayout::default()
+        }),
+        (11.., _) => Some(LoopLayout {
+            cell: offset(&[
+                "class_JSFunction__raw_feedback_cell__FeedbackCell",
+                "class_JSFunction__raw_feedback_cell__Tagged_FeedbackCell_",
+            ])?,
+            value: offset(&[
+                "class_FeedbackCell__value__HeapObject",
+                "class_FeedbackCell__value__Tagged_HeapObject_",
+            ])?,
+            kept_type: one_of(&["type_FeedbackVector__FEEDBACK_VECTOR_TYPE"])?,
+            wrapper_type: match engine.version.major {
+                11 => 0,
+                _ => one_of(&["type_CodeWrapper__CODE_WRAPPER_TYPE"])?,
+            },
+            ..LoopLayout::default()
+        }),
+        _ => None,
+    }
 }
 
 /// What it takes to make sense of what an engine keeps of compiled code.
@@ -280,6 +325,14 @@ mod tests {
                 continue;
             }
             assert_eq!(layout.told, told::BASELINE | told::OPTIMIZED, "{}", path.display());
+            let is_cached = engine.version.major == 10;
+            let loops = layout.loops;
+            assert_eq!(
+                (loops.cache != 0, loops.cell != 0),
+                (is_cached, !is_cached),
+                "{}",
+                path.display()
+            );
             assert_eq!(layout.group != 0, engine.version.major > 12, "{}", path.display());
             let bytecodes = grammar.bytecodes.unwrap();
             // A prefix, and a load of a small number (`LdaSmi`), of which the operand is wider then.

@@ -3,14 +3,14 @@
 //!
 //! The memory is the target's: whatever is in it, reading ends when what it was allowed is used up.
 
+mod code;
 mod memory;
 
 use memtrace_common::{
     event::{Header, JavaScriptFunction, Kind, about},
     javascript::{
         EngineLayout, FILE_BYTES, FRAME_WORDS, Key, NAME_BYTES, NO_POSITION,
-        code::{Code, LITERALS, PIECE_BYTES, PIECES, Part, Tier, compiled, number},
-        read::{self, Bytes, Look, Memory as _, Place, Seen},
+        read::{self, Look, Place, Seen},
         string::{Characters, is_string, length, pair},
     },
 };
@@ -168,7 +168,7 @@ impl<'a, M: Fill> Reader<'a, M> {
         self.define(&seen, key);
         let position = match place {
             // The interpreter notes its place when it calls, and not before each instruction.
-            Place::Bytecode(position) if asked.is_call => Some(position),
+            Place::Bytecode(noted) if asked.is_call => self.place_in_loop(&mut seen, key, asked).or(Some(noted)),
             Place::Code => self.place(&mut seen, key, asked),
             Place::Bytecode(_) | Place::Nowhere => None,
         };
@@ -180,80 +180,6 @@ impl<'a, M: Fill> Reader<'a, M> {
             id,
             position: position.unwrap_or(NO_POSITION),
         }
-    }
-
-    /// Where in its compiled code a frame is.
-    fn place(&mut self, seen: &mut Seen, key: Key, asked: &Asked) -> Option<u64> {
-        let code = read::code(&self.memory, &self.layout.code, seen, &mut self.table)?;
-        // Baseline code tells of each of its instructions, optimized code only of calls. An instruction ends behind its first byte.
-        let is_told = asked.is_call || code.tier == Tier::Baseline as u8;
-        let behind = asked.address.wrapping_add(u64::from(!asked.is_call));
-        let offset = code.offset(behind).filter(|_| is_told)?;
-        let function = key.identity(0);
-        let id = code.identity(0, function);
-        let is_known = self.codes.get(&id).copied();
-        let is_known = is_known.unwrap_or_else(|| {
-            let of = self.code(seen, key, code);
-            let is_some = of.is_some();
-            self.told.codes.extend(of.map(|code| OfFunction {
-                function,
-                number: number(id),
-                code,
-            }));
-            self.codes.insert(id, is_some);
-            is_some
-        });
-        is_known.then(|| compiled(number(id), offset))
-    }
-
-    /// What there is to the code of a function.
-    fn code(&mut self, seen: &mut Seen, key: Key, code: Code) -> Option<Compiled> {
-        if !read::is_code(&self.memory, &self.layout.code, seen) {
-            return None;
-        }
-        seen.bytecode = read::bytecode(&self.memory, self.layout, seen);
-        self.define(seen, key);
-        let tier = Tier::from_u8(code.tier)?;
-        let mut of = Compiled::new(tier);
-        if tier == Tier::Baseline {
-            let (offsets, bytecode) = read::baseline(&self.memory, self.layout, code)?;
-            of.add(Part::Offsets, 0, &self.part(offsets)?);
-            of.add(Part::Bytecode, 0, &self.part(bytecode)?);
-            return Some(of);
-        }
-        let kept = read::optimized(&self.memory, self.layout, seen, code)?;
-        of.add(Part::Safepoints, 0, &self.part(kept.safepoints)?);
-        of.add(Part::Exits, 0, &self.part(kept.exits)?);
-        of.add(Part::Translations, 0, &self.part(kept.translations)?);
-        let (at, count) = kept.literals;
-        let count = count.min(LITERALS as u64);
-        let functions: Vec<u8> = (0..count)
-            .flat_map(|index| self.literal(at.wrapping_add(8 * index)).to_le_bytes())
-            .collect();
-        of.add(Part::Functions, 0, &functions);
-        Some(of)
-    }
-
-    /// The identity of the function that is a literal; 0 where it is none.
-    fn literal(&mut self, at: u64) -> u64 {
-        let literal = self.memory.word(at).unwrap_or(0);
-        if !read::is_of(&self.memory, literal, self.layout.shared_type) {
-            return 0;
-        }
-        let mut seen = Seen::default();
-        let Ok(key) = read::function_of(&self.memory, self.layout, literal, &mut seen, self.tid) else {
-            return 0;
-        };
-        if key.script != 0 {
-            seen.bytecode = read::bytecode(&self.memory, self.layout, &seen);
-        }
-        self.define(&seen, key);
-        key.identity(0)
-    }
-
-    fn part(&self, (address, bytes): Bytes) -> Option<Vec<u8>> {
-        self.memory
-            .content(address, bytes, PIECE_BYTES as u64 * u64::from(PIECES))
     }
 }
 

@@ -12,7 +12,7 @@ use memtrace_tests::{
 use serde_json::{Value, json};
 
 use super::{
-    javascript::{frames, is_part, is_same},
+    javascript::{BEFORE, LOOP, frames, is_part, is_replaced, is_same, line_of, started_loop},
     python::Frames,
 };
 
@@ -153,6 +153,34 @@ fn javascript_threads_of_a_node_that_is_a_library() {
     require_root!();
     require!(nodes::debian_there());
     all_modes(nodes::debian, &[(&["--no-sparkplug", "--no-opt"], true)]);
+}
+
+#[test]
+fn a_loop_that_was_compiled_while_it_ran_has_its_line() {
+    require_root!();
+    require!(nodes::all_there());
+    let line = line_of(LOOP, "calls");
+    for (version, flags) in nodes::VERSIONS
+        .iter()
+        .flat_map(|version| BEFORE.map(|flags| (version, flags)))
+    {
+        let mut program = started_loop(&mut Command::new(nodes::path(*version)), flags);
+        program.send("wait");
+        let waits = || {
+            let main = dump(program.pid(), &[]).remove(&program.pid())?;
+            let stack = (main.entry["waits"]["state"] == "S").then(|| of_script(&main))?;
+            stack.iter().any(|frame| frame.0 == "loop").then_some(stack)
+        };
+        let stack = wait_until(PATIENCE, waits).expect("the loop waits");
+        assert!(is_replaced(&program), "it was not compiled while it ran");
+        let found: Vec<_> = stack
+            .iter()
+            .filter(|frame| frame.0 == "loop")
+            .map(|frame| frame.2)
+            .collect();
+        assert_eq!(found, [line], "node {version}: {stack:?}");
+        program.kill();
+    }
 }
 
 #[test]

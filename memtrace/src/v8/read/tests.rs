@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use memtrace_common::javascript::{code::CodeLayout, position};
+use memtrace_common::javascript::{code::CodeLayout, loops::LoopLayout, position};
 use proptest::prelude::*;
 
 use super::*;
@@ -277,9 +277,16 @@ proptest! {
         let types = [FUNCTION, SHARED, SCRIPT, SCOPE, BYTECODE, BYTES, NARROW, CONS];
         let mut words = vec![0x1001, 0x2001, 0x8001, small(3), small(0x2000), u64::MAX];
         words.extend(kinds.iter().map(|&kind| u64::from(types[kind]) << 32 | 0x4001));
+        let is_cached = !more.is_empty();
         words.extend(more);
         let memory = Hostile { words, seed };
         let mut layout = layout();
+        let kept_type = types[kinds[0]];
+        let loops = if is_cached {
+            LoopLayout { kept_type, context: 40, native: 32, cache: 2152, ..LoopLayout::default() }
+        } else {
+            LoopLayout { cell: 48, value: 8, kept_type, wrapper_type: 0, ..LoopLayout::default() }
+        };
         layout.code = CodeLayout {
             function_bytes: 56,
             function_code: 24,
@@ -293,6 +300,7 @@ proptest! {
             size: 52,
             literals: 2,
             shared: 6,
+            loops,
             ..CodeLayout::default()
         };
         let mut reader = Reader::new(&memory, &layout, (1, 2), PLENTY);
