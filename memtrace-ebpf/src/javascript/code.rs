@@ -46,11 +46,13 @@ fn place(scratch: &mut Scratch, walk: &mut JavaScriptWalk, layout: &EngineLayout
     // The function's code may be that of an activation since, or a built-in one that looks after the frame; or a loop has code of its own.
     if code.and_then(|code| code.offset(ip)).is_none() {
         let at = memtrace_javascript_loop(walk, layout, ip);
-        code = if at == 0 {
-            None
-        } else {
-            layout.code.code(at, &walk.seen.code_words)
-        };
+        if at == 0 {
+            if walk.noted != NO_POSITION {
+                walk.interpreter = ip;
+            }
+            return None;
+        }
+        code = layout.code.code(at, &walk.seen.code_words);
     }
     let code = code?;
     let offset = code.offset(ip)?;

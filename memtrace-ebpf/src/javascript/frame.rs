@@ -48,7 +48,7 @@ pub extern "C" fn memtrace_javascript_frame(scratch: *mut Scratch, layout: *cons
     append(scratch, id);
     let is_compiled = layout.code.told != 0
         && match at {
-            Place::Bytecode(_) => loops::kept(&User, &layout.code.loops, &walk.seen).is_some(),
+            Place::Bytecode(_) => may_be_in_loop(walk, layout, scratch.walk.ip),
             Place::Code => true,
             Place::Nowhere => false,
         };
@@ -61,6 +61,19 @@ pub extern "C" fn memtrace_javascript_frame(scratch: *mut Scratch, layout: *cons
     }
     append(scratch, walk.noted);
     FRAME
+}
+
+/// Whether a frame that looks like the interpreter's may be in code of a loop of the function that was read.
+#[inline(always)]
+fn may_be_in_loop(walk: &mut JavaScriptWalk, layout: &EngineLayout, ip: u64) -> bool {
+    if walk.interpreter == ip {
+        return false;
+    }
+    let may_be = loops::kept(&User, &layout.code.loops, &walk.seen).is_some();
+    if !may_be {
+        walk.interpreter = ip;
+    }
+    may_be
 }
 
 #[inline(always)]

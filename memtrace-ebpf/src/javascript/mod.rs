@@ -31,7 +31,10 @@ pub(crate) fn begin(task: Task) -> Option<&'static EngineLayout> {
     let layout = unsafe { ENGINES.get(task.program) }?;
     let walk = memory()?;
     walk.pid = task.pid;
-    walk.incarnation = task.incarnation;
+    if walk.incarnation != task.incarnation {
+        walk.incarnation = task.incarnation;
+        walk.interpreter = 0;
+    }
     walk.table = 0;
     Some(layout)
 }

@@ -52,6 +52,8 @@ pub(crate) struct JavaScriptWalk {
     pub(crate) incarnation: u32,
     /// Its table of codes (avma), once a frame of the stack has asked for it; 0 before.
     pub(crate) table: u64,
+    /// Where the interpreter's last frame was that is known for one (avma), or 0: nearly all its calls return to the same address.
+    pub(crate) interpreter: u64,
     /// What was read of the frame.
     pub(crate) frame_words: [u64; javascript::FRAME_WORDS],
     /// And of its function.
